@@ -1,0 +1,124 @@
+//! An endpoint: a receiver as declared, validated. Only `config` makes one.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use url::Url;
+
+use crate::core::backoff::BackoffPolicy;
+use crate::core::ids::EndpointName;
+use crate::core::secret::Secret;
+use crate::core::signature::Scheme;
+
+/// A receiver. Comparable, so that a reload can tell which endpoints changed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Endpoint {
+    pub(crate) name: EndpointName,
+    pub(crate) target: Target,
+    /// Which event types it wants.
+    pub(crate) subscription: Subscription,
+    /// Newest first; every one signs while rotating. Empty only for `sign: none` and for sinks that do not sign.
+    pub(crate) secrets: Vec<Secret>,
+    pub(crate) sign: Scheme,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) breaker: BreakerPolicy,
+    /// For one whole attempt.
+    pub(crate) timeout: Duration,
+    /// The operator's own headers.
+    pub(crate) headers: HeaderMap,
+    /// Requests in flight at once.
+    pub(crate) concurrency: usize,
+    pub(crate) order: Order,
+}
+
+/// Where an endpoint's events go.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Target {
+    /// `https://` or `http://`.
+    Http { url: Url },
+    /// `stdout:`, one event a line.
+    Stdout,
+}
+
+/// What waits for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// An event waits until the earlier ones of the same item are settled.
+    Item,
+    /// An event waits until all earlier ones of the endpoint are settled.
+    Endpoint,
+    /// Nothing waits.
+    None,
+}
+
+/// When to try again, and when to give up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct RetryPolicy {
+    pub(crate) backoff: BackoffPolicy,
+    /// How long a delivery is tried, not counting the time its endpoint was paused or its breaker open.
+    pub(crate) give_up_after: Duration,
+}
+
+/// When an endpoint is left alone for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BreakerPolicy {
+    /// Failures in a row, over more than one item.
+    pub(crate) failures: u32,
+    /// Without a success for at least this long.
+    pub(crate) without_success_for: Duration,
+}
+
+/// Which event types an endpoint wants: globs, where `*` stands for any run of characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Subscription(Option<Vec<String>>);
+
+impl Subscription {
+    /// Everything but doorbell's own events.
+    pub(crate) fn default_types() -> Self {
+        Self(None)
+    }
+
+    /// The types that match any of `globs`.
+    pub(crate) fn to(globs: Vec<String>) -> Self {
+        Self(Some(globs))
+    }
+
+    /// Whether an event of this type goes to the endpoint. doorbell's own events must be asked for by name:
+    /// a glob that does not begin with `doorbell.` never matches them.
+    pub(crate) fn wants(&self, event_type: &str) -> bool {
+        let own = event_type.starts_with("doorbell.");
+        match &self.0 {
+            None => !own,
+            Some(globs) => globs.iter().any(|glob| {
+                (!own || glob.starts_with("doorbell.")) && glob_matches(glob, event_type)
+            }),
+        }
+    }
+}
+
+/// Whether `text` matches `glob`, in which `*` stands for any run of characters, also an empty one.
+/// Linear in the product of the lengths: greedy with one backtrack point.
+pub(crate) fn glob_matches(glob: &str, text: &str) -> bool {
+    let (glob, text) = (glob.as_bytes(), text.as_bytes());
+    let (mut g, mut t) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match glob.get(g) {
+            Some(b'*') => {
+                retry = Some((g + 1, t));
+                g += 1;
+            }
+            Some(byte) if Some(byte) == text.get(t) => {
+                g += 1;
+                t += 1;
+            }
+            _ => {
+                let Some((after_star, from)) = retry else { return false };
+                retry = Some((after_star, from + 1));
+                g = after_star;
+                t = from + 1;
+            }
+        }
+    }
+    glob.iter().skip(g).all(|byte| *byte == b'*')
+}

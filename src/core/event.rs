@@ -1,0 +1,205 @@
+//! Events: the immutable messages made from changes. Id and bytes are fixed here, once and for ever.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::core::diff::{Change, ChangeKind};
+use crate::core::fault::Fault;
+use crate::core::ids::{EventId, ItemKey, SourceName};
+use crate::core::jq::Expression;
+use crate::core::json::{self, JsonText, Value};
+use crate::core::snapshot::Fingerprint;
+use crate::core::time::Timestamp;
+
+/// An immutable message about one change. `body` is the envelope as it is signed and sent, byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) id: EventId,
+    pub(crate) event_type: String,
+    pub(crate) source: SourceName,
+    pub(crate) key: ItemKey,
+    /// Rises by one per event of a source, without gaps.
+    pub(crate) seq: u64,
+    /// When the change was detected.
+    pub(crate) at: Timestamp,
+    /// The whole envelope: compact UTF-8 JSON.
+    pub(crate) body: JsonText,
+}
+
+/// Which events a change makes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct EventRules(Vec<EventRule>);
+
+/// One kind of event, and the changes that make it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct EventRule {
+    pub(crate) event_type: String,
+    /// Which kinds of change.
+    pub(crate) on: Vec<ChangeKind>,
+    /// For updates: at least one of these gives another output than before. Empty for any update.
+    pub(crate) changed: Vec<Expression>,
+    /// Over `{before, after, changes, key, entry}`; must give true.
+    pub(crate) when: Option<Expression>,
+    /// Over the same; the event's `data` instead of the item.
+    pub(crate) data: Option<Expression>,
+}
+
+impl EventRules {
+    /// `SOURCE.created`, `SOURCE.updated` and `SOURCE.deleted`.
+    pub(crate) fn default_for(source: &SourceName) -> Self {
+        Self(Self::default_rules(source))
+    }
+
+    /// The three default rules, to stand beside others.
+    pub(crate) fn default_rules(source: &SourceName) -> Vec<EventRule> {
+        [ChangeKind::Created, ChangeKind::Updated, ChangeKind::Deleted]
+            .into_iter()
+            .map(|kind| EventRule {
+                event_type: format!("{source}.{}", kind.as_str()),
+                on: vec![kind],
+                changed: Vec::new(),
+                when: None,
+                data: None,
+            })
+            .collect()
+    }
+
+    /// These rules, in this order.
+    pub(crate) fn new(rules: Vec<EventRule>) -> Self {
+        Self(rules)
+    }
+}
+
+/// A change's place in its source's history: what an event's id is derived from, beside its type.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Occasion<'a> {
+    pub(crate) source: &'a SourceName,
+    pub(crate) at: Timestamp,
+}
+
+impl EventRules {
+    /// The events of one change, numbered from `next_seq`. A type that two rules make is one event.
+    ///
+    /// # Errors
+    /// The first jq failure: the change must then not be committed, so that the next poll meets it again.
+    pub(crate) fn events_of(
+        &self,
+        change: &Change,
+        occasion: Occasion<'_>,
+        next_seq: u64,
+    ) -> Result<Vec<Event>, Fault> {
+        let mut events: Vec<Event> = Vec::new();
+        let mut context = None;
+        for rule in &self.0 {
+            let already = events.iter().any(|event| event.event_type == rule.event_type);
+            if already || !rule.on.contains(&change.kind()) || !rule.any_changed(change)? {
+                continue;
+            }
+            let context = match &mut context {
+                Some(context) => context,
+                none => none.insert(change.context()),
+            };
+            if !rule.condition_holds(context)? {
+                continue;
+            }
+            let data = rule.data_of(change, context)?;
+            let seq = next_seq + events.len() as u64;
+            events.push(freeze(&rule.event_type, change, occasion, seq, &data)?);
+        }
+        Ok(events)
+    }
+}
+
+impl EventRule {
+    fn any_changed(&self, change: &Change) -> Result<bool, Fault> {
+        let (Some(before), Some(after)) = (&change.before, &change.after) else { return Ok(true) };
+        if self.changed.is_empty() {
+            return Ok(true);
+        }
+        for expression in &self.changed {
+            let outputs = |value: &Value| {
+                expression.each(value).map_err(|fault| self.fault("changed", &fault))
+            };
+            let (old, new) = (outputs(&before.value)?, outputs(&after.value)?);
+            let same = old.len() == new.len()
+                && old
+                    .iter()
+                    .zip(&new)
+                    .all(|(old, new)| json::canonical(old) == json::canonical(new));
+            if !same {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn condition_holds(&self, context: &Value) -> Result<bool, Fault> {
+        let Some(when) = &self.when else { return Ok(true) };
+        when.test(context).map_err(|fault| self.fault("when", &fault))
+    }
+
+    fn data_of(&self, change: &Change, context: &Value) -> Result<JsonText, Fault> {
+        match &self.data {
+            None => Ok(change.subject().text.clone()),
+            Some(expression) => expression
+                .one(context)
+                .and_then(|value| json::compact(&value))
+                .map_err(|fault| self.fault("data", &fault)),
+        }
+    }
+
+    fn fault(&self, key: &str, fault: &json::JsonFault) -> Fault {
+        Fault::us("event_rule", format!("`{key}` of the rule for {}: {fault}", self.event_type))
+    }
+}
+
+/// Derives an event's id. Fields are length-prefixed, so that no two different occasions run together.
+fn derive_id(event_type: &str, source: &SourceName, change: &Change) -> EventId {
+    let mut digest = Sha256::new();
+    let entry = "";
+    for field in [event_type, source.as_str(), entry, change.key.as_str()] {
+        digest.update((field.len() as u64).to_le_bytes());
+        digest.update(field.as_bytes());
+    }
+    digest.update(change.count.to_le_bytes());
+    for side in [&change.before, &change.after] {
+        digest.update(side.as_ref().map_or(Fingerprint::NONE, |side| side.fingerprint).0);
+    }
+    let mut id = String::from("evt_");
+    for byte in digest.finalize().iter().take(16) {
+        id.push_str(&format!("{byte:02x}"));
+    }
+    EventId::new(id)
+}
+
+/// Writes the envelope. Field order is part of the frozen bytes.
+fn freeze(
+    event_type: &str,
+    change: &Change,
+    occasion: Occasion<'_>,
+    seq: u64,
+    data: &JsonText,
+) -> Result<Event, Fault> {
+    let id = derive_id(event_type, occasion.source, change);
+    let mut body = json::ObjectWriter::new();
+    body.text("id", id.as_str());
+    body.text("type", event_type);
+    body.text("timestamp", &occasion.at.to_rfc3339());
+    body.text("source", occasion.source.as_str());
+    body.text("key", change.key.as_str());
+    body.number("seq", seq);
+    body.raw("data", data);
+    if let (ChangeKind::Updated, Some(before)) = (change.kind(), &change.before) {
+        body.raw("previous", &before.text);
+        let differences = change.differences_text();
+        body.raw("changes", &differences.map_err(|fault| Fault::us("event", fault.to_string()))?);
+    }
+    Ok(Event {
+        id,
+        event_type: event_type.to_owned(),
+        source: occasion.source.clone(),
+        key: change.key.clone(),
+        seq,
+        at: occasion.at,
+        body: body.finish(),
+    })
+}

@@ -1,0 +1,131 @@
+//! HTTP as plain data: what is asked, what came back, and how an exchange can fail. No socket is opened here.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use url::Url;
+
+use crate::core::fault::{Fault, Whose};
+use crate::core::time::humane;
+
+/// One exchange to make. `deadline` covers all of it: resolving, connecting, sending, headers and body.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    /// Secrets in here are marked sensitive and print as such.
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) deadline: Duration,
+    pub(crate) limit: BodyLimit,
+    pub(crate) reach: Reach,
+}
+
+/// What happens when an answer's body is longer than allowed. Counted after decompression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyLimit {
+    /// More than this many bytes is a fault: half a listing is no listing.
+    Whole { bytes_max: usize },
+    /// Keep the first bytes, then hang up; a slow or broken rest is no fault. For receivers, whose status is the answer.
+    First { bytes_max: usize },
+}
+
+/// Which addresses a request may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The URL stands in the operator's own file: it may name loopback and private hosts.
+    Anywhere,
+    /// The URL came from somebody else: only globally routable addresses.
+    Public,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// Decompressed.
+    pub(crate) body: Bytes,
+}
+
+impl Response {
+    /// A header's value as text; `None` when absent or not text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// Why there is no answer. Says nothing of URLs' queries or of credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TransportFault {
+    /// The name did not resolve.
+    Resolve { host: String, detail: String },
+    /// No connection.
+    Connect { detail: String },
+    /// The certificate or handshake was refused.
+    Tls { detail: String },
+    /// The deadline passed. `phase` says in what: "connecting", "waiting for the answer", "reading the body".
+    Timeout { phase: &'static str, after: Duration },
+    /// The body came slower than the least rate.
+    Drip { bytes: u64, after: Duration },
+    /// The connection ended before the answer did.
+    Cut { detail: String },
+    /// The body is longer than allowed, counted after decompression.
+    TooLarge { bytes_max: usize },
+    /// The body could not be decompressed.
+    Decode { detail: String },
+    /// What came back is not HTTP.
+    Protocol { detail: String },
+    /// The address guard refused the destination.
+    Blocked { host: String, reason: String },
+    /// No descriptors, no memory, no route: this machine's own trouble.
+    Local { detail: String },
+    /// The process is stopping; nothing was learned about the other side.
+    Interrupted,
+}
+
+impl TransportFault {
+    /// The same as a stored fault; `other` is the party at the far end.
+    pub(crate) fn to_fault(&self, other: Whose) -> Fault {
+        let (code, sentence) = match self {
+            Self::Resolve { host, detail } => {
+                ("resolve", format!("the name {host} does not resolve: {detail}"))
+            }
+            Self::Connect { detail } => ("connect", format!("no connection: {detail}")),
+            Self::Tls { detail } => ("tls", format!("TLS failed: {detail}")),
+            Self::Timeout { phase, after } => {
+                ("timeout", format!("timed out after {} while {phase}", humane(*after)))
+            }
+            Self::Drip { bytes, after } => {
+                ("drip", format!("the body came too slowly: {bytes} bytes in {}", humane(*after)))
+            }
+            Self::Cut { detail } => {
+                ("cut", format!("the connection ended before the answer did: {detail}"))
+            }
+            Self::TooLarge { bytes_max } => (
+                "body_too_large",
+                format!("the body is larger than {bytes_max} bytes (`max_body`)"),
+            ),
+            Self::Decode { detail } => {
+                ("decode", format!("the body could not be decompressed: {detail}"))
+            }
+            Self::Protocol { detail } => {
+                ("protocol", format!("the answer is not valid HTTP: {detail}"))
+            }
+            Self::Blocked { host, reason } => {
+                ("blocked", format!("{host} may not be reached: {reason}"))
+            }
+            Self::Local { detail } => {
+                ("local", format!("this machine could not make the request: {detail}"))
+            }
+            Self::Interrupted => ("interrupted", String::from("doorbell is stopping")),
+        };
+        let whose = match self {
+            Self::Local { .. } | Self::Interrupted => Whose::Us,
+            _ => other,
+        };
+        let fault = Fault { whose, ..Fault::us(code, sentence) };
+        if matches!(self, Self::Blocked { .. }) { fault.final_() } else { fault }
+    }
+}

@@ -1,0 +1,54 @@
+//! Every bound in one place. Nothing in doorbell waits, buffers, loops or lists without one of these.
+
+use std::time::Duration;
+
+/// A source's answer after decompression, unless it says otherwise.
+pub(crate) const BODY_BYTES_DEFAULT: usize = 32 * 1024 * 1024;
+/// The most a source may ask for with `max_body`.
+pub(crate) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024 * 1024;
+/// Nesting of JSON. Recursive readers come after this check, so that depth can never exhaust a stack.
+pub(crate) const JSON_DEPTH_MAX: usize = 128;
+/// Items in one listing, over all its pages.
+pub(crate) const ITEMS_MAX: usize = 2_000_000;
+/// Pages in one poll.
+pub(crate) const PAGES_MAX: usize = 10_000;
+/// Length of an item key in bytes: it travels in logs, URLs and indexes.
+pub(crate) const KEY_BYTES_MAX: usize = 1024;
+/// Outputs of one jq expression over one document.
+pub(crate) const JQ_OUTPUTS_MAX: usize = ITEMS_MAX;
+/// Length of a jq expression in bytes.
+pub(crate) const JQ_TEXT_BYTES_MAX: usize = 64 * 1024;
+/// What is read and kept of a receiver's answer.
+pub(crate) const RECEIVER_ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// Slowest transfer that is not a drip: bytes per second, judged after [`DRIP_GRACE`].
+pub(crate) const DRIP_BYTES_PER_SECOND_MIN: u64 = 64;
+/// How long a transfer may be slower than [`DRIP_BYTES_PER_SECOND_MIN`].
+pub(crate) const DRIP_GRACE: Duration = Duration::from_secs(10);
+/// The longest we obey a source's `Retry-After`.
+pub(crate) const SOURCE_RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The longest we obey a receiver's `Retry-After`.
+pub(crate) const ENDPOINT_RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// Polls under way at once, over all sources.
+pub(crate) const POLLS_IN_FLIGHT_MAX: usize = 512;
+/// Requests in flight to one endpoint, unless it says otherwise.
+pub(crate) const ENDPOINT_CONCURRENCY_DEFAULT: usize = 8;
+/// The most `concurrency` an endpoint may ask for.
+pub(crate) const ENDPOINT_CONCURRENCY_MAX: usize = 1024;
+/// Deliveries held ready in memory per endpoint beyond those in flight; the rest waits in the store.
+pub(crate) const CLAIMS_AHEAD_MAX: usize = 256;
+/// Writes that share one transaction.
+pub(crate) const GROUP_WRITES_MAX: usize = 512;
+/// Rows one listing call of the API or command line answers at most.
+pub(crate) const LIST_ROWS_MAX: usize = 1000;
+/// How long any loop sleeps at most before it looks again, whatever it was told.
+pub(crate) const SWEEP_PERIOD: Duration = Duration::from_secs(5);
+/// Complete listings without an item before it counts as deleted.
+pub(crate) const DELETE_AFTER_LISTINGS: u32 = 2;
+/// The brake: deletions in one poll that need a person when *both* limits are exceeded.
+pub(crate) const BRAKE_COUNT: usize = 50;
+/// See [`BRAKE_COUNT`]; percent of the items known.
+pub(crate) const BRAKE_PERCENT: usize = 20;
+
+const _: () = assert!(BODY_BYTES_DEFAULT <= BODY_BYTES_MAX);
+const _: () = assert!(ENDPOINT_CONCURRENCY_DEFAULT <= ENDPOINT_CONCURRENCY_MAX);
+const _: () = assert!(RECEIVER_ANSWER_BYTES_MAX < BODY_BYTES_DEFAULT);

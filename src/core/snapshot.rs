@@ -1,0 +1,107 @@
+//! What is known of a source's items: fingerprints in memory, whole items in the store.
+
+use std::collections::HashMap;
+
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+
+use crate::core::ids::ItemKey;
+use crate::core::json::JsonText;
+use crate::core::time::Timestamp;
+
+/// SHA-256 of the canonical form of the compared part of an item. Part of an event's identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Fingerprint(pub(crate) [u8; 32]);
+
+impl Fingerprint {
+    /// Stands for "no item" in the identity of a creation or deletion, and in tombstones.
+    pub(crate) const NONE: Self = Self([0; 32]);
+}
+
+/// Seeded hash of bytes as they came. Equal bytes need no further look; unequal ones say nothing.
+/// The seed is drawn once per database, because this hash does not resist people who choose the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RawHash(pub(crate) u64);
+
+impl RawHash {
+    /// Of an item's bytes.
+    pub(crate) fn of(bytes: &[u8], seed: u64) -> Self {
+        Self(xxh3_64_with_seed(bytes, seed))
+    }
+}
+
+/// The same for a whole body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BodyHash(pub(crate) u128);
+
+impl BodyHash {
+    /// Of a decompressed body.
+    pub(crate) fn of(bytes: &[u8], seed: u64) -> Self {
+        Self(xxh3_128_with_seed(bytes, seed))
+    }
+}
+
+/// How an item stands with its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Listed, or missing from fewer complete listings than it takes. The diff moves it on.
+    Present {
+        /// Complete listings in a row without it.
+        missing: u32,
+    },
+    /// Missing for good, but the brake holds the deletion. A person or its return moves it on.
+    Held { since: Timestamp },
+    /// Vanished without an event (`deletes: off`, or a discarded hold). Remembered: its return is no creation.
+    Lost,
+    /// Deleted, and the event exists. Kept without content, so that a later return continues the change count.
+    Deleted,
+    /// The stored row failed its hash. Never used; the next sight of the item is adopted in silence, and reported.
+    Quarantined,
+}
+
+impl Standing {
+    /// Whether receivers still believe in the item: folding the events gives exactly these.
+    pub(crate) fn is_known(self) -> bool {
+        matches!(self, Self::Present { .. } | Self::Held { .. } | Self::Lost)
+    }
+}
+
+/// What is kept in memory of an item during a poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IndexEntry {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) raw: RawHash,
+    /// How often it changed since it was first seen; goes on over deletion and return.
+    pub(crate) changes: u64,
+    pub(crate) standing: Standing,
+}
+
+/// All that is known of a source's items, without their content.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    pub(crate) entries: HashMap<ItemKey, IndexEntry>,
+}
+
+impl Snapshot {
+    /// Items that receivers believe in; the base of the brake's percentage.
+    pub(crate) fn known_count(&self) -> usize {
+        self.entries.values().filter(|entry| entry.standing.is_known()).count()
+    }
+}
+
+/// A whole item as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredItem {
+    pub(crate) key: ItemKey,
+    pub(crate) entry: IndexEntry,
+    /// As last delivered; empty for a tombstone.
+    pub(crate) data: JsonText,
+}
+
+/// Whether a listing showed everything there is. Only a complete one can prove a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coverage {
+    /// Every page came, whole, of the right type, and the end was reached.
+    Complete,
+    /// Something is missing or doubtful.
+    Partial,
+}

@@ -1,0 +1,339 @@
+//! The store: what must survive. Synchronous; each write is one transaction, and its documentation says what it makes
+//! true. It executes commits and decides nothing: why a row changes is `core`'s business.
+//!
+//! [`sqlite`] is the real one, [`memory`] the reference model – plain maps, obviously right. `conformance` holds both
+//! to the same behaviour. [`handle`] is the async face: it groups waiting writes into one transaction.
+
+#[cfg(test)]
+mod conformance;
+pub(crate) mod handle;
+pub(crate) mod memory;
+pub(crate) mod sqlite;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::core::delivery::{DeliveryState, EndpointHealth, Started, Trigger, Verdict};
+use crate::core::event::Event;
+use crate::core::extract::Shape;
+use crate::core::fault::Fault;
+use crate::core::ids::{DeliveryId, EndpointName, EventId, EventNo, ItemKey, SourceName};
+use crate::core::schedule::Schedule;
+use crate::core::snapshot::{BodyHash, Snapshot, Standing, StoredItem};
+use crate::core::source::Definition;
+use crate::core::time::Timestamp;
+
+/// What is kept of a source beside its items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceState {
+    /// The number of its last event.
+    pub(crate) last_seq: u64,
+    /// What it was declared as when this state was made.
+    pub(crate) identity: Definition,
+    pub(crate) comparison: Definition,
+    /// List or object; unknown before the first answer.
+    pub(crate) shape: Option<Shape>,
+    /// Set when the first listing was complete; until then nothing rings under `first_poll: baseline`.
+    pub(crate) baseline_at: Option<Timestamp>,
+    /// Sent back for a conditional request. Only those of a complete, faultless, single-page listing.
+    pub(crate) etag: Option<String>,
+    pub(crate) last_modified: Option<String>,
+    /// The body of that listing: an identical one needs no further look.
+    pub(crate) body_hash: Option<BodyHash>,
+    /// Whether some item is `Present` with `missing > 0`: then a 304 or identical body is news.
+    pub(crate) has_missing: bool,
+    pub(crate) schedule: Schedule,
+    pub(crate) last_poll: Option<Timestamp>,
+    pub(crate) last_success: Option<Timestamp>,
+    pub(crate) last_change: Option<Timestamp>,
+    /// The failure that the last poll met, and since when polls have been failing; `None` when it went well.
+    pub(crate) fault: Option<(Fault, Timestamp)>,
+}
+
+/// An event to store, with the endpoints it goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewEvent {
+    pub(crate) event: Event,
+    pub(crate) deliveries: Vec<NewDelivery>,
+}
+
+/// A delivery to create. It starts `Pending` and due at once when no unfinished delivery of its endpoint has its
+/// lane, else `Waiting`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewDelivery {
+    pub(crate) endpoint: EndpointName,
+    /// Deliveries of one endpoint with one lane go out one after the other; `None` waits for nothing.
+    pub(crate) lane: Option<i64>,
+}
+
+/// A poll's page: snapshot, events and deliveries change together or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PollCommit {
+    pub(crate) source: SourceName,
+    /// `last_seq` as the poll read it (0 for a source without state). If the store has another, the commit is
+    /// refused with [`Refusal::Conflict`].
+    pub(crate) expected_seq: u64,
+    /// The state after this commit; its `last_seq` is `expected_seq` plus the number of events.
+    pub(crate) state: SourceState,
+    /// Drop the whole snapshot of the source first: its identity changed.
+    pub(crate) rebaseline: bool,
+    pub(crate) upserts: Vec<StoredItem>,
+    /// Items whose standing alone changes.
+    pub(crate) marks: Vec<(ItemKey, Standing)>,
+    pub(crate) events: Vec<NewEvent>,
+}
+
+/// An attempt's outcome: the record, the delivery's next state and the endpoint's condition change together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AttemptCommit {
+    pub(crate) delivery: DeliveryId,
+    /// `None` when it was not counted.
+    pub(crate) attempt: Option<Attempt>,
+    pub(crate) verdict: Verdict,
+    /// When retrying began, on the endpoint's clock; kept from the first counted attempt.
+    pub(crate) started: Option<Started>,
+    /// The endpoint's condition, when it is another than before.
+    pub(crate) health: Option<EndpointHealth>,
+    pub(crate) at: Timestamp,
+}
+
+/// One try of a delivery, as recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// From 1.
+    pub(crate) number: u32,
+    pub(crate) at: Timestamp,
+    pub(crate) took: Duration,
+    pub(crate) status: Option<u16>,
+    pub(crate) fault: Option<Fault>,
+    /// The beginning of the receiver's answer, for people; bounded.
+    pub(crate) answer: String,
+}
+
+/// Something to write.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Write {
+    /// Makes a page's changes durable with their events. Answers [`Written::Events`].
+    Poll(Box<PollCommit>),
+    /// Makes an attempt's outcome durable; a final verdict turns the next `Waiting` delivery of the lane into
+    /// `Pending`, due at once.
+    Attempt(Box<AttemptCommit>),
+    /// Makes an endpoint known; its health is kept if it is known already.
+    Endpoint { name: EndpointName, now: Timestamp },
+    /// Replaces an endpoint's condition by a person's word.
+    Health { name: EndpointName, health: EndpointHealth },
+    /// New deliveries of old events, one for each pair the filter finds, in the events' order. Pairs that are still
+    /// under way are left out. Answers [`Written::Count`].
+    Replay { filter: DeliveryFilter, now: Timestamp },
+    /// Keeps what was learned in polls that changed nothing. Ignored if events were added meanwhile.
+    State { source: SourceName, state: Box<SourceState> },
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    Done,
+    /// The numbers of the new events, from and including the first; empty when there are none.
+    Events {
+        first: EventNo,
+        count: u64,
+    },
+    Count(u64),
+}
+
+/// Why a single write was not done. The others of its group are.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum Refusal {
+    /// The source's state moved on since it was read: read it again.
+    #[error("the state of source {source_name} moved on meanwhile")]
+    Conflict { source_name: SourceName },
+    /// The delivery does not exist or is settled already.
+    #[error("delivery {0} is not under way")]
+    NotUnderWay(DeliveryId),
+    /// No such endpoint is known.
+    #[error("no endpoint {0} is known")]
+    NoEndpoint(EndpointName),
+}
+
+/// Why the store could not do its work. After a failed commit nothing more may be acknowledged.
+#[derive(Debug, Error)]
+pub(crate) enum StoreError {
+    #[error("opening {path}")]
+    Open { path: PathBuf, source: rusqlite::Error },
+    #[error("{action}")]
+    Sqlite { action: &'static str, source: rusqlite::Error },
+    #[error("{action} {path}")]
+    File { action: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("another doorbell uses {path}")]
+    Locked { path: PathBuf },
+    /// The database is behind what was once acknowledged: an older copy was put back, or its `-wal` was removed.
+    #[error(
+        "the state in {path} went backwards: it has seen {found} commits, but {expected} were acknowledged; \
+         if that is meant (a restored backup), start once with `run --accept-state`"
+    )]
+    WentBackwards { path: PathBuf, found: u64, expected: u64 },
+    #[error(
+        "the state in {path} was written by a newer doorbell (schema {found}, this one knows {known})"
+    )]
+    NewerSchema { path: PathBuf, found: i64, known: i64 },
+    #[error("the bundled SQLite {found} is older than the least safe one, {least}")]
+    OldSqlite { found: String, least: &'static str },
+    /// A row does not say what a row can say.
+    #[error("a row of {table} is damaged: {detail}")]
+    Damaged { table: &'static str, detail: String },
+    /// No space left: nothing was written, and a later try may succeed.
+    #[error("the disk is full")]
+    Full { source: rusqlite::Error },
+    /// The writer or a reader is gone after an earlier failure.
+    #[error("the store stopped after an earlier failure")]
+    Stopped,
+}
+
+/// Which events to list. Absent fields match everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct EventFilter {
+    /// Only those after this one.
+    pub(crate) after: Option<EventNo>,
+    /// A glob on the type.
+    pub(crate) event_type: Option<String>,
+    pub(crate) source: Option<SourceName>,
+    pub(crate) key: Option<ItemKey>,
+    /// Detected at or after.
+    pub(crate) since: Option<Timestamp>,
+    /// Detected before.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// Which deliveries to list or replay. Absent fields match everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct DeliveryFilter {
+    pub(crate) endpoint: Option<EndpointName>,
+    /// One of [`DeliveryState::WORDS`].
+    pub(crate) status: Option<String>,
+    pub(crate) event: Option<EventId>,
+    /// Of the events; `after` is not used.
+    pub(crate) events: EventFilter,
+}
+
+/// Which end of a listing comes first, and how much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slice {
+    pub(crate) newest_first: bool,
+    pub(crate) rows_max: usize,
+}
+
+/// A stored event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EventRecord {
+    pub(crate) no: EventNo,
+    pub(crate) event: Event,
+}
+
+/// A stored delivery, with what a listing shows of its event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeliveryRecord {
+    pub(crate) id: DeliveryId,
+    pub(crate) endpoint: EndpointName,
+    pub(crate) lane: Option<i64>,
+    pub(crate) trigger: Trigger,
+    pub(crate) state: DeliveryState,
+    pub(crate) created_at: Timestamp,
+    /// Counted attempts.
+    pub(crate) attempts: u32,
+    pub(crate) started: Option<Started>,
+    pub(crate) event_no: EventNo,
+    pub(crate) event_id: EventId,
+    pub(crate) event_type: String,
+    pub(crate) source: SourceName,
+    pub(crate) key: ItemKey,
+    pub(crate) seq: u64,
+}
+
+/// A delivery that is due, with its event. The event's hash was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DueDelivery {
+    pub(crate) delivery: DeliveryRecord,
+    pub(crate) event: Event,
+}
+
+/// How many deliveries of an endpoint stand where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) endpoint: EndpointName,
+    /// A word of [`DeliveryState::WORDS`].
+    pub(crate) status: &'static str,
+    pub(crate) count: u64,
+}
+
+/// Reading. Many readers at once never delay the writer.
+pub(crate) trait Read: Send {
+    /// The seed of [`RawHash`](crate::core::snapshot::RawHash), drawn when the state was made.
+    fn seed(&self) -> u64;
+    /// The state of a source; `None` if it was never polled.
+    fn source(&self, name: &SourceName) -> Result<Option<SourceState>, StoreError>;
+    /// All sources that have state, by name; also those no longer declared.
+    fn sources(&self) -> Result<Vec<(SourceName, SourceState)>, StoreError>;
+    /// The index of a source's items. A row that fails its hash comes as `Quarantined`.
+    fn snapshot(&self, source: &SourceName) -> Result<Snapshot, StoreError>;
+    /// Whole items by key, in the order asked. Unknown ones and rows that fail their hash are left out.
+    fn items(&self, source: &SourceName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError>;
+    /// Items that stand as `Held`, by key.
+    fn held(&self, source: &SourceName) -> Result<Vec<StoredItem>, StoreError>;
+    /// Events by number.
+    fn events(&self, filter: &EventFilter, slice: Slice) -> Result<Vec<EventRecord>, StoreError>;
+    /// One event.
+    fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError>;
+    /// Deliveries by id.
+    fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        slice: Slice,
+    ) -> Result<Vec<DeliveryRecord>, StoreError>;
+    /// One delivery.
+    fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError>;
+    /// Its attempts, oldest first.
+    fn attempts(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError>;
+    /// How many pairs a replay with this filter would send.
+    fn replay_count(&self, filter: &DeliveryFilter) -> Result<u64, StoreError>;
+    /// Deliveries of an endpoint that are due at `now`, longest due first, then by id. Never one whose event
+    /// fails its hash: [`Read::damaged_due`] names those.
+    fn due(
+        &self,
+        endpoint: &EndpointName,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<DueDelivery>, StoreError>;
+    /// Deliveries among the due ones whose event fails its hash; they must be settled, not sent.
+    fn damaged_due(
+        &self,
+        endpoint: &EndpointName,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<DeliveryRecord>, StoreError>;
+    /// When the next delivery of an endpoint is due that is not due at `now`.
+    fn next_due(
+        &self,
+        endpoint: &EndpointName,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError>;
+    /// The condition of every endpoint ever known.
+    fn endpoints(&self) -> Result<Vec<(EndpointName, EndpointHealth)>, StoreError>;
+    /// Deliveries counted by endpoint and status, without those of zero.
+    fn tally(&self) -> Result<Vec<Tally>, StoreError>;
+}
+
+/// Writing. One writer at a time.
+pub(crate) trait Store: Read {
+    /// Does all writes in one durable transaction, each in a savepoint: a refused one leaves no trace, the others
+    /// stand. When this returns `Ok`, they survive kill and power loss; when it returns `Err`, none of them happened
+    /// or it is unknown whether they did – re-read before going on.
+    fn apply(&mut self, writes: &[Write]) -> Result<Vec<Result<Written, Refusal>>, StoreError>;
+
+    /// Moves the log into the database. Called by the janitor when idle or when the log has grown.
+    fn checkpoint(&mut self) -> Result<(), StoreError>;
+
+    /// Writes a consistent copy of the state to a new file.
+    fn backup(&mut self, to: &Path) -> Result<(), StoreError>;
+}
