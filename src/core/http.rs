@@ -9,6 +9,28 @@ use url::Url;
 use crate::core::fault::{Fault, Whose};
 use crate::core::time::humane;
 
+/// How doorbell names itself in every request.
+pub(crate) const USER_AGENT_TEXT: &str = concat!("doorbell/", env!("CARGO_PKG_VERSION"));
+
+/// A URL as it may be shown: user, password and the values of its query are masked, because tokens stand there.
+pub(crate) fn shown_url(url: &Url) -> String {
+    let mut shown = url.clone();
+    let masked: Vec<(String, &str)> = url.query_pairs().map(|(name, _)| (name.into_owned(), "…")).collect();
+    if !masked.is_empty() {
+        let text: Vec<String> = masked.iter().map(|(name, mask)| format!("{name}={mask}")).collect();
+        shown.set_query(None);
+        return format!("{}?{}", without_user(shown), text.join("&"));
+    }
+    without_user(shown)
+}
+
+fn without_user(mut url: Url) -> String {
+    if url.set_username("").and_then(|()| url.set_password(None)).is_err() {
+        return String::from("(a URL without a host)");
+    }
+    url.into()
+}
+
 /// One exchange to make. `deadline` covers all of it: resolving, connecting, sending, headers and body.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {

@@ -38,6 +38,14 @@ pub(crate) const ENDPOINT_CONCURRENCY_MAX: usize = 1024;
 pub(crate) const CLAIMS_AHEAD_MAX: usize = 256;
 /// Writes that share one transaction.
 pub(crate) const GROUP_WRITES_MAX: usize = 512;
+/// Changed items that one transaction of a poll takes up; a longer page is committed in parts.
+pub(crate) const COMMIT_ITEMS_MAX: usize = 5_000;
+/// Bodies larger than this are read off the loop's own threads.
+pub(crate) const LIGHT_BODY_BYTES_MAX: usize = 128 * 1024;
+/// What polls that changed nothing taught is written this often.
+pub(crate) const STATE_FLUSH_PERIOD: Duration = Duration::from_secs(60);
+/// Over how long the first and the overdue polls are spread at most.
+pub(crate) const START_SPREAD_MAX: Duration = Duration::from_secs(5);
 /// Rows one listing call of the API or command line answers at most.
 pub(crate) const LIST_ROWS_MAX: usize = 1000;
 /// How long any loop sleeps at most before it looks again, whatever it was told.

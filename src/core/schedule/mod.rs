@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::core::backoff::{BackoffPolicy, delay};
-use crate::core::limits::SOURCE_RETRY_AFTER_MAX;
+use crate::core::limits::{SOURCE_RETRY_AFTER_MAX, START_SPREAD_MAX};
 use crate::core::time::Timestamp;
 
 /// The bounds a person set for a source's interval.
@@ -129,6 +129,10 @@ impl Schedule {
         let due = if self.failures == 0 { self.due.min(now.after(interval)) } else { self.due };
         Self { interval, due, ..self }
     }
+}
+
+fn spread(every: Every, now: Timestamp, unit: f64) -> Timestamp {
+    now.after(every.min().min(START_SPREAD_MAX).mul_f64(unit.clamp(0.0, 1.0)))
 }
 
 fn next_interval(every: Every, interval: Duration, signal: Signal) -> Duration {
