@@ -30,7 +30,7 @@ pub(crate) const ID_HEADER: HeaderName = HeaderName::from_static("webhook-id");
 /// Unix seconds of this attempt: goes with every attempt, whatever the scheme.
 pub(crate) const TIMESTAMP_HEADER: HeaderName = HeaderName::from_static("webhook-timestamp");
 /// How far a signed timestamp may be from now, either way: what every Standard Webhooks library allows.
-pub(crate) const TIMESTAMP_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+pub(crate) const TIMESTAMP_TOLERANCE: Duration = Duration::from_mins(5);
 /// What marks a secret of the Standard Webhooks kind; base64 follows.
 const SECRET_PREFIX: &str = "whsec_";
 

@@ -50,7 +50,7 @@ fn endpoint(sign: Scheme, target: Target, headers: &[(&'static str, &'static str
             backoff: BackoffPolicy::try_new(Duration::from_secs(5), day).unwrap(),
             give_up_after: day,
         },
-        breaker: BreakerPolicy { failures: 10, without_success_for: Duration::from_secs(60) },
+        breaker: BreakerPolicy { failures: 10, without_success_for: Duration::from_mins(1) },
         timeout: Duration::from_secs(15),
         headers: map,
         concurrency: 8,
