@@ -35,7 +35,7 @@ fn event() -> Event {
 }
 
 fn endpoint(sign: Scheme, target: Target, headers: &[(&'static str, &'static str)]) -> Endpoint {
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
