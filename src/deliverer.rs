@@ -20,15 +20,15 @@ use crate::core::delivery::{
 };
 use crate::core::endpoint::Endpoint;
 use crate::core::ids::{DeliveryId, EndpointName};
-use crate::core::limits::{CLAIMS_AHEAD_MAX, SWEEP_PERIOD};
+use crate::core::limits::{CLAIMS_AHEAD_MAX, RECORDED_ANSWER_BYTES_MAX, SWEEP_PERIOD};
 use crate::core::roster::Roster;
-use crate::core::sink::{self, Outbound, Sent};
+use crate::core::sink::{self, Outbound};
 use crate::core::time::Timestamp;
 use crate::http::HttpClient;
 use crate::lines::LineWriter;
 use crate::store::handle::StoreHandle;
 use crate::store::{Attempt, AttemptCommit, DeliveryRecord, DueDelivery, StoreError, Write};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
 /// Everything the deliverer touches.
@@ -39,6 +39,8 @@ pub(crate) struct Ports {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) telemetry: Arc<Telemetry>,
+    /// Receivers may echo what they were sent, and their answers are kept.
+    pub(crate) redactor: Redactor,
 }
 
 /// Sends deliveries to all endpoints.
@@ -67,6 +69,14 @@ struct Tray {
     attempts: JoinSet<Done>,
     /// When the store will have more; `None` when it should be asked now.
     look_at: Option<Timestamp>,
+}
+
+/// What came back of one exchange.
+struct Sent {
+    result: AttemptResult,
+    status: Option<u16>,
+    /// The beginning of the receiver's answer, for people.
+    answer: String,
 }
 
 /// An attempt whose outcome is committed, or could not be.
@@ -272,10 +282,21 @@ impl Deliverer {
     async fn send(&self, outbound: Outbound, deadline: Duration) -> Sent {
         match outbound {
             Outbound::Http(request) => {
-                sink::judge(self.ports.http.exchange(*request).await, self.ports.clock.wall())
+                let exchange = self.ports.http.exchange(*request).await;
+                let result = sink::judge(exchange.as_ref(), self.ports.clock.wall());
+                let answer = exchange.map(|response| self.shown_answer(&response.body)).unwrap_or_default();
+                Sent { status: result.status(), result, answer }
             }
-            Outbound::Line(line) => sink::judge_line(self.ports.lines.write(line, deadline).await),
+            Outbound::Line(line) => {
+                let result = sink::judge_line(self.ports.lines.write(line, deadline).await);
+                Sent { result, status: None, answer: String::new() }
+            }
         }
+    }
+
+    fn shown_answer(&self, body: &[u8]) -> String {
+        let beginning = body.get(..RECORDED_ANSWER_BYTES_MAX).unwrap_or(body);
+        self.ports.redactor.clean(&String::from_utf8_lossy(beginning))
     }
 
     /// Decides what the answer means for the delivery and for its endpoint.
@@ -287,7 +308,7 @@ impl Deliverer {
         sent: Sent,
         (began, now): (Timestamp, Timestamp),
     ) -> (AttemptCommit, AttemptResult) {
-        let Sent { result, answer } = sent;
+        let Sent { result, status, answer } = sent;
         let mut health = desk.health();
         let started = delivery.started.unwrap_or(Started { at: began, suspended: health.suspended(began) });
         let claim = Claim {
@@ -309,7 +330,7 @@ impl Deliverer {
             number: delivery.attempts + 1,
             at: began,
             took: now.since(began),
-            status: result.status(),
+            status,
             fault: result.fault().cloned(),
             answer,
         });

@@ -3,6 +3,9 @@
 //! [`settle`] decides what becomes of a delivery, [`EndpointHealth::after`] what becomes of its endpoint. Both are
 //! pure; the store writes their answers in one transaction.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -191,6 +194,7 @@ pub(crate) enum Verdict {
 ///
 /// A retry is never earlier than the backoff says; the receiver's `Retry-After` is honoured up to
 /// [`ENDPOINT_RETRY_AFTER_MAX`]. The retry period stands still while the endpoint is suspended.
+#[expect(clippy::needless_pass_by_value, reason = "consumes the claim: no attempt counts twice")]
 pub(crate) fn settle(
     claim: Claim,
     result: &AttemptResult,
@@ -219,7 +223,7 @@ pub(crate) fn settle(
     let suspended_since = health.suspended(now).saturating_sub(started.suspended);
     let tried_for = now.since(started.at).saturating_sub(suspended_since);
     let wait = retry_after.map_or(step, |asked| asked.min(ENDPOINT_RETRY_AFTER_MAX).max(step));
-    if tried_for + wait > policy.give_up_after {
+    if tried_for.saturating_add(wait) > policy.give_up_after {
         return Verdict::Exhausted { reason: fault.sentence.clone() };
     }
     Verdict::RetryAt(now.after(wait))
@@ -307,6 +311,10 @@ impl EndpointHealth {
     ) -> Self {
         match result {
             AttemptResult::Interrupted => self.clone(),
+            // It was under way when another attempt met the 410, which stands until somebody moves it on.
+            AttemptResult::Accepted { .. } if matches!(self.breaker, Breaker::Disabled { .. }) => {
+                Self { last_success: now, ..self.clone() }
+            }
             AttemptResult::Accepted { .. } => self.reopened(now),
             AttemptResult::Refused { fault, .. } if fault.whose == Whose::Us => self.clone(),
             AttemptResult::Refused { fault, gone, .. } => {
@@ -332,6 +340,8 @@ impl EndpointHealth {
         let next = match self.breaker {
             Breaker::Disabled { .. } => self.breaker,
             _ if gone => Breaker::Disabled { since: self.suspended_from(now) },
+            // Not the probe, but under way since before the breaker opened: it says nothing new.
+            Breaker::Open { probe_at, .. } if now < probe_at => self.breaker,
             Breaker::Open { since, probes, .. } => {
                 let probes = probes.saturating_add(1);
                 let wait = delay(&retry.backoff, probes, unit).max(breaker.without_success_for / 2);

@@ -18,8 +18,10 @@ pub(crate) const KEY_BYTES_MAX: usize = 1024;
 pub(crate) const JQ_OUTPUTS_MAX: usize = ITEMS_MAX;
 /// Length of a jq expression in bytes.
 pub(crate) const JQ_TEXT_BYTES_MAX: usize = 64 * 1024;
-/// What is read and kept of a receiver's answer.
+/// What is read of a receiver's answer.
 pub(crate) const RECEIVER_ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// What is recorded of it with an attempt.
+pub(crate) const RECORDED_ANSWER_BYTES_MAX: usize = 2 * 1024;
 /// Slowest transfer that is not a drip: bytes per second, judged after [`DRIP_GRACE`].
 pub(crate) const DRIP_BYTES_PER_SECOND_MIN: u64 = 64;
 /// How long a transfer may be slower than [`DRIP_BYTES_PER_SECOND_MIN`].

@@ -13,7 +13,7 @@ use crate::core::backoff::BackoffPolicy;
 use crate::core::event::EventRules;
 use crate::core::extract::Shape;
 use crate::core::fault::Fault;
-use crate::core::http::{BodyLimit, Reach, Request};
+use crate::core::http::{BodyLimit, OUR_USER_AGENT, Reach, Request};
 use crate::core::ids::SourceName;
 use crate::core::jq::Expression;
 use crate::core::pages::Pages;
@@ -211,7 +211,7 @@ impl Source {
     pub(crate) fn request(&self, page: &Url, validator: Option<&Validator>) -> Request {
         let mut url = page.clone();
         let mut headers = HeaderMap::new();
-        headers.insert(USER_AGENT, HeaderValue::from_static(crate::core::http::USER_AGENT_TEXT));
+        headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"));
         let conditional = validator.map(|validator| match validator {
             Validator::ETag(tag) => (IF_NONE_MATCH, tag),

@@ -88,6 +88,7 @@ impl Works {
                 clock: Arc::clone(&clock),
                 entropy,
                 telemetry: Arc::clone(&telemetry),
+                redactor: redactor.clone(),
             },
             declared,
             deliver.clone(),

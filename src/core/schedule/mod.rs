@@ -3,6 +3,9 @@
 //! The rule is a simple one for now: a change halves the interval, quiet lets it grow by half, always inside
 //! `MIN..MAX`; one value is kept exactly. Only this module knows that.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use crate::core::backoff::{BackoffPolicy, delay};
@@ -89,7 +92,7 @@ impl Schedule {
     /// The plan after a poll that began at `began` and ended at `now`. `unit` is uniform in `0.0..1.0`.
     ///
     /// A fixed interval counts from when the poll was due, so that it does not drift; polls missed meanwhile are not
-    /// made up for.
+    /// made up for. Nor is the next one ever further away than the interval, also when the wall clock was set back.
     #[must_use]
     pub(crate) fn after(
         self,
@@ -104,7 +107,9 @@ impl Schedule {
                 let interval = next_interval(every, self.interval, signal);
                 let from_plan = self.due.after(interval);
                 let due = match every {
-                    Every::Fixed(_) if self.failures == 0 && from_plan > now => from_plan,
+                    Every::Fixed(_) if self.failures == 0 && from_plan > now => {
+                        from_plan.min(now.after(interval))
+                    }
                     _ => now.after(interval),
                 };
                 Self { interval, due, failures: 0 }
@@ -139,6 +144,6 @@ fn next_interval(every: Every, interval: Duration, signal: Signal) -> Duration {
     match (every, signal) {
         (Every::Fixed(every), _) => every,
         (_, Signal::Changed) => every.clamp(interval / 2),
-        _ => every.clamp(interval + interval / 2),
+        _ => every.clamp(interval.saturating_add(interval / 2)),
     }
 }
