@@ -5,13 +5,13 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_ENCODING;
+use http::HeaderMap;
 use reqwest::Response;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::core::http::TransportFault;
 use crate::core::limits::{DRIP_BYTES_PER_SECOND_MIN, DRIP_GRACE};
-use crate::http::fault;
+use crate::http::decode::Decoded;
 
 /// The most that is set aside because a `Content-Length` promises it.
 const PROMISE_BYTES_MAX: usize = 1024 * 1024;
@@ -31,17 +31,17 @@ impl Default for LeastRate {
 }
 
 /// Reads all of a body; more than `bytes_max` is a fault, and so is one that comes slower than the least rate.
+///
+/// `headers` are those of the answer; what they say of the compression is taken out of them.
 pub(super) async fn read_whole(
-    answer: &mut Response,
+    answer: Response,
+    headers: &mut HeaderMap,
     bytes_max: usize,
     least_rate: LeastRate,
 ) -> Result<Bytes, TransportFault> {
-    let promised = answer.content_length();
-    if promised == Some(0) {
-        return Ok(Bytes::new());
-    }
     let too_large = TransportFault::TooLarge { bytes_max };
-    let promised = usize::try_from(promised.unwrap_or(0)).unwrap_or(usize::MAX);
+    let mut decoded = Decoded::of(answer, headers)?;
+    let promised = decoded.promised();
     if promised > bytes_max {
         return Err(too_large);
     }
@@ -51,7 +51,7 @@ pub(super) async fn read_whole(
     loop {
         let chunk = tokio::select! {
             biased;
-            chunk = answer.chunk() => chunk,
+            chunk = decoded.chunk() => chunk?,
             () = &mut period_end => {
                 if period_bytes < least_rate.bytes_min {
                     return Err(TransportFault::Drip { bytes: period_bytes, after: least_rate.period });
@@ -61,8 +61,7 @@ pub(super) async fn read_whole(
                 continue;
             }
         };
-        let chunk = chunk.map_err(|error| fault::in_body(&error, answer.url()))?;
-        let Some(chunk) = chunk else { break };
+        let Some(chunk) = chunk else { return Ok(body.finish()) };
         if body.len().saturating_add(chunk.len()) > bytes_max {
             return Err(too_large);
         }
@@ -71,25 +70,19 @@ pub(super) async fn read_whole(
         // A body that decompresses faster than it arrives would never let go of the thread, nor see its deadline.
         tokio::task::consume_budget().await;
     }
-    let body = body.finish();
-    match answer.headers().get(CONTENT_ENCODING) {
-        Some(encoding) if !body.is_empty() && encoding.as_bytes() != b"identity" => {
-            Err(TransportFault::Decode {
-                detail: String::from("its Content-Encoding is none that was asked for"),
-            })
-        }
-        _ => Ok(body),
-    }
 }
 
 /// Reads the first bytes of a body, for as long as `until`. Whatever happens, what has come by then is the body.
-pub(super) async fn read_first(answer: &mut Response, bytes_max: usize, until: Instant) -> Bytes {
-    if answer.content_length() == Some(0) {
-        return Bytes::new();
-    }
+pub(super) async fn read_first(
+    answer: Response,
+    headers: &mut HeaderMap,
+    bytes_max: usize,
+    until: Instant,
+) -> Bytes {
     let mut body = Gathered::promised(0);
+    let Ok(mut decoded) = Decoded::of(answer, headers) else { return body.finish() };
     while body.len() < bytes_max {
-        let Ok(Ok(Some(mut chunk))) = timeout_at(until, answer.chunk()).await else { break };
+        let Ok(Ok(Some(mut chunk))) = timeout_at(until, decoded.chunk()).await else { break };
         chunk.truncate(bytes_max.saturating_sub(body.len()));
         body.push(chunk);
     }

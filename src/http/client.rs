@@ -5,7 +5,9 @@ use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
-use http::Method;
+use bytes::Bytes;
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderMap, HeaderValue, Method};
 use reqwest::redirect::Policy;
 use tokio::time::{Instant, timeout_at};
 use tower::util::MapFutureLayer;
@@ -15,6 +17,7 @@ use crate::core::limits::{
     CONNECTION_IDLE_MAX, CONNECTIONS_IDLE_PER_ORIGIN_MAX, RECEIVER_ANSWER_REST_WAIT_MAX,
 };
 use crate::http::body::{self, LeastRate};
+use crate::http::decode;
 use crate::http::fault;
 use crate::http::guard;
 use crate::http::resolver::Resolver;
@@ -84,9 +87,14 @@ impl ReqwestClient {
             });
         };
         let mut answer = answered?;
+        let status = answer.status().as_u16();
+        let mut headers = std::mem::take(answer.headers_mut());
+        if answer.content_length() == Some(0) {
+            return Ok(Response { status, headers, body: Bytes::new() });
+        }
         let body = match limit {
             BodyLimit::Whole { bytes_max } => {
-                let whole = body::read_whole(&mut answer, bytes_max, self.least_rate);
+                let whole = body::read_whole(answer, &mut headers, bytes_max, self.least_rate);
                 let in_time = timeout_at(until, whole).await;
                 in_time.unwrap_or(Err(TransportFault::Timeout {
                     phase: Phase::ReadingBody.words(),
@@ -95,11 +103,10 @@ impl ReqwestClient {
             }
             BodyLimit::First { bytes_max } => {
                 let patience = until.min(Instant::now() + RECEIVER_ANSWER_REST_WAIT_MAX);
-                body::read_first(&mut answer, bytes_max, patience).await
+                body::read_first(answer, &mut headers, bytes_max, patience).await
             }
         };
-        let status = answer.status().as_u16();
-        Ok(Response { status, headers: std::mem::take(answer.headers_mut()), body })
+        Ok(Response { status, headers, body })
     }
 
     /// Sends a request until the answer's headers are there.
@@ -183,6 +190,10 @@ async fn noting_connect<F: Future>(connect: F) -> F::Output {
 fn connections(reach: Reach) -> Result<reqwest::Client, ClientError> {
     reqwest::Client::builder()
         .user_agent(concat!("doorbell/", env!("CARGO_PKG_VERSION")))
+        .default_headers(HeaderMap::from_iter([(
+            ACCEPT_ENCODING,
+            HeaderValue::from_static(decode::ACCEPTED),
+        )]))
         .redirect(Policy::none())
         .referer(false)
         .no_proxy()

@@ -65,8 +65,8 @@ pub(super) fn before_headers(error: &reqwest::Error) -> TransportFault {
     causes.broken_off(place, "before its headers")
 }
 
-/// An error that came while the body of an answer from `url` was read.
-pub(super) fn in_body(error: &reqwest::Error, url: &Url) -> TransportFault {
+/// An error that came while the body of an answer from `url` was read: of the connection or of the decompression.
+pub(super) fn in_body(error: &(dyn Error + 'static), url: &Url) -> TransportFault {
     let place = Place { url: Some(url) };
     let causes = Causes::of(error);
     if let Some(fault) = causes.tls(place).or_else(|| causes.local()) {
@@ -96,7 +96,7 @@ struct Causes<'a> {
 }
 
 impl<'a> Causes<'a> {
-    fn of(error: &'a reqwest::Error) -> Self {
+    fn of(error: &'a (dyn Error + 'static)) -> Self {
         let mut found = Self {
             carried: None,
             tls: None,
@@ -105,8 +105,8 @@ impl<'a> Causes<'a> {
             system: None,
             innermost: String::from("for no stated reason"),
         };
-        // The first error is the library's own, which names the URL.
-        for cause in causes(error).skip(1) {
+        for cause in causes(error) {
+            let mut wraps = cause.is::<reqwest::Error>();
             if let Some(Carried(fault)) = cause.downcast_ref() {
                 found.carried = Some(fault);
             } else if let Some(tls) = cause.downcast_ref() {
@@ -116,8 +116,10 @@ impl<'a> Causes<'a> {
             } else if let Some(io) = cause.downcast_ref::<io::Error>() {
                 found.io = Some(io);
                 found.system = io.raw_os_error().map(|_| io).or(found.system);
+                wraps = io.get_ref().is_some();
             }
-            if !cause.is::<reqwest::Error>() {
+            // The library's own error shows the URL, and an error around it shows the same.
+            if !wraps {
                 found.innermost = cause.to_string();
             }
         }

@@ -6,6 +6,7 @@ use crate::core::http::{Request, Response, TransportFault};
 
 mod body;
 mod client;
+mod decode;
 mod fault;
 pub(crate) mod guard;
 mod resolver;
