@@ -107,11 +107,11 @@ impl<'a> Causes<'a> {
         };
         for cause in causes(error) {
             let mut wraps = cause.is::<reqwest::Error>();
-            if let Some(Carried(fault)) = cause.downcast_ref() {
+            if let Some(Carried(fault)) = cause.downcast_ref::<Carried>() {
                 found.carried = Some(fault);
-            } else if let Some(tls) = cause.downcast_ref() {
+            } else if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
                 found.tls = Some(tls);
-            } else if let Some(hyper) = cause.downcast_ref() {
+            } else if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
                 found.hyper = Some(hyper);
             } else if let Some(io) = cause.downcast_ref::<io::Error>() {
                 found.io = Some(io);

@@ -104,14 +104,12 @@ async fn talk(mut stream: TcpStream, scripts: &[Script], requests: &AtomicUsize)
     }
 }
 
-/// Reads the head of a request, or the first byte of a TLS handshake. `false` when the client is gone.
+/// Reads the head of a request, or what a TLS client says first. `false` when the client is gone.
 async fn read_head(stream: &mut TcpStream) -> bool {
     let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            Ok(0x16) if head.is_empty() => return stream.read(&mut [0; 4096]).await.is_ok(),
-            Ok(byte) => head.push(byte),
-            Err(_) => return false,
+    while !head.ends_with(b"\r\n\r\n") && head.first() != Some(&0x16) {
+        if !matches!(stream.read_buf(&mut head).await, Ok(1..)) {
+            return false;
         }
     }
     true
