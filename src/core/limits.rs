@@ -22,10 +22,18 @@ pub(crate) const JQ_TEXT_BYTES_MAX: usize = 64 * 1024;
 pub(crate) const RECEIVER_ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// What is recorded of it with an attempt.
 pub(crate) const RECORDED_ANSWER_BYTES_MAX: usize = 2 * 1024;
+/// How long the rest of a receiver's answer is waited for after its headers: the status is the answer.
+pub(crate) const RECEIVER_ANSWER_REST_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Slowest transfer that is not a drip: bytes per second, judged after [`DRIP_GRACE`].
 pub(crate) const DRIP_BYTES_PER_SECOND_MIN: u64 = 64;
 /// How long a transfer may be slower than [`DRIP_BYTES_PER_SECOND_MIN`].
 pub(crate) const DRIP_GRACE: Duration = Duration::from_secs(10);
+/// Names looked up at once. The system's resolver blocks a thread each, and a dead name server holds it for long.
+pub(crate) const LOOKUPS_IN_FLIGHT_MAX: usize = 64;
+/// Idle connections kept to one origin; see [`CONNECTION_IDLE_MAX`].
+pub(crate) const CONNECTIONS_IDLE_PER_ORIGIN_MAX: usize = 64;
+/// How long an idle connection is kept. Below the common 75 s of servers, so that we hang up first.
+pub(crate) const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
 /// The longest we obey a source's `Retry-After`.
 pub(crate) const SOURCE_RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// The longest we obey a receiver's `Retry-After`.
