@@ -1,1 +1,4 @@
+//! The one black-box test binary: the real executable, real sockets, files, signals.
+#![cfg(test)]
 
+mod tidy;
