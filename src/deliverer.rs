@@ -107,7 +107,9 @@ impl Deliverer {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(Ok(name)) = running.join_next(), if !running.is_empty() => _ = desks.remove(&name),
+                Some(Ok(name)) = running.join_next(), if !running.is_empty() => {
+                    desks.remove(&name);
+                }
                 () = self.wake.rung() => {}
                 () = tokio::time::sleep(SWEEP_PERIOD) => {}
             }

@@ -48,7 +48,7 @@ pub(crate) enum DaemonError {
     #[error("binding {address}")]
     Bind { address: String, source: std::io::Error },
     #[error("starting the HTTP client")]
-    Http(#[from] crate::http::client::BuildError),
+    Http(#[from] crate::http::client::ClientError),
     #[error("listening for signals")]
     Signals(std::io::Error),
     #[error("the store failed: {0}; nothing more is acknowledged, a restart goes on from what is on disk")]

@@ -60,7 +60,7 @@ impl Works {
         config: Config,
         origin: Origin,
         redactor: Redactor,
-    ) -> Result<Arc<Self>, crate::http::client::BuildError> {
+    ) -> Result<Arc<Self>, crate::http::client::ClientError> {
         redactor.learn(&config.secrets);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(Random::from_system());

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use crate::core::http::{Request, Response, TransportFault};
 
 mod body;
-mod client;
+pub(crate) mod client;
 mod decode;
 mod fault;
 pub(crate) mod guard;
