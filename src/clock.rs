@@ -1,5 +1,7 @@
 //! The only reader of the clock and of randomness.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::sync::Mutex;
 
 use crate::core::time::Timestamp;
@@ -68,4 +70,14 @@ impl Entropy for Random {
     fn unit(&self) -> f64 {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).f64()
     }
+}
+
+/// Bytes that nobody can guess, for secrets. From the operating system and never from a seed.
+///
+/// # Errors
+/// When the operating system has none to give.
+pub(crate) fn unguessable() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }

@@ -12,6 +12,7 @@ mod held;
 mod listen;
 mod poll;
 mod print;
+mod receiver;
 mod replay;
 mod run;
 mod schema;
@@ -72,7 +73,7 @@ enum Command {
     /// See doorbell work: a sample API, the daemon and a receiver, on this machine, offline.
     Demo(demo::Args),
     /// Receive webhooks, verify and print them: a receiver for developers.
-    Listen(listen::Args),
+    Listen(listen::ListenArgs),
     /// List events.
     Events(events::Args),
     /// List deliveries, or show one with every attempt.
@@ -88,7 +89,7 @@ enum Command {
     /// Put a copy of the state back.
     Restore(backup::RestoreArgs),
     /// Print a new signing secret.
-    Secret(secret::Args),
+    Secret,
 }
 
 /// A failure that is the user's to mend: exit code 2.
@@ -126,7 +127,7 @@ async fn dispatch(command: Command, common: &Common, redactor: Redactor) -> anyh
         Command::Check(args) => check::run(&args, common),
         Command::Poll(args) => poll::run(args, common, redactor).await,
         Command::Demo(args) => demo::run(args).await,
-        Command::Listen(args) => listen::run(args, common).await,
+        Command::Listen(args) => listen::run(args).await,
         Command::Events(args) => events::run(args, common).await,
         Command::Deliveries(args) => deliveries::run(args, common).await,
         Command::Held(args) => held::run(args, common, redactor).await,
@@ -134,7 +135,7 @@ async fn dispatch(command: Command, common: &Common, redactor: Redactor) -> anyh
         Command::Schema(args) => schema::run(&args),
         Command::Backup(args) => backup::backup(args, common).await,
         Command::Restore(args) => backup::restore(&args, common),
-        Command::Secret(args) => secret::run(&args),
+        Command::Secret => secret::run(),
     }
 }
 
