@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::control::{Control, path_with, segment};
-use super::{Common, print};
+use super::{Common, print, table};
 use crate::telemetry::Redactor;
 
 /// How often a followed listing looks for changes.
@@ -85,7 +85,7 @@ pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode>
     let control = Control::open(common, Redactor::default()).await?;
     if let Some(Sub::Show { id }) = &args.command {
         let detail = control.get(&format!("/v1/deliveries/{}", segment(id))).await?;
-        if common.json { print::line(&detail.to_string())? } else { print::delivery(&detail)? }
+        if common.json { print::line(&detail.to_string())? } else { table::delivery(&detail)? }
     } else {
         list(&control, &args, common).await?;
     }
@@ -102,7 +102,7 @@ async fn list(control: &Control, args: &Args, common: &Common) -> anyhow::Result
     match (common.json, args.follow) {
         (true, false) => print::line(&Value::Array(rows.clone()).to_string())?,
         (true, true) => rows.iter().try_for_each(|row| print::line(&row.to_string()))?,
-        (false, _) => print::deliveries(&rows)?,
+        (false, _) => table::deliveries(&rows)?,
     }
     if !args.follow {
         return Ok(());
@@ -112,7 +112,7 @@ async fn list(control: &Control, args: &Args, common: &Common) -> anyhow::Result
         for row in rows {
             let id = row.get("id").map(Value::to_string).unwrap_or_default();
             if seen.insert(id, row.clone()).is_some_and(|before| before != row) {
-                if common.json { print::line(&row.to_string())? } else { print::deliveries(&[row])? }
+                if common.json { print::line(&row.to_string())? } else { table::deliveries(&[row])? }
             }
         }
         tokio::select! {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::control::{Control, path_with};
-use super::{Common, print};
+use super::{Common, print, table};
 use crate::telemetry::Redactor;
 
 /// How often a followed listing looks for more.
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode>
     match (common.json, args.follow) {
         (true, false) => print::line(&Value::Array(envelopes).to_string())?,
         (true, true) => envelopes.iter().try_for_each(|event| print::line(&event.to_string()))?,
-        (false, _) => print::events(&envelopes)?,
+        (false, _) => table::events(&envelopes)?,
     }
     if args.follow {
         let cursor = page.get("cursor").and_then(Value::as_u64).unwrap_or(0);
@@ -67,7 +67,7 @@ async fn follow(control: &Control, args: &Args, json: bool, mut cursor: u64) -> 
             if json {
                 print::line(&envelope.to_string())?;
             } else {
-                print::event(&envelope)?;
+                table::event(&envelope)?;
             }
         }
         cursor = page.get("cursor").and_then(Value::as_u64).unwrap_or(cursor);

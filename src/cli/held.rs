@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::control::{Control, segment};
-use super::{Common, print};
+use super::{Common, print, table};
 use crate::telemetry::Redactor;
 
 /// Arguments of `held`.
@@ -31,7 +31,7 @@ pub(crate) async fn run(args: Args, common: &Common, redactor: Redactor) -> anyh
     match args.command.unwrap_or(Sub::List) {
         Sub::List => {
             let held = control.get("/v1/held").await?;
-            if common.json { print::line(&held.to_string())? } else { print::held(&held)? }
+            if common.json { print::line(&held.to_string())? } else { table::held(&held)? }
         }
         Sub::Release { source } => decide(&control, &source, "release", "ring now", common.json).await?,
         Sub::Discard { source } => decide(&control, &source, "discard", "are dropped", common.json).await?,

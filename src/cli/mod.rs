@@ -12,11 +12,13 @@ mod held;
 mod listen;
 mod poll;
 mod print;
+
 mod receiver;
 mod replay;
 mod run;
 mod schema;
 mod secret;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -127,7 +129,7 @@ async fn dispatch(command: Command, common: &Common, redactor: Redactor) -> anyh
         Command::Check(args) => check::run(&args, common),
         Command::Poll(args) => poll::run(args, common, redactor).await,
         Command::Demo(args) => demo::run(args).await,
-        Command::Listen(args) => listen::run(args).await,
+        Command::Listen(args) => listen::run(args, common).await,
         Command::Events(args) => events::run(args, common).await,
         Command::Deliveries(args) => deliveries::run(args, common).await,
         Command::Held(args) => held::run(args, common, redactor).await,
