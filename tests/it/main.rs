@@ -1,1 +1,6 @@
+//! The one black-box test binary: the real executable, real sockets, files, signals.
+#![cfg(test)]
 
+mod bad_input;
+mod example;
+mod support;
