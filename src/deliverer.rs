@@ -5,12 +5,12 @@
 //! store for deliveries that are due, and again whenever it is woken or a period has passed. Claims live in memory: a
 //! killed process has attempted nothing that it will not attempt again.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
@@ -27,7 +27,7 @@ use crate::core::time::Timestamp;
 use crate::http::HttpClient;
 use crate::lines::LineWriter;
 use crate::store::handle::StoreHandle;
-use crate::store::{Attempt, AttemptCommit, DeliveryRecord, DueDelivery, StoreError, Write};
+use crate::store::{Attempt, AttemptCommit, DeliveryRecord, DueDelivery, Write};
 use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
@@ -66,7 +66,8 @@ struct Tray {
     ready: VecDeque<DueDelivery>,
     /// Ready or under way: still pending in the store, and not to be taken twice.
     claimed: BTreeSet<DeliveryId>,
-    attempts: JoinSet<Done>,
+    attempts: JoinSet<Kept>,
+    under_way: HashMap<Id, DeliveryId>,
     /// When the store will have more; `None` when it should be asked now.
     look_at: Option<Timestamp>,
 }
@@ -79,11 +80,9 @@ struct Sent {
     answer: String,
 }
 
-/// An attempt whose outcome is committed, or could not be.
-struct Done {
-    delivery: DeliveryId,
-    kept: bool,
-}
+/// Whether an attempt's outcome was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kept(bool);
 
 impl Deliverer {
     /// A deliverer over these ports; `wake` is the signal its loop listens to.
@@ -173,7 +172,7 @@ impl Deliverer {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(ended) = tray.attempts.join_next(), if !tray.attempts.is_empty() => {
+                Some(ended) = tray.attempts.join_next_with_id(), if !tray.attempts.is_empty() => {
                     self.note(&mut tray, ended);
                 }
                 () = desk.wake.rung() => tray.look_at = None,
@@ -188,24 +187,34 @@ impl Deliverer {
     }
 
     /// Starts as many attempts as the endpoint admits; says how long nothing more will be due.
-    async fn dispatch(self: &Arc<Self>, desk: &Arc<Desk>, endpoint: &Arc<Endpoint>, tray: &mut Tray) -> Duration {
+    async fn dispatch(
+        self: &Arc<Self>,
+        desk: &Arc<Desk>,
+        endpoint: &Arc<Endpoint>,
+        tray: &mut Tray,
+    ) -> Duration {
         loop {
             let now = self.ports.clock.now();
             let (admitted, probe_at) = desk.health().admits(endpoint.concurrency, now);
-            let wait = tray.look_at.into_iter().chain(probe_at).map(|at| at.since(now)).max();
+            let until = |at: Option<Timestamp>| at.map_or(SWEEP_PERIOD, |at| at.since(now)).min(SWEEP_PERIOD);
             if tray.attempts.len() >= admitted {
-                // Closed for now: the ready ones wait in the store, where a restart or another rule may find them.
-                return wait.unwrap_or(SWEEP_PERIOD).min(SWEEP_PERIOD);
+                return until(probe_at);
             }
             if let Some(due) = tray.ready.pop_front() {
-                let (deliverer, desk, endpoint) = (Arc::clone(self), Arc::clone(desk), Arc::clone(endpoint));
-                tray.attempts.spawn(async move { deliverer.attempt(&desk, &endpoint, due).await }.in_current_span());
+                self.start(desk, endpoint, tray, due);
             } else if tray.look_at.is_none_or(|at| at <= now) {
                 self.look(desk, tray, now).await;
             } else {
-                return wait.unwrap_or(SWEEP_PERIOD).min(SWEEP_PERIOD);
+                return until(tray.look_at);
             }
         }
+    }
+
+    fn start(self: &Arc<Self>, desk: &Arc<Desk>, endpoint: &Arc<Endpoint>, tray: &mut Tray, due: DueDelivery) {
+        let id = due.delivery.id;
+        let (deliverer, desk, endpoint) = (Arc::clone(self), Arc::clone(desk), Arc::clone(endpoint));
+        let attempt = async move { deliverer.attempt(&desk, &endpoint, due).await };
+        tray.under_way.insert(tray.attempts.spawn(attempt.in_current_span()).id(), id);
     }
 
     /// Takes due deliveries from the store into the tray, or learns when there will be some.
@@ -237,28 +246,32 @@ impl Deliverer {
         }
     }
 
-    fn note(&self, tray: &mut Tray, ended: Result<Done, tokio::task::JoinError>) {
+    fn note(&self, tray: &mut Tray, ended: Result<(Id, Kept), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        if let Some(delivery) = tray.under_way.remove(&id) {
+            tray.claimed.remove(&delivery);
+        }
         match ended {
-            Ok(Done { delivery, kept: true }) => {
-                tray.claimed.remove(&delivery);
-                tray.look_at = None;
-            }
-            Ok(Done { delivery, kept: false }) => {
-                // Sent, but the outcome is not on disk: it will be sent again. Not in a hot loop.
-                tray.claimed.remove(&delivery);
-                tray.ready.clear();
-                tray.claimed.clear();
-                tray.look_at = Some(self.ports.clock.now().after(SWEEP_PERIOD));
-            }
+            Ok((_, Kept(true))) => tray.look_at = None,
+            // Sent, but the outcome is not on disk: it will be sent again. Not in a hot loop.
+            Ok((_, Kept(false))) => self.put_back(tray),
             Err(panic) => {
                 error!(%panic, "an attempt failed by a fault of ours");
-                tray.look_at = Some(self.ports.clock.now().after(SWEEP_PERIOD));
+                self.put_back(tray);
             }
         }
     }
 
+    /// Gives up what is ready but not under way, for a while.
+    fn put_back(&self, tray: &mut Tray) {
+        for due in tray.ready.drain(..) {
+            tray.claimed.remove(&due.delivery.id);
+        }
+        tray.look_at = Some(self.ports.clock.now().after(SWEEP_PERIOD));
+    }
+
     /// One attempt: send, judge, commit.
-    async fn attempt(&self, desk: &Desk, endpoint: &Endpoint, due: DueDelivery) -> Done {
+    async fn attempt(&self, desk: &Desk, endpoint: &Endpoint, due: DueDelivery) -> Kept {
         let DueDelivery { delivery, event } = due;
         let began = self.ports.clock.now();
         let outbound = sink::outbound(&event, endpoint, self.ports.clock.wall());
@@ -278,7 +291,7 @@ impl Deliverer {
             }
         };
         self.tell(&delivery, &result, &verdict, event.at, now.since(began));
-        Done { delivery: delivery.id, kept }
+        Kept(kept)
     }
 
     async fn send(&self, outbound: Outbound, deadline: Duration) -> Sent {

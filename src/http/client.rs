@@ -112,7 +112,7 @@ impl ReqwestClient {
     /// Sends a request until the answer's headers are there.
     ///
     /// A server may hang up a kept connection at the very moment it is used again; nobody's fault, and no reason for
-    /// a failed poll. So a request that changes nothing is sent once more if a reused connection ended without a byte.
+    /// a failed poll. So a request that changes nothing is sent once more if a reused connection ended without an answer.
     async fn headers(&self, request: Request) -> Result<reqwest::Response, TransportFault> {
         let connections = self.connections_for(request.reach);
         let again =
