@@ -46,7 +46,8 @@ impl Control {
             let state = common.state.display();
             return Err(Usage(format!("there is no state at {state}; name it with --state")).into());
         }
-        let config = works::load(&common.config).unwrap_or_default();
+        // What is stored can be looked at without a configuration.
+        let config = works::load(&common.config).unwrap_or_else(|_| Config::empty());
         let settings = Settings {
             config,
             origin: Origin::File(common.config.clone()),

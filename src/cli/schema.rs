@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use super::print;
-use crate::config;
+use crate::config::schema::schema;
 
 /// Arguments of `schema`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args) -> anyhow::Result<ExitCode> {
-    print::line(&serde_json::to_string_pretty(&config::schema())?)?;
+    print::line(&serde_json::to_string_pretty(&schema())?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::api::{self, Context, Operations as _};
-use crate::config::{Config, Listen};
+use crate::config::Config;
+use crate::config::server::Listen;
 use crate::core::secret::Secret;
 use crate::janitor::Janitor;
 use crate::store::StoreError;

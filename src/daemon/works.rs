@@ -10,6 +10,8 @@ use tracing::{error, info, warn};
 
 use crate::api::{Operation, Operations, Refused};
 use crate::clock::{Clock, Entropy, Random, SystemClock};
+use crate::config::difference::{Difference, Names, difference};
+use crate::config::lookup::Surroundings;
 use crate::config::{self, Config};
 use crate::core::ids::SourceName;
 use crate::core::report::{Mode, PollReport};
@@ -133,8 +135,8 @@ impl Works {
     fn take_on(&self, config: Config) -> Vec<String> {
         self.redactor.learn(&config.secrets);
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = config::difference(&current, &config).lines();
-        if current.server != config.server {
+        let changes = difference(&current, &config);
+        if changes.server_changed {
             warn!("`server` changed: that holds after a restart");
         }
         self.roster.send_replace(Arc::new(roster_of(&config)));
@@ -143,11 +145,12 @@ impl Works {
         self.poll.ring();
         self.deliver.ring();
         self.telemetry.reloaded(true, self.clock.wall());
-        info!(changes = changes.len(), "the configuration is taken on");
-        for change in &changes {
-            info!("{change}");
+        let lines = told(&changes);
+        info!(changes = lines.len(), "the configuration is taken on");
+        for line in &lines {
+            info!("{line}");
         }
-        changes
+        lines
     }
 }
 
@@ -156,7 +159,20 @@ impl Works {
 /// # Errors
 /// All problems, rendered, one each.
 pub(crate) fn load(path: &Path) -> Result<Config, Vec<String>> {
-    config::load(path, &config::SystemLookup).map_err(|problems| problems.rendered())
+    config::load(path, &Surroundings)
+        .map_err(|problems| problems.0.iter().map(ToString::to_string).collect())
+}
+
+/// What a reload changed, a line each.
+fn told(difference: &Difference) -> Vec<String> {
+    let lines = |kind: &str, names: &Names| {
+        let fates = [("added", &names.added), ("removed", &names.removed), ("changed", &names.changed)];
+        let lines = fates.into_iter().flat_map(|(fate, names)| {
+            names.iter().map(|name| format!("{kind} {name} {fate}")).collect::<Vec<_>>()
+        });
+        lines.collect::<Vec<_>>()
+    };
+    [lines("source", &difference.sources), lines("endpoint", &difference.endpoints)].concat()
 }
 
 fn roster_of(config: &Config) -> Roster {
