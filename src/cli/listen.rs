@@ -13,6 +13,7 @@ use axum::http::{HeaderName, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::cli::Common;
 use crate::cli::print::{
     self, BAD, FAINT, GOOD, NAME, NEWS, STRONG, column, printable, size, styled,
 };
@@ -52,8 +53,8 @@ pub(crate) struct ListenArgs {
     /// Wait this long before each answer, such as 200ms or 2s
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     delay: Duration,
-    /// One JSON object a line
-    #[arg(long)]
+    /// One JSON object a line; the common `--json`.
+    #[arg(skip)]
     json: bool,
     /// Exit with 0 after this many accepted requests
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -108,7 +109,8 @@ impl ListenArgs {
 }
 
 /// Receives until interrupted, or until `--count` requests were accepted.
-pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: ListenArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let args = ListenArgs { json: common.json, ..args };
     let receiver = Receiver::start(args.rules(), Arc::new(SystemClock::new()))
         .await
         .with_context(|| format!("listening on 127.0.0.1:{}", args.port))?;

@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -73,6 +73,30 @@ pub(crate) fn size(bytes: usize) -> String {
 /// `1 event`, `2 events`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A line on standard output.
+pub(crate) fn line(text: &str) -> io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// A remark on standard error, for people alone.
+pub(crate) fn note(text: &str) -> io::Result<()> {
+    writeln!(anstream::stderr().lock(), "{}", styled(FAINT, text))
+}
+
+/// A question on standard error; the answer is on the same line.
+pub(crate) fn ask(text: &str) -> io::Result<()> {
+    let mut err = anstream::stderr().lock();
+    write!(err, "{text}")?;
+    err.flush()
+}
+
+/// What went wrong, on standard error. When even that cannot be written, nothing is left to say it with.
+pub(crate) fn failure(text: &str) {
+    writeln!(anstream::stderr().lock(), "{} {text}", styled(BAD, "error:")).unwrap_or_default();
 }
 
 /// Ends a command whose reader may have gone away (`… | head`), which is no failure.

@@ -11,7 +11,8 @@ use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::core::backoff::delay;
-use crate::core::endpoint::{BreakerPolicy, Order, RetryPolicy};
+use crate::core::endpoint::{BreakerPolicy, Endpoint, Order, RetryPolicy};
+use crate::core::event::Event;
 use crate::core::fault::{Fault, Retry, Whose};
 use crate::core::ids::{DeliveryId, EndpointName, ItemKey, SourceName};
 use crate::core::limits::ENDPOINT_RETRY_AFTER_MAX;
@@ -103,6 +104,38 @@ pub(crate) fn lane(order: Order, source: &SourceName, key: &ItemKey) -> Option<i
     }
 }
 
+/// An event to store, with the deliveries it begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewEvent {
+    pub(crate) event: Event,
+    pub(crate) deliveries: Vec<NewDelivery>,
+}
+
+/// A delivery to create. It starts `Pending` and due at once when no unfinished delivery of its endpoint has its
+/// lane, else `Waiting`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewDelivery {
+    pub(crate) endpoint: EndpointName,
+    /// See [`lane`].
+    pub(crate) lane: Option<i64>,
+}
+
+/// Event → one delivery for each endpoint that wants its type.
+pub(crate) fn fan_out<'a>(
+    event: Event,
+    endpoints: impl IntoIterator<Item = &'a Endpoint>,
+) -> NewEvent {
+    let deliveries = endpoints
+        .into_iter()
+        .filter(|endpoint| endpoint.subscription.wants(&event.event_type))
+        .map(|endpoint| NewDelivery {
+            endpoint: endpoint.name.clone(),
+            lane: lane(endpoint.order, &event.source, &event.key),
+        })
+        .collect();
+    NewEvent { event, deliveries }
+}
+
 /// What an attempt came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AttemptResult {
@@ -112,6 +145,34 @@ pub(crate) enum AttemptResult {
     Refused { status: Option<u16>, fault: Fault, retry_after: Option<Duration>, gone: bool },
     /// We stopped it, or could not even try. Uses up no attempt.
     Interrupted,
+}
+
+impl AttemptResult {
+    /// The answer's status, if there was one.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Accepted { status } => Some(*status),
+            Self::Refused { status, .. } => *status,
+            Self::Interrupted => None,
+        }
+    }
+
+    /// What went wrong, if anything.
+    pub(crate) fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Refused { fault, .. } => Some(fault),
+            Self::Accepted { .. } | Self::Interrupted => None,
+        }
+    }
+
+    /// The word in metrics.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Refused { .. } => "refused",
+            Self::Interrupted => "interrupted",
+        }
+    }
 }
 
 /// What becomes of the delivery.
@@ -208,6 +269,17 @@ impl EndpointHealth {
         }
     }
 
+    /// Whether there is nothing about this condition that a restart would have to know.
+    pub(crate) fn is_well(&self) -> bool {
+        self.breaker == Breaker::Closed && self.failures == 0
+    }
+
+    /// The condition after a person's word or another declaration: as after a success.
+    #[must_use]
+    pub(crate) fn reopened(&self, now: Timestamp) -> Self {
+        Self { suspended_before: self.suspended(now), ..Self::new(now) }
+    }
+
     /// How long the endpoint has been suspended in its life, until `now`.
     pub(crate) fn suspended(&self, now: Timestamp) -> Duration {
         let current = match self.breaker {
@@ -243,9 +315,7 @@ impl EndpointHealth {
             AttemptResult::Accepted { .. } if matches!(self.breaker, Breaker::Disabled { .. }) => {
                 Self { last_success: now, ..self.clone() }
             }
-            AttemptResult::Accepted { .. } => {
-                Self { suspended_before: self.suspended(now), ..Self::new(now) }
-            }
+            AttemptResult::Accepted { .. } => self.reopened(now),
             AttemptResult::Refused { fault, .. } if fault.whose == Whose::Us => self.clone(),
             AttemptResult::Refused { fault, gone, .. } => {
                 self.after_failure(fault, *gone, lane, policies, now, unit)

@@ -18,6 +18,25 @@ pub(crate) const OUR_USER_AGENT: &str = concat!("doorbell/", env!("CARGO_PKG_VER
 /// The most that [`parse_retry_after`] gives. Callers have their own, shorter bounds; this one keeps sums in range.
 const RETRY_AFTER_SECONDS_MAX: u64 = u32::MAX as u64;
 
+/// A URL as it may be shown: user, password and the values of its query are masked, because tokens stand there.
+pub(crate) fn shown_url(url: &Url) -> String {
+    let mut shown = url.clone();
+    let masked: Vec<(String, &str)> = url.query_pairs().map(|(name, _)| (name.into_owned(), "…")).collect();
+    if !masked.is_empty() {
+        let text: Vec<String> = masked.iter().map(|(name, mask)| format!("{name}={mask}")).collect();
+        shown.set_query(None);
+        return format!("{}?{}", without_user(shown), text.join("&"));
+    }
+    without_user(shown)
+}
+
+fn without_user(mut url: Url) -> String {
+    if url.set_username("").and_then(|()| url.set_password(None)).is_err() {
+        return String::from("(a URL without a host)");
+    }
+    url.into()
+}
+
 /// One exchange to make. `deadline` covers all of it: resolving, connecting, sending, headers and body.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {

@@ -9,7 +9,7 @@ mod tests;
 use std::time::Duration;
 
 use crate::core::backoff::{BackoffPolicy, delay};
-use crate::core::limits::SOURCE_RETRY_AFTER_MAX;
+use crate::core::limits::{SOURCE_RETRY_AFTER_MAX, START_SPREAD_MAX};
 use crate::core::time::Timestamp;
 
 /// The bounds a person set for a source's interval.
@@ -78,15 +78,17 @@ pub(crate) enum Signal {
 }
 
 impl Schedule {
-    /// A source never polled: due at once, spread over its shortest interval or five seconds, whichever is less.
-    /// `unit` is uniform in `0.0..1.0`.
+    /// A source never polled: due at once, spread over its shortest interval or [`START_SPREAD_MAX`], whichever is
+    /// less. `unit` is uniform in `0.0..1.0`.
     pub(crate) fn first(every: Every, now: Timestamp, unit: f64) -> Self {
-        let spread = every.min().min(Duration::from_secs(5));
-        Self {
-            interval: every.min(),
-            due: now.after(spread.mul_f64(unit.clamp(0.0, 1.0))),
-            failures: 0,
-        }
+        Self { interval: every.min(), due: spread(every, now, unit), failures: 0 }
+    }
+
+    /// The plan of a source after a restart: polls that were missed meanwhile run once, spread like first ones.
+    #[must_use]
+    pub(crate) fn resumed(self, every: Every, now: Timestamp, unit: f64) -> Self {
+        let plan = self.under(every, now);
+        if plan.due > now { plan } else { Self { due: spread(every, now, unit), ..plan } }
     }
 
     /// The plan after a poll that began at `began` and ended at `now`. `unit` is uniform in `0.0..1.0`.
@@ -134,6 +136,10 @@ impl Schedule {
         let due = if self.failures == 0 { self.due.min(now.after(interval)) } else { self.due };
         Self { interval, due, ..self }
     }
+}
+
+fn spread(every: Every, now: Timestamp, unit: f64) -> Timestamp {
+    now.after(every.min().min(START_SPREAD_MAX).mul_f64(unit.clamp(0.0, 1.0)))
 }
 
 fn next_interval(every: Every, interval: Duration, signal: Signal) -> Duration {

@@ -37,6 +37,20 @@ pub(crate) fn judge(exchange: Result<&Response, &TransportFault>, now: Timestamp
     }
 }
 
+/// What writing a line to standard output came to.
+pub(crate) fn judge_line(written: Result<(), TransportFault>) -> AttemptResult {
+    match written {
+        Ok(()) => AttemptResult::Accepted { status: StatusCode::OK.as_u16() },
+        Err(TransportFault::Interrupted) => AttemptResult::Interrupted,
+        Err(fault) => AttemptResult::Refused {
+            status: None,
+            fault: fault.to_fault(Whose::Endpoint),
+            retry_after: None,
+            gone: false,
+        },
+    }
+}
+
 /// The sentence names the status alone: an answer may quote anything, also a secret.
 fn refusal(status: u16) -> Fault {
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());

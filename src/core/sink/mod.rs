@@ -12,7 +12,7 @@ use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use url::Url;
 
-pub(crate) use crate::core::sink::answer::judge;
+pub(crate) use crate::core::sink::answer::{judge, judge_line};
 
 use crate::core::endpoint::{Endpoint, Target};
 use crate::core::event::Event;
