@@ -26,6 +26,7 @@ use crate::cli::receiver::{Answers, Expected, Receiver, Rules};
 use crate::clock::{self, Clock, SystemClock};
 use crate::core::secret::Secret;
 use crate::core::signature;
+use crate::telemetry::Redactor;
 
 /// How long the story may take. It takes three seconds on an idle machine; this is for one that is not.
 const STORY_LIMIT: Duration = Duration::from_secs(30);
@@ -36,10 +37,10 @@ const SECRET_NAME: &str = "${AGENT_SECRET}";
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   doorbell demo           exits with 0 when everything rang as it should, else with 1")]
-pub(crate) struct DemoArgs {}
+pub(crate) struct Args {}
 
 /// Plays the demo on standard output.
-pub(crate) async fn run(_args: DemoArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(_args: Args, redactor: Redactor) -> anyhow::Result<ExitCode> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut stage = Stage::set(Arc::clone(&clock)).await?;
     let mut out = anstream::stdout();
@@ -48,7 +49,8 @@ pub(crate) async fn run(_args: DemoArgs) -> anyhow::Result<ExitCode> {
         return print::ended(curtain.map(|()| ExitCode::FAILURE));
     }
     let state = TemporaryState::create().context("making a directory for the demo's state")?;
-    let bell = Bell::hang(&stage.sources_yaml(stage.secret.expose()), state.path()).await?;
+    let sources_yaml = stage.sources_yaml(stage.secret.expose());
+    let bell = Bell::hang(&sources_yaml, state.path(), redactor).await?;
     let played = tokio::select! {
         played = play(&mut stage, clock.as_ref(), &mut out, STORY_LIMIT) => Some(played),
         _ = tokio::signal::ctrl_c() => None,

@@ -128,7 +128,7 @@ async fn dispatch(command: Command, common: &Common, redactor: Redactor) -> anyh
         Command::Run(args) => run::run(args, common, redactor).await,
         Command::Check(args) => check::run(&args, common),
         Command::Poll(args) => poll::run(args, common, redactor).await,
-        Command::Demo(args) => demo::run(args).await,
+        Command::Demo(args) => demo::run(args, redactor).await,
         Command::Listen(args) => listen::run(args, common).await,
         Command::Events(args) => events::run(args, common).await,
         Command::Deliveries(args) => deliveries::run(args, common).await,

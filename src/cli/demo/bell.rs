@@ -2,22 +2,42 @@
 
 use std::path::Path;
 
+use anyhow::{Context as _, anyhow};
+
+use crate::config::{self, SystemLookup};
+use crate::daemon::works::Origin;
+use crate::daemon::{Daemon, Settings};
+use crate::telemetry::Redactor;
+
 /// A running daemon.
 #[derive(Debug)]
-pub(super) struct Bell {}
+pub(super) struct Bell(Daemon);
 
 impl Bell {
     /// Starts the daemon under a configuration, with its state in `state`.
     ///
     /// # Errors
     /// When the configuration is not valid, or the daemon does not start.
-    #[expect(clippy::unused_async, reason = "the daemon's start is asynchronous")]
-    pub(super) async fn hang(sources_yaml: &str, state: &Path) -> anyhow::Result<Self> {
-        let bytes = sources_yaml.len();
-        anyhow::bail!("no daemon yet for {bytes} bytes of configuration in {}", state.display())
+    pub(super) async fn hang(
+        sources_yaml: &str,
+        state: &Path,
+        redactor: Redactor,
+    ) -> anyhow::Result<Self> {
+        let config = config::load_text(sources_yaml, &SystemLookup)
+            .map_err(|problems| anyhow!(problems.rendered().join("\n")))?;
+        let settings = Settings {
+            config,
+            origin: Origin::Text,
+            state: state.to_owned(),
+            accept_state: false,
+            redactor,
+        };
+        let daemon = Daemon::start(settings).await.context("starting the daemon")?;
+        Ok(Self(daemon))
     }
 
     /// Stops it; what is under way ends first.
-    #[expect(clippy::unused_async, reason = "the daemon's stop is asynchronous")]
-    pub(super) async fn stop(self) {}
+    pub(super) async fn stop(mut self) {
+        self.0.stop().await;
+    }
 }

@@ -145,7 +145,8 @@ fn a_machine_reads_one_line() {
 
 #[tokio::test]
 async fn it_ends_after_the_accepted_count() {
-    let args = parse("--count 2 --json --status 500 --every 2").unwrap();
+    let args = parse("--count 2 --status 500 --every 2").unwrap();
+    let args = ListenArgs { json: true, ..args };
     let receiver = Receiver::start(args.rules(), Arc::new(SystemClock::new())).await.unwrap();
     let url = format!("http://{}", receiver.address);
     let (mut out, mut err) = (Vec::new(), Vec::new());
