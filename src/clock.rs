@@ -1,16 +1,18 @@
 //! The only reader of the clock and of randomness.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::sync::Mutex;
-use std::time::Duration;
 
 use crate::core::time::Timestamp;
 
 /// Time as the loops see it.
 pub(crate) trait Clock: Send + Sync {
-    /// The wall clock: what goes into events, signatures and the store.
+    /// The time to plan by: the wall clock when the process began, and steady from then on. It never steps, so that
+    /// nobody who sets the clock moves a poll or a retry.
     fn now(&self) -> Timestamp;
-    /// A steady clock: never steps, so that durations are true.
-    fn steady(&self) -> Duration;
+    /// The wall clock: what receivers check signatures against and people read in events.
+    fn wall(&self) -> Timestamp;
 }
 
 /// Randomness as the loops see it.
@@ -23,22 +25,28 @@ pub(crate) trait Entropy: Send + Sync {
 #[derive(Debug)]
 pub(crate) struct SystemClock {
     started: tokio::time::Instant,
+    started_at: Timestamp,
 }
 
 impl SystemClock {
-    /// A clock whose steady side begins at zero.
+    /// A clock that agrees with the wall now.
     pub(crate) fn new() -> Self {
-        Self { started: tokio::time::Instant::now() }
+        Self { started: tokio::time::Instant::now(), started_at: wall() }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one reader of the clock")]
+fn wall() -> Timestamp {
+    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+        self.started_at.after(self.started.elapsed())
     }
 
-    fn steady(&self) -> Duration {
-        self.started.elapsed()
+    fn wall(&self) -> Timestamp {
+        wall()
     }
 }
 
@@ -62,4 +70,14 @@ impl Entropy for Random {
     fn unit(&self) -> f64 {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).f64()
     }
+}
+
+/// Bytes that nobody can guess, for secrets. From the operating system and never from a seed.
+///
+/// # Errors
+/// When the operating system has none to give.
+pub(crate) fn unguessable() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }

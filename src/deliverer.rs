@@ -1,1 +1,446 @@
-//! Stub.
+//! The deliverer: sends what is due and commits what came of it. The imperative shell – what to send is
+//! [`sink::outbound`]'s word, what an answer means [`sink::judge`]'s and [`settle`]'s.
+//!
+//! One desk per endpoint, so that a slow or dead receiver delays no other. A desk takes no input: it looks into the
+//! store for deliveries that are due, and again whenever it is woken or a period has passed. Claims live in memory: a
+//! killed process has attempted nothing that it will not attempt again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, debug, error, info, info_span, warn};
+
+use crate::clock::{Clock, Entropy};
+use crate::core::delivery::{
+    AttemptResult, Breaker, Claim, EndpointHealth, Started, Verdict, settle,
+};
+use crate::core::endpoint::Endpoint;
+use crate::core::ids::{DeliveryId, EndpointName};
+use crate::core::limits::{CLAIMS_AHEAD_MAX, RECORDED_ANSWER_BYTES_MAX, SWEEP_PERIOD};
+use crate::core::roster::Roster;
+use crate::core::sink::{self, Outbound};
+use crate::core::time::Timestamp;
+use crate::http::HttpClient;
+use crate::lines::LineWriter;
+use crate::store::handle::StoreHandle;
+use crate::store::{Attempt, AttemptCommit, DeliveryRecord, DueDelivery, Write};
+use crate::telemetry::{Redactor, Telemetry};
+use crate::wake::Wake;
+
+/// Everything the deliverer touches.
+pub(crate) struct Ports {
+    pub(crate) store: StoreHandle,
+    pub(crate) http: Arc<dyn HttpClient>,
+    pub(crate) lines: Arc<dyn LineWriter>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// Receivers may echo what they were sent, and their answers are kept.
+    pub(crate) redactor: Redactor,
+}
+
+/// Sends deliveries to all endpoints.
+pub(crate) struct Deliverer {
+    ports: Ports,
+    roster: watch::Receiver<Arc<Roster>>,
+    /// Rung when there may be new deliveries, or other endpoints.
+    wake: Wake,
+    /// How long attempts under way may take to end when the process stops.
+    grace: Duration,
+}
+
+/// One endpoint's place in memory.
+struct Desk {
+    name: EndpointName,
+    wake: Wake,
+    health: Mutex<EndpointHealth>,
+}
+
+/// What a desk holds between looks.
+#[derive(Default)]
+struct Tray {
+    ready: VecDeque<DueDelivery>,
+    /// Ready or under way: still pending in the store, and not to be taken twice.
+    claimed: BTreeSet<DeliveryId>,
+    attempts: JoinSet<Kept>,
+    under_way: HashMap<Id, DeliveryId>,
+    /// When the store will have more; `None` when it should be asked now.
+    look_at: Option<Timestamp>,
+}
+
+/// What came back of one exchange.
+struct Sent {
+    result: AttemptResult,
+    status: Option<u16>,
+    /// The beginning of the receiver's answer, for people.
+    answer: String,
+}
+
+/// Whether an attempt's outcome was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kept(bool);
+
+impl Deliverer {
+    /// A deliverer over these ports; `wake` is the signal its loop listens to.
+    pub(crate) fn new(
+        ports: Ports,
+        roster: watch::Receiver<Arc<Roster>>,
+        wake: Wake,
+        grace: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self { ports, roster, wake, grace })
+    }
+
+    /// Keeps one desk per declared endpoint at work until `stop`; returns when all of them have drained.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut desks: BTreeMap<EndpointName, Arc<Desk>> = BTreeMap::new();
+        let mut running: JoinSet<EndpointName> = JoinSet::new();
+        loop {
+            self.ports.telemetry.alive("deliverer", self.ports.clock.now());
+            self.open_desks(&mut desks, &mut running, &stop).await;
+            desks.values().for_each(|desk| desk.wake.ring());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(Ok(name)) = running.join_next(), if !running.is_empty() => {
+                    desks.remove(&name);
+                }
+                () = self.wake.rung() => {}
+                () = tokio::time::sleep(SWEEP_PERIOD) => {}
+            }
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    /// Opens a desk for every declared endpoint that has none.
+    async fn open_desks(
+        self: &Arc<Self>,
+        desks: &mut BTreeMap<EndpointName, Arc<Desk>>,
+        running: &mut JoinSet<EndpointName>,
+        stop: &CancellationToken,
+    ) {
+        let roster = self.roster.borrow().clone();
+        if roster.endpoints.keys().all(|name| desks.contains_key(name)) {
+            return;
+        }
+        let known = match self.ports.store.read(|store| store.endpoints()).await {
+            Ok(known) => known.into_iter().collect::<BTreeMap<_, _>>(),
+            Err(fault) => return warn!(%fault, "the endpoints' condition could not be read; trying later"),
+        };
+        for (name, endpoint) in &roster.endpoints {
+            if desks.contains_key(name) {
+                continue;
+            }
+            let now = self.ports.clock.now();
+            let health = known.get(name).cloned().unwrap_or_else(|| EndpointHealth::new(now));
+            if !known.contains_key(name) {
+                let write = Write::Endpoint { name: name.clone(), now };
+                if let Err(fault) = self.ports.store.write(write).await {
+                    warn!(endpoint = %name, %fault, "the endpoint could not be noted; trying later");
+                    continue;
+                }
+            }
+            let desk = Arc::new(Desk { name: name.clone(), wake: Wake::default(), health: Mutex::new(health) });
+            desks.insert(name.clone(), Arc::clone(&desk));
+            let (deliverer, stop, endpoint) = (Arc::clone(self), stop.clone(), Arc::clone(endpoint));
+            let span = info_span!("endpoint", endpoint = %name);
+            running.spawn(async move { deliverer.serve(desk, endpoint, stop).await }.instrument(span));
+        }
+    }
+
+    /// One endpoint's loop: take what is due, attempt it, note what ended. Ends when the endpoint is no longer
+    /// declared, or at `stop` when its attempts have ended or the grace has passed.
+    async fn serve(
+        self: Arc<Self>,
+        desk: Arc<Desk>,
+        mut endpoint: Arc<Endpoint>,
+        stop: CancellationToken,
+    ) -> EndpointName {
+        let mut tray = Tray::default();
+        loop {
+            let declared = self.roster.borrow().endpoints.get(&desk.name).cloned();
+            let Some(declared) = declared else { break };
+            if declared != endpoint {
+                self.redeclared(&desk).await;
+                endpoint = declared;
+            }
+            let wait = self.dispatch(&desk, &endpoint, &mut tray).await;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(ended) = tray.attempts.join_next_with_id(), if !tray.attempts.is_empty() => {
+                    self.note(&mut tray, ended);
+                }
+                () = desk.wake.rung() => tray.look_at = None,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        let drain = async { while tray.attempts.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.grace, drain).await.is_err() {
+            info!(abandoned = tray.attempts.len(), "attempts under way are abandoned and made again later");
+        }
+        desk.name.clone()
+    }
+
+    /// Starts as many attempts as the endpoint admits; says how long nothing more will be due.
+    async fn dispatch(
+        self: &Arc<Self>,
+        desk: &Arc<Desk>,
+        endpoint: &Arc<Endpoint>,
+        tray: &mut Tray,
+    ) -> Duration {
+        loop {
+            let now = self.ports.clock.now();
+            let (admitted, probe_at) = desk.health().admits(endpoint.concurrency, now);
+            let until = |at: Option<Timestamp>| at.map_or(SWEEP_PERIOD, |at| at.since(now)).min(SWEEP_PERIOD);
+            if tray.attempts.len() >= admitted {
+                return until(probe_at);
+            }
+            if let Some(due) = tray.ready.pop_front() {
+                self.start(desk, endpoint, tray, due);
+            } else if tray.look_at.is_none_or(|at| at <= now) {
+                self.look(desk, tray, now).await;
+            } else {
+                return until(tray.look_at);
+            }
+        }
+    }
+
+    fn start(self: &Arc<Self>, desk: &Arc<Desk>, endpoint: &Arc<Endpoint>, tray: &mut Tray, due: DueDelivery) {
+        let id = due.delivery.id;
+        let (deliverer, desk, endpoint) = (Arc::clone(self), Arc::clone(desk), Arc::clone(endpoint));
+        let attempt = async move { deliverer.attempt(&desk, &endpoint, due).await };
+        tray.under_way.insert(tray.attempts.spawn(attempt.in_current_span()).id(), id);
+    }
+
+    /// Takes due deliveries from the store into the tray, or learns when there will be some.
+    async fn look(&self, desk: &Desk, tray: &mut Tray, now: Timestamp) {
+        let (name, rows_max) = (desk.name.clone(), tray.claimed.len() + CLAIMS_AHEAD_MAX);
+        let found = self.ports.store.read(move |store| {
+            let due = store.due(&name, now, rows_max)?;
+            let damaged = store.damaged_due(&name, now, rows_max)?;
+            Ok((due, damaged, store.next_due(&name, now)?))
+        });
+        let (due, damaged, next) = match found.await {
+            Ok(found) => found,
+            Err(fault) => {
+                warn!(%fault, "due deliveries could not be read; trying later");
+                tray.look_at = Some(now.after(SWEEP_PERIOD));
+                return;
+            }
+        };
+        for record in damaged {
+            self.bury(record, now).await;
+        }
+        for delivery in due {
+            if tray.claimed.insert(delivery.delivery.id) {
+                tray.ready.push_back(delivery);
+            }
+        }
+        if tray.ready.is_empty() {
+            tray.look_at = Some(next.unwrap_or_else(|| now.after(SWEEP_PERIOD)));
+        }
+    }
+
+    fn note(&self, tray: &mut Tray, ended: Result<(Id, Kept), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        if let Some(delivery) = tray.under_way.remove(&id) {
+            tray.claimed.remove(&delivery);
+        }
+        match ended {
+            Ok((_, Kept(true))) => tray.look_at = None,
+            // Sent, but the outcome is not on disk: it will be sent again. Not in a hot loop.
+            Ok((_, Kept(false))) => self.put_back(tray),
+            Err(panic) => {
+                error!(%panic, "an attempt failed by a fault of ours");
+                self.put_back(tray);
+            }
+        }
+    }
+
+    /// Gives up what is ready but not under way, for a while.
+    fn put_back(&self, tray: &mut Tray) {
+        for due in tray.ready.drain(..) {
+            tray.claimed.remove(&due.delivery.id);
+        }
+        tray.look_at = Some(self.ports.clock.now().after(SWEEP_PERIOD));
+    }
+
+    /// One attempt: send, judge, commit.
+    async fn attempt(&self, desk: &Desk, endpoint: &Endpoint, due: DueDelivery) -> Kept {
+        let DueDelivery { delivery, event } = due;
+        let began = self.ports.clock.now();
+        let outbound = sink::outbound(&event, endpoint, self.ports.clock.wall());
+        let sent = self.send(outbound, endpoint.timeout).await;
+        let now = self.ports.clock.now();
+        let (commit, result) = self.settled(desk, endpoint, &delivery, sent, (began, now));
+        let verdict = commit.verdict.clone();
+        let kept = match self.ports.store.write(Write::Attempt(Box::new(commit))).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(refusal)) => {
+                debug!(delivery = %delivery.id, %refusal, "the outcome of an attempt was not wanted");
+                true
+            }
+            Err(fault) => {
+                error!(delivery = %delivery.id, %fault, "the outcome of an attempt could not be kept");
+                false
+            }
+        };
+        self.tell(&delivery, &result, &verdict, event.at, now.since(began));
+        Kept(kept)
+    }
+
+    async fn send(&self, outbound: Outbound, deadline: Duration) -> Sent {
+        match outbound {
+            Outbound::Http(request) => {
+                let exchange = self.ports.http.exchange(*request).await;
+                let result = sink::judge(exchange.as_ref(), self.ports.clock.wall());
+                let answer = exchange.map(|response| self.shown_answer(&response.body)).unwrap_or_default();
+                Sent { status: result.status(), result, answer }
+            }
+            Outbound::Line(line) => {
+                let result = sink::judge_line(self.ports.lines.write(line, deadline).await);
+                Sent { result, status: None, answer: String::new() }
+            }
+        }
+    }
+
+    fn shown_answer(&self, body: &[u8]) -> String {
+        let beginning = body.get(..RECORDED_ANSWER_BYTES_MAX).unwrap_or(body);
+        self.ports.redactor.clean(&String::from_utf8_lossy(beginning))
+    }
+
+    /// Decides what the answer means for the delivery and for its endpoint.
+    fn settled(
+        &self,
+        desk: &Desk,
+        endpoint: &Endpoint,
+        delivery: &DeliveryRecord,
+        sent: Sent,
+        (began, now): (Timestamp, Timestamp),
+    ) -> (AttemptCommit, AttemptResult) {
+        let Sent { result, status, answer } = sent;
+        let mut health = desk.health();
+        let started = delivery.started.unwrap_or(Started { at: began, suspended: health.suspended(began) });
+        let claim = Claim {
+            delivery: delivery.id,
+            endpoint: desk.name.clone(),
+            attempts: delivery.attempts,
+            started: Some(started),
+        };
+        let unit = self.ports.entropy.unit();
+        let verdict = settle(claim, &result, &endpoint.retry, &health, now, unit);
+        let lane = delivery.lane.unwrap_or_else(|| i64::from_le_bytes(delivery.id.0.to_le_bytes()));
+        let after = health.after(&result, lane, (&endpoint.breaker, &endpoint.retry), now, unit);
+        log_health(&health, &after);
+        let worth_keeping = !(health.is_well() && after.is_well());
+        *health = after.clone();
+        drop(health);
+        let counted = !matches!(verdict, Verdict::NotCounted { .. });
+        let attempt = counted.then(|| Attempt {
+            number: delivery.attempts + 1,
+            at: began,
+            took: now.since(began),
+            status,
+            fault: result.fault().cloned(),
+            answer,
+        });
+        let health = worth_keeping.then_some(after);
+        let started = counted.then_some(started);
+        (AttemptCommit { delivery: delivery.id, attempt, verdict, started, health, at: now }, result)
+    }
+
+    fn tell(
+        &self,
+        delivery: &DeliveryRecord,
+        result: &AttemptResult,
+        verdict: &Verdict,
+        detected: Timestamp,
+        took: Duration,
+    ) {
+        let telemetry = &self.ports.telemetry;
+        telemetry.attempted(&delivery.endpoint, result, took);
+        match verdict {
+            Verdict::Delivered => {
+                let latency = self.ports.clock.wall().since(detected);
+                telemetry.delivered(&delivery.endpoint, latency);
+                debug!(event = %delivery.event_id, delivery = %delivery.id, "delivered");
+            }
+            Verdict::RetryAt(at) => {
+                let fault = result.fault().map(ToString::to_string).unwrap_or_default();
+                warn!(event = %delivery.event_id, delivery = %delivery.id, %fault, again = %at, "not accepted");
+            }
+            Verdict::Exhausted { reason } => {
+                telemetry.exhausted(&delivery.endpoint);
+                error!(event = %delivery.event_id, delivery = %delivery.id, %reason, "given up; `doorbell replay` sends it again");
+            }
+            Verdict::NotCounted { due } => {
+                let fault = result.fault().map(ToString::to_string).unwrap_or_default();
+                warn!(delivery = %delivery.id, %fault, again = %due, "not attempted by a fault of ours");
+            }
+        }
+    }
+
+    /// An event whose stored bytes are damaged is never sent.
+    async fn bury(&self, record: DeliveryRecord, now: Timestamp) {
+        error!(event = %record.event_id, delivery = %record.id, "the stored event is damaged and is not sent");
+        let commit = AttemptCommit {
+            delivery: record.id,
+            attempt: None,
+            verdict: Verdict::Exhausted { reason: String::from("the stored event is damaged") },
+            started: None,
+            health: None,
+            at: now,
+        };
+        if let Err(fault) = self.ports.store.write(Write::Attempt(Box::new(commit))).await {
+            error!(%fault, "a damaged delivery could not be set aside");
+        }
+    }
+
+    /// Another declaration gives a disabled endpoint another chance.
+    async fn redeclared(&self, desk: &Desk) {
+        let reopened = {
+            let mut health = desk.health();
+            if matches!(health.breaker, Breaker::Closed) {
+                return;
+            }
+            *health = health.reopened(self.ports.clock.now());
+            health.clone()
+        };
+        info!("the endpoint is declared anew and is tried again");
+        let write = Write::Health { name: desk.name.clone(), health: reopened };
+        if let Err(fault) = self.ports.store.write(write).await {
+            warn!(%fault, "the endpoint's condition could not be kept");
+        }
+    }
+}
+
+impl Desk {
+    fn health(&self) -> std::sync::MutexGuard<'_, EndpointHealth> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn log_health(before: &EndpointHealth, after: &EndpointHealth) {
+    match (before.breaker, after.breaker) {
+        (Breaker::Closed, Breaker::Open { .. }) => {
+            let fault = after.fault.as_ref().map(ToString::to_string).unwrap_or_default();
+            warn!(failures = after.failures, %fault, "the endpoint is failing; its events wait, probes go on");
+        }
+        (Breaker::Open { .. } | Breaker::Disabled { .. }, Breaker::Closed) => info!("the endpoint is back"),
+        (Breaker::Closed | Breaker::Open { .. }, Breaker::Disabled { .. }) => {
+            warn!("the endpoint answered 410 Gone and is disabled; its events wait until it is declared anew");
+        }
+        _ => {}
+    }
+}
+
+impl std::fmt::Debug for Deliverer {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Deliverer")
+    }
+}

@@ -1,5 +1,4 @@
-//! doorbell
-#![cfg_attr(not(test), allow(dead_code, reason = "until the parts are joined"))]
+#![doc = include_str!("../ARCHITECTURE.md")]
 
 mod api;
 mod cli;
@@ -10,7 +9,13 @@ mod daemon;
 mod deliverer;
 mod http;
 mod janitor;
+mod lines;
 mod poller;
 mod store;
 mod telemetry;
 mod wake;
+
+/// Runs the command that the process was started with.
+pub fn run() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,1 +1,143 @@
-//! Stub.
+//! The poller: makes polls when they are due. The imperative shell – it fetches, asks `core` what that means, and
+//! commits the answer. A page of a poll is one transaction: snapshot, events and deliveries together.
+//!
+//! [`Poller::run`] is the loop; [`Poller::poll`] makes one poll, also for those who ask for it by hand. It knows
+//! nothing of receivers beyond which of them want an event's type.
+
+pub(crate) mod hold;
+mod run;
+mod turn;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::clock::{Clock, Entropy};
+use crate::core::ids::SourceName;
+use crate::core::report::{Mode, PollReport};
+use crate::core::roster::Roster;
+use crate::core::schedule::Schedule;
+use crate::core::source::{Source, SourceState};
+use crate::http::HttpClient;
+use crate::store::StoreError;
+use crate::store::handle::StoreHandle;
+use crate::telemetry::Telemetry;
+use crate::wake::Wake;
+
+/// Everything the poller touches.
+pub(crate) struct Ports {
+    pub(crate) store: StoreHandle,
+    pub(crate) http: Arc<dyn HttpClient>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// Rung when there are new deliveries.
+    pub(crate) deliver: Wake,
+}
+
+/// Makes polls, one at a time per source.
+pub(crate) struct Poller {
+    ports: Ports,
+    roster: watch::Receiver<Arc<Roster>>,
+    /// Rung by whoever changed when a source is due.
+    wake: Wake,
+    slots: Mutex<BTreeMap<SourceName, Arc<Slot>>>,
+}
+
+/// A source's place in memory. Whoever holds the lock may poll it.
+#[derive(Default)]
+struct Slot(tokio::sync::Mutex<Memory>);
+
+/// What is remembered between polls, so that an unchanged one costs no access to the store.
+#[derive(Default)]
+struct Memory {
+    /// As of the last poll; `None` when the store has to be asked.
+    state: Option<SourceState>,
+    /// As the store has it.
+    kept: Option<SourceState>,
+}
+
+/// Why a poll did not come to an outcome. Nothing was lost: the next one meets the same changes.
+#[derive(Debug, Clone, Error)]
+pub(crate) enum PollError {
+    #[error("no source {0} is declared")]
+    Unknown(SourceName),
+    /// Somebody else wrote to the source's state meanwhile.
+    #[error("the state of source {0} moved on during the poll")]
+    Conflict(SourceName),
+    #[error(transparent)]
+    Store(#[from] Arc<StoreError>),
+}
+
+impl Poller {
+    /// A poller over these ports; `wake` is the signal its loop listens to.
+    pub(crate) fn new(ports: Ports, roster: watch::Receiver<Arc<Roster>>, wake: Wake) -> Arc<Self> {
+        Arc::new(Self { ports, roster, wake, slots: Mutex::new(BTreeMap::new()) })
+    }
+
+    /// Makes one poll of a source now, whether it is due or not, after any that is under way.
+    ///
+    /// # Errors
+    /// No such source, a conflicting write, or the store's failure. Faults of the API are in the report.
+    pub(crate) async fn poll(&self, name: &SourceName, mode: Mode) -> Result<PollReport, PollError> {
+        let roster = self.roster.borrow().clone();
+        let source = roster.sources.get(name).ok_or_else(|| PollError::Unknown(name.clone()))?;
+        let slot = self.slot(name);
+        let mut memory = slot.0.lock().await;
+        let state = self.recall(&mut memory, source).await?;
+        let turn = turn::Turn::new(&self.ports, source, &roster, state, mode);
+        let told = turn.make(memory.kept.as_ref()).await;
+        if let (Mode::Commit, Ok(ended)) = (mode, &told) {
+            memory.state = Some(ended.state.clone());
+            if ended.kept {
+                memory.kept = Some(ended.state.clone());
+            }
+        } else if told.is_err() {
+            *memory = Memory::default();
+        }
+        drop(memory);
+        let report = told?.report;
+        if mode == Mode::Commit {
+            self.ports.telemetry.polled(&report);
+            self.wake.ring();
+        }
+        Ok(report)
+    }
+
+    /// Forgets what is remembered of a source: somebody else changed its state in the store.
+    pub(crate) async fn forget(&self, name: &SourceName) {
+        *self.slot(name).0.lock().await = Memory::default();
+        self.wake.ring();
+    }
+
+    fn slot(&self, name: &SourceName) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(name.clone()).or_default())
+    }
+
+    /// A source's state: remembered, stored, or new.
+    async fn recall(&self, memory: &mut Memory, source: &Source) -> Result<SourceState, Arc<StoreError>> {
+        if let Some(state) = &memory.state {
+            return Ok(state.clone());
+        }
+        let name = source.name.clone();
+        memory.kept = self.ports.store.read(move |store| store.source(&name)).await?;
+        let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
+        let state = match &memory.kept {
+            Some(kept) => {
+                SourceState { schedule: kept.schedule.resumed(source.every, now, unit), ..kept.clone() }
+            }
+            None => SourceState::new(source, Schedule::first(source.every, now, unit)),
+        };
+        memory.state = Some(state.clone());
+        Ok(state)
+    }
+}
+
+impl std::fmt::Debug for Poller {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Poller")
+    }
+}

@@ -1,1 +1,278 @@
-//! Stub.
+//! What doorbell says about itself: log format, redaction, and the metrics by name. Usable from everywhere.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::core::delivery::AttemptResult;
+use crate::core::ids::EndpointName;
+use crate::core::report::PollReport;
+use crate::core::secret::Secret;
+use crate::core::time::Timestamp;
+
+/// Up to two labels with fixed names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Labels(Vec<(&'static str, String)>);
+
+impl EncodeLabelSet for Labels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.0.encode(encoder)
+    }
+}
+
+fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
+    Labels(pairs.into_iter().map(|(name, value)| (name, value.to_owned())).collect())
+}
+
+type Counters = Family<Labels, Counter>;
+type Gauges = Family<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>;
+type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
+
+/// Counters and clocks of one process. No global: a test has its own.
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    registry: Registry,
+    polls: Counters,
+    poll_seconds: Histograms,
+    interval: Gauges,
+    last_success: Gauges,
+    last_change: Gauges,
+    changes: Counters,
+    events: Counters,
+    deliveries: Counters,
+    attempts: Counters,
+    latency: Histograms,
+    pending: Gauges,
+    held: Gauges,
+    reload_successful: Gauges,
+    reload_time: Gauges,
+    /// When each loop last showed that it runs.
+    beats: Mutex<BTreeMap<&'static str, Timestamp>>,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 3600.0])
+}
+
+impl Telemetry {
+    /// All metrics, at zero.
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("doorbell");
+        let mut counters = |name: &str, help: &str| {
+            let family = Counters::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        let polls = counters("polls", "Polls by source and outcome");
+        let changes = counters("changes", "Changes found, by source and kind");
+        let events = counters("events", "Events made, by source and type");
+        let deliveries = counters("deliveries", "Deliveries settled, by endpoint and outcome");
+        let attempts = counters("delivery_attempts", "Attempts, by endpoint and outcome");
+        let mut gauges = |name: &str, help: &str| {
+            let family = Gauges::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        let interval = gauges("source_interval_seconds", "Present spacing of polls");
+        let last_success = gauges("source_last_success_timestamp_seconds", "Last poll that went well");
+        let last_change = gauges("source_last_change_timestamp_seconds", "Last poll that found a change");
+        let pending = gauges("deliveries_pending", "Deliveries not settled yet");
+        let held = gauges("held_changes", "Changes held for a person");
+        let reload_successful = gauges("config_last_reload_successful", "1 if the last reload was valid");
+        let reload_time =
+            gauges("config_last_reload_success_timestamp_seconds", "When a configuration was last taken on");
+        let mut histograms = |name: &str, help: &str| {
+            let family = Histograms::new_with_constructor(seconds as fn() -> Histogram);
+            registry.register(name, help, family.clone());
+            family
+        };
+        let poll_seconds = histograms("poll_duration_seconds", "How long polls take");
+        let latency = histograms("delivery_latency_seconds", "From detected to accepted");
+        let beats = Mutex::default();
+        Self {
+            registry,
+            polls,
+            poll_seconds,
+            interval,
+            last_success,
+            last_change,
+            changes,
+            events,
+            deliveries,
+            attempts,
+            latency,
+            pending,
+            held,
+            reload_successful,
+            reload_time,
+            beats,
+        }
+    }
+
+    /// A poll ended.
+    pub(crate) fn polled(&self, report: &PollReport) {
+        let source = report.source.as_str();
+        self.polls.get_or_create(&labels([("source", source), ("outcome", report.outcome)])).inc();
+        let only_source = labels([("source", source)]);
+        self.poll_seconds.get_or_create(&only_source).observe(report.took.as_secs_f64());
+        self.interval.get_or_create(&only_source).set(report.interval.as_secs_f64());
+        if report.fault.is_none() {
+            self.last_success.get_or_create(&only_source).set(unix(report.ended));
+        }
+        if !report.events.is_empty() {
+            self.last_change.get_or_create(&only_source).set(unix(report.ended));
+        }
+        for (kind, count) in &report.changes {
+            self.changes.get_or_create(&labels([("source", source), ("kind", kind)])).inc_by(*count);
+        }
+        for event in &report.events {
+            self.events.get_or_create(&labels([("source", source), ("type", &event.event_type)])).inc();
+        }
+    }
+
+    /// An attempt ended.
+    pub(crate) fn attempted(&self, endpoint: &EndpointName, result: &AttemptResult, _took: Duration) {
+        let labels = labels([("endpoint", endpoint.as_str()), ("outcome", result.as_str())]);
+        self.attempts.get_or_create(&labels).inc();
+    }
+
+    /// A delivery was accepted, so long after its change was detected.
+    pub(crate) fn delivered(&self, endpoint: &EndpointName, latency: Duration) {
+        self.settled(endpoint, "delivered");
+        self.latency.get_or_create(&labels([("endpoint", endpoint.as_str())])).observe(latency.as_secs_f64());
+    }
+
+    /// A delivery was given up.
+    pub(crate) fn exhausted(&self, endpoint: &EndpointName) {
+        self.settled(endpoint, "exhausted");
+    }
+
+    fn settled(&self, endpoint: &EndpointName, outcome: &str) {
+        self.deliveries.get_or_create(&labels([("endpoint", endpoint.as_str()), ("outcome", outcome)])).inc();
+    }
+
+    /// How many deliveries of an endpoint are under way, as the store counts them.
+    pub(crate) fn set_pending(&self, endpoint: &EndpointName, count: u64) {
+        let labels = labels([("endpoint", endpoint.as_str())]);
+        #[expect(clippy::cast_precision_loss, reason = "a count of rows on one disk")]
+        self.pending.get_or_create(&labels).set(count as f64);
+    }
+
+    /// How many changes of a source are held, as the store counts them.
+    pub(crate) fn set_held(&self, source: &str, count: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "a count of rows on one disk")]
+        self.held.get_or_create(&labels([("source", source)])).set(count as f64);
+    }
+
+    /// A configuration was taken on, or refused.
+    pub(crate) fn reloaded(&self, valid: bool, now: Timestamp) {
+        self.reload_successful.get_or_create(&labels([])).set(if valid { 1.0 } else { 0.0 });
+        if valid {
+            self.reload_time.get_or_create(&labels([])).set(unix(now));
+        }
+    }
+
+    /// A loop shows that it runs.
+    pub(crate) fn alive(&self, part: &'static str, now: Timestamp) {
+        self.beats.lock().unwrap_or_else(PoisonError::into_inner).insert(part, now);
+    }
+
+    /// The loops that have not shown themselves for longer than `most`.
+    pub(crate) fn silent(&self, now: Timestamp, most: Duration) -> Vec<&'static str> {
+        let beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
+        beats.iter().filter(|(_, at)| now.since(**at) > most).map(|(part, _)| *part).collect()
+    }
+
+    /// All metrics in the text format of Prometheus.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        encode(&mut text, &self.registry).expect("metrics encode into a string");
+        text
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay exact in a double")]
+fn unix(at: Timestamp) -> f64 {
+    at.as_millis() as f64 / 1000.0
+}
+
+/// Replaces known secrets by `•••` in whatever is written: the last net, where a secret would print by mistake.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Redactor(Arc<RwLock<Vec<Secret>>>);
+
+/// Shorter secrets are not searched for: they would blot out ordinary words.
+const REDACTED_BYTES_MIN: usize = 6;
+
+impl Redactor {
+    /// From now on these are not to be seen, beside those known already.
+    pub(crate) fn learn(&self, secrets: &[Secret]) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for secret in secrets {
+            if secret.expose().len() >= REDACTED_BYTES_MIN && !known.contains(secret) {
+                known.push(secret.clone());
+            }
+        }
+    }
+
+    /// The text without known secrets.
+    pub(crate) fn clean(&self, text: &str) -> String {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().fold(text.to_owned(), |text, secret| text.replace(secret.expose(), "•••"))
+    }
+}
+
+/// Standard error behind a redactor, one log line at a time.
+#[derive(Debug, Clone)]
+struct RedactedStderr(Redactor);
+
+impl io::Write for RedactedStderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let line = self.0.clean(&String::from_utf8_lossy(bytes));
+        io::stderr().lock().write_all(line.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+impl<'a> MakeWriter<'a> for RedactedStderr {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Starts the log on standard error. `wanted` is a comma-separated list of `json` and filters as `info` or
+/// `doorbell=debug`.
+///
+/// # Errors
+/// A filter that cannot be read, as a sentence.
+pub(crate) fn start_log(wanted: &str, redactor: Redactor) -> Result<(), String> {
+    let (json, filters): (Vec<_>, Vec<_>) = wanted.split(',').partition(|part| *part == "json");
+    let filters = if filters.is_empty() { String::from("info") } else { filters.join(",") };
+    let filter = EnvFilter::try_new(&filters).map_err(|error| {
+        format!("--log {wanted}: {error}; write for example `info`, `json` or `json,debug`")
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(RedactedStderr(redactor));
+    let started = if json.is_empty() {
+        builder.with_target(false).with_ansi(std::io::IsTerminal::is_terminal(&io::stderr())).try_init()
+    } else {
+        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    };
+    started.map_err(|error| error.to_string())
+}

@@ -1,1 +1,103 @@
-//! Stub.
+//! The HTTP face: reads the store, and asks the daemon for what only it can do. One file per resource.
+//!
+//! Two routers. [`control`] is for the command line, on a socket in the state directory that only its owner can
+//! open. [`public`] is for `server.listen`: health and metrics.
+
+mod backup;
+mod deliveries;
+mod events;
+mod health;
+mod problem;
+mod sources;
+mod view;
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::clock::Clock;
+use crate::core::ids::SourceName;
+use crate::core::report::{Mode, PollReport};
+use crate::core::roster::Roster;
+use crate::core::secret::Secret;
+use crate::store::handle::StoreHandle;
+use crate::telemetry::Telemetry;
+
+/// An operation's answer to come.
+pub(crate) type Operation<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refused>> + Send + 'a>>;
+
+/// Why an operation was not done.
+#[derive(Debug, Clone)]
+pub(crate) enum Refused {
+    /// There is no such thing.
+    Unknown(String),
+    /// Try again: something else was faster.
+    Conflict(String),
+    /// The request cannot be carried out as it is; one line per reason.
+    Invalid(Vec<String>),
+    /// Our own failure.
+    Failed(String),
+}
+
+/// What only the one who owns the loops can do.
+pub(crate) trait Operations: Send + Sync {
+    /// What is declared now.
+    fn roster(&self) -> Arc<Roster>;
+    /// One poll now.
+    fn poll(&self, source: SourceName, mode: Mode) -> Operation<'_, PollReport>;
+    /// Lets held changes ring; answers how many.
+    fn release(&self, source: SourceName) -> Operation<'_, usize>;
+    /// Drops held changes; answers how many.
+    fn discard(&self, source: SourceName) -> Operation<'_, usize>;
+    /// Reads the configuration again; answers what changed, a line each.
+    fn reload(&self) -> Operation<'_, Vec<String>>;
+    /// There are new deliveries.
+    fn deliver(&self);
+    /// Why work cannot go on as it should, if so.
+    fn ill(&self) -> Option<String>;
+}
+
+/// Everything the handlers touch.
+pub(crate) struct Context {
+    pub(crate) store: StoreHandle,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) operations: Arc<dyn Operations>,
+    /// For anything but health; `None` where the listener itself keeps strangers out.
+    pub(crate) token: Option<Secret>,
+    /// Where a backup may be prepared.
+    pub(crate) state: PathBuf,
+}
+
+type Shared = Arc<Context>;
+
+/// What the command line uses.
+pub(crate) fn control(context: Arc<Context>) -> Router {
+    Router::new()
+        .route("/v1/events", get(events::list))
+        .route("/v1/events/{id}", get(events::show))
+        .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/{id}", get(deliveries::show))
+        .route("/v1/replay", post(deliveries::replay))
+        .route("/v1/sources", get(sources::list))
+        .route("/v1/sources/{name}", get(sources::show))
+        .route("/v1/sources/{name}/items", get(sources::items))
+        .route("/v1/sources/{name}/poll", post(sources::poll))
+        .route("/v1/sources/{name}/release", post(sources::release))
+        .route("/v1/sources/{name}/discard", post(sources::discard))
+        .route("/v1/held", get(sources::held))
+        .route("/v1/endpoints", get(deliveries::endpoints))
+        .route("/v1/reload", post(sources::reload))
+        .route("/v1/backup", get(backup::download))
+        .merge(health::routes())
+        .fallback(problem::not_found)
+        .with_state(context)
+}
+
+/// What stands on `server.listen`.
+pub(crate) fn public(context: Arc<Context>) -> Router {
+    Router::new().merge(health::routes()).fallback(problem::not_found).with_state(context)
+}

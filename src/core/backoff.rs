@@ -1,5 +1,8 @@
 //! Delays after failures: exponential with full jitter, a pure function of policy, attempt and random.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 /// How delays grow. Checked at construction: `0 < first <= max`.
@@ -27,8 +30,9 @@ impl BackoffPolicy {
 
     /// The bound of the delay after `failures` earlier failures: `min(max, first * 2^failures)`.
     pub(crate) fn bound(&self, failures: u32) -> Duration {
-        let factor = 1_u32.checked_shl(failures.min(31)).unwrap_or(u32::MAX);
-        self.first.checked_mul(factor).unwrap_or(self.max).min(self.max)
+        let factor = 1_u128.checked_shl(failures).unwrap_or(u128::MAX);
+        let nanos = self.first.as_nanos().saturating_mul(factor);
+        if nanos < self.max.as_nanos() { Duration::from_nanos_u128(nanos) } else { self.max }
     }
 }
 
@@ -36,5 +40,8 @@ impl BackoffPolicy {
 ///
 /// "Full jitter": Marc Brooker, *Exponential Backoff and Jitter*, AWS Architecture Blog, 2015.
 pub(crate) fn delay(policy: &BackoffPolicy, failures: u32, unit: f64) -> Duration {
-    policy.bound(failures).mul_f64(unit.clamp(0.0, 1.0))
+    let bound = policy.bound(failures);
+    // What is no number, or no duration by rounding, waits as long as may be.
+    Duration::try_from_secs_f64(bound.as_secs_f64() * unit.max(0.0))
+        .map_or(bound, |it| it.min(bound))
 }

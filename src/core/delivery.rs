@@ -3,12 +3,16 @@
 //! [`settle`] decides what becomes of a delivery, [`EndpointHealth::after`] what becomes of its endpoint. Both are
 //! pure; the store writes their answers in one transaction.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::core::backoff::delay;
-use crate::core::endpoint::{BreakerPolicy, Order, RetryPolicy};
+use crate::core::endpoint::{BreakerPolicy, Endpoint, Order, RetryPolicy};
+use crate::core::event::Event;
 use crate::core::fault::{Fault, Retry, Whose};
 use crate::core::ids::{DeliveryId, EndpointName, ItemKey, SourceName};
 use crate::core::limits::ENDPOINT_RETRY_AFTER_MAX;
@@ -100,6 +104,38 @@ pub(crate) fn lane(order: Order, source: &SourceName, key: &ItemKey) -> Option<i
     }
 }
 
+/// An event to store, with the deliveries it begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewEvent {
+    pub(crate) event: Event,
+    pub(crate) deliveries: Vec<NewDelivery>,
+}
+
+/// A delivery to create. It starts `Pending` and due at once when no unfinished delivery of its endpoint has its
+/// lane, else `Waiting`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewDelivery {
+    pub(crate) endpoint: EndpointName,
+    /// See [`lane`].
+    pub(crate) lane: Option<i64>,
+}
+
+/// Event → one delivery for each endpoint that wants its type.
+pub(crate) fn fan_out<'a>(
+    event: Event,
+    endpoints: impl IntoIterator<Item = &'a Endpoint>,
+) -> NewEvent {
+    let deliveries = endpoints
+        .into_iter()
+        .filter(|endpoint| endpoint.subscription.wants(&event.event_type))
+        .map(|endpoint| NewDelivery {
+            endpoint: endpoint.name.clone(),
+            lane: lane(endpoint.order, &event.source, &event.key),
+        })
+        .collect();
+    NewEvent { event, deliveries }
+}
+
 /// What an attempt came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AttemptResult {
@@ -109,6 +145,34 @@ pub(crate) enum AttemptResult {
     Refused { status: Option<u16>, fault: Fault, retry_after: Option<Duration>, gone: bool },
     /// We stopped it, or could not even try. Uses up no attempt.
     Interrupted,
+}
+
+impl AttemptResult {
+    /// The answer's status, if there was one.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Accepted { status } => Some(*status),
+            Self::Refused { status, .. } => *status,
+            Self::Interrupted => None,
+        }
+    }
+
+    /// What went wrong, if anything.
+    pub(crate) fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Refused { fault, .. } => Some(fault),
+            Self::Accepted { .. } | Self::Interrupted => None,
+        }
+    }
+
+    /// The word in metrics.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Refused { .. } => "refused",
+            Self::Interrupted => "interrupted",
+        }
+    }
 }
 
 /// What becomes of the delivery.
@@ -130,6 +194,7 @@ pub(crate) enum Verdict {
 ///
 /// A retry is never earlier than the backoff says; the receiver's `Retry-After` is honoured up to
 /// [`ENDPOINT_RETRY_AFTER_MAX`]. The retry period stands still while the endpoint is suspended.
+#[expect(clippy::needless_pass_by_value, reason = "consumes the claim: no attempt counts twice")]
 pub(crate) fn settle(
     claim: Claim,
     result: &AttemptResult,
@@ -158,7 +223,7 @@ pub(crate) fn settle(
     let suspended_since = health.suspended(now).saturating_sub(started.suspended);
     let tried_for = now.since(started.at).saturating_sub(suspended_since);
     let wait = retry_after.map_or(step, |asked| asked.min(ENDPOINT_RETRY_AFTER_MAX).max(step));
-    if tried_for + wait > policy.give_up_after {
+    if tried_for.saturating_add(wait) > policy.give_up_after {
         return Verdict::Exhausted { reason: fault.sentence.clone() };
     }
     Verdict::RetryAt(now.after(wait))
@@ -204,6 +269,17 @@ impl EndpointHealth {
         }
     }
 
+    /// Whether there is nothing about this condition that a restart would have to know.
+    pub(crate) fn is_well(&self) -> bool {
+        self.breaker == Breaker::Closed && self.failures == 0
+    }
+
+    /// The condition after a person's word or another declaration: as after a success.
+    #[must_use]
+    pub(crate) fn reopened(&self, now: Timestamp) -> Self {
+        Self { suspended_before: self.suspended(now), ..Self::new(now) }
+    }
+
     /// How long the endpoint has been suspended in its life, until `now`.
     pub(crate) fn suspended(&self, now: Timestamp) -> Duration {
         let current = match self.breaker {
@@ -235,9 +311,11 @@ impl EndpointHealth {
     ) -> Self {
         match result {
             AttemptResult::Interrupted => self.clone(),
-            AttemptResult::Accepted { .. } => {
-                Self { suspended_before: self.suspended(now), ..Self::new(now) }
+            // It was under way when another attempt met the 410, which stands until somebody moves it on.
+            AttemptResult::Accepted { .. } if matches!(self.breaker, Breaker::Disabled { .. }) => {
+                Self { last_success: now, ..self.clone() }
             }
+            AttemptResult::Accepted { .. } => self.reopened(now),
             AttemptResult::Refused { fault, .. } if fault.whose == Whose::Us => self.clone(),
             AttemptResult::Refused { fault, gone, .. } => {
                 self.after_failure(fault, *gone, lane, policies, now, unit)
@@ -262,6 +340,8 @@ impl EndpointHealth {
         let next = match self.breaker {
             Breaker::Disabled { .. } => self.breaker,
             _ if gone => Breaker::Disabled { since: self.suspended_from(now) },
+            // Not the probe, but under way since before the breaker opened: it says nothing new.
+            Breaker::Open { probe_at, .. } if now < probe_at => self.breaker,
             Breaker::Open { since, probes, .. } => {
                 let probes = probes.saturating_add(1);
                 let wait = delay(&retry.backoff, probes, unit).max(breaker.without_success_for / 2);

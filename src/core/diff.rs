@@ -4,8 +4,6 @@
 //! differs from the snapshot. The shell reads the stored selves of those that do. [`Delta`] puts old and new side by
 //! side. [`absent`] decides what a complete listing says about the items that are not in it.
 
-use std::collections::HashSet;
-
 use sha2::{Digest as _, Sha256};
 
 use crate::core::ids::ItemKey;
@@ -253,95 +251,60 @@ pub(crate) fn absent(
     outcome
 }
 
-/// The keys a listing showed, and whether each was seen before: the first of two items with one key counts.
-#[derive(Debug, Default)]
-pub(crate) struct Seen(HashSet<ItemKey>);
-
-impl Seen {
-    /// Notes a key; false if this listing showed it already.
-    pub(crate) fn note(&mut self, key: &ItemKey) -> bool {
-        self.0.insert(key.clone())
-    }
-
-    /// Whether the listing showed this key.
-    pub(crate) fn contains(&self, key: &ItemKey) -> bool {
-        self.0.contains(key)
-    }
-
-    /// How many keys were shown.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
+/// What one item adds to a commit.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Step {
+    /// Its standing alone changes.
+    Mark(ItemKey, Standing),
+    /// Written without an event.
+    Adopt(StoredItem),
+    /// Written together with its events.
+    Ring(StoredItem, Box<Change>),
 }
 
-/// Everything one part of a listing changes: what to write, and what rings.
-#[derive(Debug, Default)]
-pub(crate) struct Delta {
-    pub(crate) upserts: Vec<StoredItem>,
-    pub(crate) marks: Vec<(ItemKey, Standing)>,
-    pub(crate) changes: Vec<Change>,
+/// Puts a finding beside the item's place in the snapshot and, for an update, its stored self.
+pub(crate) fn step(
+    (key, raw, finding): (ItemKey, RawHash, Finding),
+    entry: Option<&IndexEntry>,
+    stored: Option<&StoredItem>,
+    ignore: &[Expression],
+) -> Result<Step, JsonFault> {
+    let count = entry.map_or(0, |entry| entry.changes);
+    Ok(match (finding, stored) {
+        (Finding::Back, _) => Step::Mark(key, Standing::Present { missing: 0 }),
+        // An update whose stored self failed its hash has nothing to be compared with: the new one is adopted.
+        (Finding::Adopted(side), _) | (Finding::Updated(side), None) => {
+            Step::Adopt(present(key, raw, count, &side))
+        }
+        (Finding::Created(side), _) => {
+            let item = present(key.clone(), raw, count + 1, &side);
+            Step::Ring(item, Box::new(Change::created(key, count + 1, side)))
+        }
+        (Finding::Updated(side), Some(stored)) => {
+            let before = Side::read(stored.data.as_str(), ignore)?;
+            let item = present(key.clone(), raw, count + 1, &side);
+            Step::Ring(item, Box::new(Change::updated(key, count + 1, before, side, ignore)?))
+        }
+    })
 }
 
-impl Delta {
-    /// Takes up a finding. `stored` is the item's stored self, needed for an update; `entry` its place in the snapshot.
-    pub(crate) fn take(
-        &mut self,
-        key: ItemKey,
-        raw: RawHash,
-        finding: Finding,
-        entry: Option<&IndexEntry>,
-        stored: Option<&StoredItem>,
-        ignore: &[Expression],
-    ) -> Result<(), JsonFault> {
-        let count = entry.map_or(0, |entry| entry.changes);
-        let (side, change) = match finding {
-            Finding::Back => {
-                self.marks.push((key, Standing::Present { missing: 0 }));
-                return Ok(());
-            }
-            Finding::Adopted(side) => (side, None),
-            Finding::Created(side) => {
-                (side.clone(), Some(Change::created(key.clone(), count + 1, side)))
-            }
-            Finding::Updated(side) => match stored {
-                // The stored self failed its hash: there is nothing to compare with, so the new one is adopted.
-                None => (side, None),
-                Some(stored) => {
-                    let before = Side::read(stored.data.as_str(), ignore)?;
-                    let change =
-                        Change::updated(key.clone(), count + 1, before, side.clone(), ignore)?;
-                    (side, Some(change))
-                }
-            },
-        };
-        let changes = change.as_ref().map_or(count, |change| change.count);
-        let standing = Standing::Present { missing: 0 };
-        let entry = IndexEntry { fingerprint: side.fingerprint, raw, changes, standing };
-        self.upserts.push(StoredItem { key, entry, data: side.text });
-        self.changes.extend(change);
-        Ok(())
-    }
-
-    /// Takes up a proven deletion of a stored item: a change, and a tombstone that keeps the change count.
-    pub(crate) fn delete(
-        &mut self,
-        stored: &StoredItem,
-        ignore: &[Expression],
-    ) -> Result<(), JsonFault> {
-        let before = Side::read(stored.data.as_str(), ignore)?;
-        let changes = stored.entry.changes + 1;
-        self.upserts.push(tombstone(stored.key.clone(), changes));
-        self.changes.push(Change::deleted(stored.key.clone(), changes, before));
-        Ok(())
-    }
+/// A proven deletion of a stored item: a change, and a tombstone that keeps the change count.
+pub(crate) fn deletion(stored: &StoredItem, ignore: &[Expression]) -> Result<Step, JsonFault> {
+    let before = Side::read(stored.data.as_str(), ignore)?;
+    let count = stored.entry.changes + 1;
+    let change = Change::deleted(stored.key.clone(), count, before);
+    Ok(Step::Ring(tombstone(stored.key.clone(), count), Box::new(change)))
 }
 
-fn tombstone(key: ItemKey, changes: u64) -> StoredItem {
-    let entry = IndexEntry {
-        fingerprint: Fingerprint::NONE,
-        raw: RawHash(0),
-        changes,
-        standing: Standing::Deleted,
-    };
+fn present(key: ItemKey, raw: RawHash, changes: u64, side: &Side) -> StoredItem {
+    let standing = Standing::Present { missing: 0 };
+    let entry = IndexEntry { fingerprint: side.fingerprint, raw, changes, standing };
+    StoredItem { key, entry, data: side.text.clone() }
+}
+
+/// What is left of an item that is no more: its change count, so that a later return makes new event ids.
+pub(crate) fn tombstone(key: ItemKey, changes: u64) -> StoredItem {
+    let entry =
+        IndexEntry { fingerprint: Fingerprint::NONE, raw: RawHash(0), changes, standing: Standing::Deleted };
     StoredItem { key, entry, data: JsonText::empty() }
 }

@@ -1,5 +1,8 @@
 //! An endpoint: a receiver as declared, validated. Only `config` makes one.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use http::HeaderMap;

@@ -1,13 +1,41 @@
 //! HTTP as plain data: what is asked, what came back, and how an exchange can fail. No socket is opened here.
 
-use std::time::Duration;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use url::Url;
 
 use crate::core::fault::{Fault, Whose};
-use crate::core::time::humane;
+use crate::core::time::{Timestamp, humane};
+
+/// How doorbell names itself in every request, unless the operator's own headers say otherwise.
+pub(crate) const OUR_USER_AGENT: &str = concat!("doorbell/", env!("CARGO_PKG_VERSION"));
+
+/// The most that [`parse_retry_after`] gives. Callers have their own, shorter bounds; this one keeps sums in range.
+const RETRY_AFTER_SECONDS_MAX: u64 = u32::MAX as u64;
+
+/// A URL as it may be shown: user, password and the values of its query are masked, because tokens stand there.
+pub(crate) fn shown_url(url: &Url) -> String {
+    let mut shown = url.clone();
+    let masked: Vec<(String, &str)> = url.query_pairs().map(|(name, _)| (name.into_owned(), "…")).collect();
+    if !masked.is_empty() {
+        let text: Vec<String> = masked.iter().map(|(name, mask)| format!("{name}={mask}")).collect();
+        shown.set_query(None);
+        return format!("{}?{}", without_user(shown), text.join("&"));
+    }
+    without_user(shown)
+}
+
+fn without_user(mut url: Url) -> String {
+    if url.set_username("").and_then(|()| url.set_password(None)).is_err() {
+        return String::from("(a URL without a host)");
+    }
+    url.into()
+}
 
 /// One exchange to make. `deadline` covers all of it: resolving, connecting, sending, headers and body.
 #[derive(Debug, Clone)]
@@ -54,6 +82,24 @@ impl Response {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+}
+
+/// Reads `Retry-After` (RFC 9110 §10.2.3): seconds, with a fraction too as some servers write it, or a date, of which
+/// one in the past means now. Clamped to about 136 years; `None` for anything else.
+pub(crate) fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number =
+        |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let wait = if is_number(whole) && is_number(fraction) {
+        let begun = u64::from(fraction.bytes().any(|digit| digit != b'0'));
+        // Only too many digits can fail here.
+        Duration::from_secs(whole.parse().unwrap_or(u64::MAX).saturating_add(begun))
+    } else {
+        let since_epoch = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Timestamp::from_millis(0).after(since_epoch).since(now)
+    };
+    Some(wait.min(Duration::from_secs(RETRY_AFTER_SECONDS_MAX)))
 }
 
 /// Why there is no answer. Says nothing of URLs' queries or of credentials.

@@ -18,12 +18,22 @@ pub(crate) const KEY_BYTES_MAX: usize = 1024;
 pub(crate) const JQ_OUTPUTS_MAX: usize = ITEMS_MAX;
 /// Length of a jq expression in bytes.
 pub(crate) const JQ_TEXT_BYTES_MAX: usize = 64 * 1024;
-/// What is read and kept of a receiver's answer.
+/// What is read of a receiver's answer.
 pub(crate) const RECEIVER_ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// What is recorded of it with an attempt.
+pub(crate) const RECORDED_ANSWER_BYTES_MAX: usize = 2 * 1024;
+/// How long the rest of a receiver's answer is waited for after its headers: the status is the answer.
+pub(crate) const RECEIVER_ANSWER_REST_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Slowest transfer that is not a drip: bytes per second, judged after [`DRIP_GRACE`].
 pub(crate) const DRIP_BYTES_PER_SECOND_MIN: u64 = 64;
 /// How long a transfer may be slower than [`DRIP_BYTES_PER_SECOND_MIN`].
 pub(crate) const DRIP_GRACE: Duration = Duration::from_secs(10);
+/// Names looked up at once. The system's resolver blocks a thread each, and a dead name server holds it for long.
+pub(crate) const LOOKUPS_IN_FLIGHT_MAX: usize = 64;
+/// Idle connections kept to one origin; see [`CONNECTION_IDLE_MAX`].
+pub(crate) const CONNECTIONS_IDLE_PER_ORIGIN_MAX: usize = 64;
+/// How long an idle connection is kept. Below the common 75 s of servers, so that we hang up first.
+pub(crate) const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
 /// The longest we obey a source's `Retry-After`.
 pub(crate) const SOURCE_RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// The longest we obey a receiver's `Retry-After`.
@@ -38,6 +48,14 @@ pub(crate) const ENDPOINT_CONCURRENCY_MAX: usize = 1024;
 pub(crate) const CLAIMS_AHEAD_MAX: usize = 256;
 /// Writes that share one transaction.
 pub(crate) const GROUP_WRITES_MAX: usize = 512;
+/// Changed items that one transaction of a poll takes up; a longer page is committed in parts.
+pub(crate) const COMMIT_ITEMS_MAX: usize = 5_000;
+/// Bodies larger than this are read off the loop's own threads.
+pub(crate) const LIGHT_BODY_BYTES_MAX: usize = 128 * 1024;
+/// What polls that changed nothing taught is written this often.
+pub(crate) const STATE_FLUSH_PERIOD: Duration = Duration::from_secs(60);
+/// Over how long the first and the overdue polls are spread at most.
+pub(crate) const START_SPREAD_MAX: Duration = Duration::from_secs(5);
 /// Rows one listing call of the API or command line answers at most.
 pub(crate) const LIST_ROWS_MAX: usize = 1000;
 /// How long any loop sleeps at most before it looks again, whatever it was told.

@@ -1,1 +1,215 @@
-//! Responses → what a poll came to.
+//! Responses → what a poll came to. The only reader of poll status codes.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, ETAG, LAST_MODIFIED, RETRY_AFTER};
+
+use crate::core::extract::Shape;
+use crate::core::fault::{Fault, Whose};
+use crate::core::http::{Response, TransportFault, parse_retry_after};
+use crate::core::schedule::Signal;
+use crate::core::snapshot::{BodyHash, Coverage};
+use crate::core::source::{Baseline, Source, SourceState, Validator};
+use crate::core::time::Timestamp;
+
+/// What one request came to, before its body is read.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// A 2xx whose body is worth reading.
+    Body(Response),
+    /// 304, and we had asked conditionally.
+    NotModified,
+    /// The server wants to be left alone for a while.
+    Throttled { wait: Duration, fault: Fault },
+    Failed(Fault),
+}
+
+/// Judges a response. `conditional` says whether the request carried a validator.
+pub(crate) fn judge(
+    result: Result<Response, TransportFault>,
+    conditional: bool,
+    now: Timestamp,
+) -> Answer {
+    let response = match result {
+        Ok(response) => response,
+        Err(fault) => return Answer::Failed(fault.to_fault(Whose::Source)),
+    };
+    let status = response.status;
+    let wait = response.header(RETRY_AFTER.as_str()).and_then(|text| parse_retry_after(text, now));
+    match (status, wait) {
+        (206, _) => Answer::Failed(Fault::source(
+            "partial_content",
+            "the API answered 206: only a part of the listing, which nobody asked for",
+        )),
+        (200..=299, _) => match check_type(&response.headers) {
+            Ok(()) => Answer::Body(response),
+            Err(fault) => Answer::Failed(fault),
+        },
+        (304, _) if conditional => Answer::NotModified,
+        (304, _) => Answer::Failed(Fault::source(
+            "unasked_304",
+            "the API answered 304 although it was not asked conditionally",
+        )),
+        (429 | 503, Some(wait)) => Answer::Throttled { wait, fault: refusal(status) },
+        (429, None) => Answer::Throttled { wait: Duration::ZERO, fault: refusal(status) },
+        _ => Answer::Failed(refusal(status)),
+    }
+}
+
+fn refusal(status: u16) -> Fault {
+    let code = format!("http_{status}");
+    match status {
+        301 | 302 | 303 | 307 | 308 => Fault::source(
+            &code,
+            format!("the API answered {status}, a redirect, which is not followed; write the final URL"),
+        ),
+        401 | 403 => Fault::source(
+            &code,
+            format!("the API answered {status}: the credentials are wrong, expired or may not read this"),
+        ),
+        404 => Fault::source(&code, "the API answered 404: there is nothing at this URL"),
+        429 => Fault::source(&code, "the API answered 429: too many requests"),
+        500..=599 => Fault::source(&code, format!("the API answered {status}: it has a problem of its own")),
+        _ => Fault::source(&code, format!("the API answered {status}")),
+    }
+}
+
+/// Refuses bodies that cannot be a listing whatever they parse as.
+fn check_type(headers: &HeaderMap) -> Result<(), Fault> {
+    let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = declared.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    if essence == "text/html" || essence == "application/xhtml+xml" {
+        return Err(Fault::source(
+            "html",
+            "the API answered a web page (text/html) instead of data: a login, error or captive-portal page?",
+        ));
+    }
+    Ok(())
+}
+
+/// A listing must be of the kind it was before: an error object is not an empty list.
+pub(crate) fn check_shape(known: Option<Shape>, found: Shape) -> Result<(), Fault> {
+    match (known, found) {
+        (Some(Shape::List), Shape::Object) => Err(Fault::source(
+            "shape",
+            "the answer is an object, but it used to be a list: is it an error message?",
+        )),
+        (Some(Shape::Object), Shape::List) => {
+            Err(Fault::source("shape", "the answer is a list, but it used to be an object"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The validator to send next time: an entity tag if it is well formed, else a last-modified date if it parses.
+pub(crate) fn validator(headers: &HeaderMap) -> Option<Validator> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let tag = text(ETAG).filter(|tag| {
+        let opaque = tag.strip_prefix("W/").unwrap_or(tag);
+        opaque.len() >= 2 && opaque.starts_with('"') && opaque.ends_with('"')
+    });
+    if let Some(tag) = tag {
+        return Some(Validator::ETag(tag.to_owned()));
+    }
+    text(LAST_MODIFIED)
+        .filter(|date| httpdate::parse_http_date(date).is_ok())
+        .map(|date| Validator::LastModified(date.to_owned()))
+}
+
+/// What a whole poll came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PollOutcome {
+    /// All pages were read.
+    Listed {
+        coverage: Coverage,
+        shape: Shape,
+        changed: bool,
+        /// To recognise the same listing next time; `None` when this one may not be skipped.
+        recognise: Option<(Option<Validator>, BodyHash)>,
+        /// An item that could not be used.
+        fault: Option<Fault>,
+    },
+    /// 304, or the very bytes of last time.
+    Same { not_modified: bool, changed: bool },
+    Throttled { wait: Duration, fault: Fault },
+    /// Nothing came of it from here on; pages read before stand. `pages` counts them.
+    Failed { fault: Fault, pages: usize, changed: bool },
+}
+
+impl PollOutcome {
+    /// The word in metrics and logs.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Listed { fault: Some(_), .. } | Self::Listed { coverage: Coverage::Partial, .. } => {
+                "incomplete"
+            }
+            Self::Listed { changed: true, .. } | Self::Same { changed: true, .. } => "changed",
+            Self::Listed { .. } | Self::Same { not_modified: false, .. } => "unchanged",
+            Self::Same { .. } => "not_modified",
+            Self::Throttled { .. } => "limited",
+            Self::Failed { pages: 0, .. } => "failed",
+            Self::Failed { .. } => "incomplete",
+        }
+    }
+
+    /// Whether events were made.
+    pub(crate) fn changed(&self) -> bool {
+        match self {
+            Self::Listed { changed, .. } | Self::Same { changed, .. } | Self::Failed { changed, .. } => *changed,
+            Self::Throttled { .. } => false,
+        }
+    }
+
+    /// What went wrong, if anything.
+    pub(crate) fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Listed { fault, .. } => fault.as_ref(),
+            Self::Same { .. } => None,
+            Self::Throttled { fault, .. } | Self::Failed { fault, .. } => Some(fault),
+        }
+    }
+
+    fn signal(&self) -> Signal {
+        match self {
+            Self::Throttled { wait, .. } => Signal::Throttled { wait: *wait },
+            Self::Failed { .. } => Signal::Failed,
+            _ if self.changed() => Signal::Changed,
+            _ => Signal::Unchanged,
+        }
+    }
+}
+
+impl SourceState {
+    /// The state after a poll that ended at `now`. `last_seq` and `has_missing` are the commit's to set.
+    #[must_use]
+    pub(crate) fn after(&self, outcome: &PollOutcome, source: &Source, now: Timestamp, unit: f64) -> Self {
+        let schedule = self.schedule.after(outcome.signal(), source.every, &source.backoff, now, unit);
+        let since = self.fault.as_ref().map_or(now, |(_, since)| *since);
+        let fault = outcome.fault().map(|fault| (fault.clone(), since));
+        let mut next = Self { schedule, last_poll: Some(now), fault, ..self.clone() };
+        if outcome.changed() {
+            next.last_change = Some(now);
+        }
+        match outcome {
+            PollOutcome::Listed { coverage, shape, recognise, .. } => {
+                next.last_success = Some(now);
+                next.shape = Some(*shape);
+                next.identity = source.identity();
+                next.comparison = source.comparison();
+                if *coverage == Coverage::Complete && matches!(next.baseline, Baseline::Due { .. }) {
+                    next.baseline = Baseline::Taken { at: now };
+                }
+                (next.validator, next.body_hash) = match recognise {
+                    Some((validator, body_hash)) => (validator.clone(), Some(*body_hash)),
+                    None => (None, None),
+                };
+            }
+            PollOutcome::Same { .. } => next.last_success = Some(now),
+            // A validator that a server chokes on must not make every later poll fail.
+            PollOutcome::Failed { .. } => next.validator = None,
+            PollOutcome::Throttled { .. } => {}
+        }
+        next
+    }
+}

@@ -3,17 +3,23 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::header::{ACCEPT, IF_MODIFIED_SINCE, IF_NONE_MATCH, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::core::auth::Auth;
 use crate::core::backoff::BackoffPolicy;
 use crate::core::event::EventRules;
+use crate::core::extract::Shape;
+use crate::core::fault::Fault;
+use crate::core::http::{BodyLimit, OUR_USER_AGENT, Reach, Request};
 use crate::core::ids::SourceName;
 use crate::core::jq::Expression;
 use crate::core::pages::Pages;
-use crate::core::schedule::Every;
+use crate::core::schedule::{Every, Schedule};
+use crate::core::snapshot::BodyHash;
+use crate::core::time::Timestamp;
 
 /// A polled API. Comparable, so that a reload can tell which sources changed.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,5 +118,122 @@ impl Source {
     /// What decides whether an item counts as changed. Another comparison keeps the snapshot and compares it anew.
     pub(crate) fn comparison(&self) -> Definition {
         Definition::of(self.ignore.iter().map(|path| path.text().as_bytes()))
+    }
+}
+
+/// What the server gave to recognise an answer by. Only values that it will understand when they come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Validator {
+    /// An entity tag, as given.
+    ETag(String),
+    /// An HTTP date, as given.
+    LastModified(String),
+}
+
+/// Whether a first complete listing was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Baseline {
+    /// Not yet. The end of the first complete listing moves it on; until then, `silent` keeps new items from ringing.
+    Due { silent: bool },
+    Taken { at: Timestamp },
+}
+
+/// What is known of a source beside its items; kept in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceState {
+    /// The number of its last event.
+    pub(crate) last_seq: u64,
+    /// What it was declared as when this state was made.
+    pub(crate) identity: Definition,
+    pub(crate) comparison: Definition,
+    /// List or object; unknown before the first answer.
+    pub(crate) shape: Option<Shape>,
+    pub(crate) baseline: Baseline,
+    /// Sent back for a conditional request. Only that of a complete, faultless, single-page listing.
+    pub(crate) validator: Option<Validator>,
+    /// The body of that listing: an identical one needs no further look.
+    pub(crate) body_hash: Option<BodyHash>,
+    /// Whether some item is `Present` with `missing > 0`: then a 304 or an identical body is news.
+    pub(crate) has_missing: bool,
+    pub(crate) schedule: Schedule,
+    pub(crate) last_poll: Option<Timestamp>,
+    pub(crate) last_success: Option<Timestamp>,
+    pub(crate) last_change: Option<Timestamp>,
+    /// The failure that the last poll met, and since when polls have been failing; `None` when it went well.
+    pub(crate) fault: Option<(Fault, Timestamp)>,
+}
+
+impl SourceState {
+    /// A source never polled before.
+    pub(crate) fn new(source: &Source, schedule: Schedule) -> Self {
+        Self {
+            last_seq: 0,
+            identity: source.identity(),
+            comparison: source.comparison(),
+            shape: None,
+            baseline: Baseline::Due { silent: source.first_poll == FirstPoll::Baseline },
+            validator: None,
+            body_hash: None,
+            has_missing: false,
+            schedule,
+            last_poll: None,
+            last_success: None,
+            last_change: None,
+            fault: None,
+        }
+    }
+
+    /// The same source declared with another identity: its event numbers and schedule go on, a new baseline is taken
+    /// in silence whatever `first_poll` says.
+    #[must_use]
+    pub(crate) fn rebaselined(&self, source: &Source) -> Self {
+        let fresh = Self::new(source, self.schedule);
+        let baseline = Baseline::Due { silent: true };
+        Self { last_seq: self.last_seq, last_change: self.last_change, baseline, ..fresh }
+    }
+
+    /// Whether losing `newer` in a crash would cost more than a poll that comes sooner or works harder.
+    pub(crate) fn must_be_kept(&self, newer: &Self) -> bool {
+        let essence = |state: &Self| Self {
+            validator: None,
+            body_hash: None,
+            schedule: Schedule { interval: Duration::ZERO, due: Timestamp::default(), failures: 0 },
+            last_poll: None,
+            last_success: None,
+            ..state.clone()
+        };
+        essence(self) != essence(newer)
+    }
+}
+
+impl Source {
+    /// The request for one page. `validator` makes it conditional.
+    pub(crate) fn request(&self, page: &Url, validator: Option<&Validator>) -> Request {
+        let mut url = page.clone();
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"));
+        let conditional = validator.map(|validator| match validator {
+            Validator::ETag(tag) => (IF_NONE_MATCH, tag),
+            Validator::LastModified(date) => (IF_MODIFIED_SINCE, date),
+        });
+        if let Some((name, Ok(value))) =
+            conditional.map(|(name, text)| (name, HeaderValue::from_str(text)))
+        {
+            headers.insert(name, value);
+        }
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        self.auth.apply(&mut url, &mut headers);
+        Request {
+            method: self.method.clone(),
+            url,
+            headers,
+            body: self.body.clone(),
+            deadline: self.timeout,
+            limit: BodyLimit::Whole { bytes_max: self.body_bytes_max },
+            reach: Reach::Anywhere,
+        }
     }
 }

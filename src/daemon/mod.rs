@@ -1,1 +1,230 @@
-//! Stub.
+//! The daemon: build → bind → spawn → wait → drain. Every task is born here, in one `JoinSet`.
+
+mod notify;
+pub(crate) mod socket;
+pub(crate) mod works;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::api::{self, Context, Operations as _};
+use crate::config::Config;
+use crate::config::server::Listen;
+use crate::core::secret::Secret;
+use crate::janitor::Janitor;
+use crate::store::StoreError;
+use crate::store::handle::StoreHandle;
+use crate::telemetry::Redactor;
+
+use works::{Origin, Works};
+
+/// How often systemd's status line is renewed.
+const STATUS_PERIOD: Duration = Duration::from_secs(10);
+
+/// What a daemon is started with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    pub(crate) origin: Origin,
+    /// The state directory.
+    pub(crate) state: PathBuf,
+    /// Take on a state that went backwards.
+    pub(crate) accept_state: bool,
+    pub(crate) redactor: Redactor,
+}
+
+/// Why a daemon did not start or had to end.
+#[derive(Debug, Error)]
+pub(crate) enum DaemonError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("binding {address}")]
+    Bind { address: String, source: std::io::Error },
+    #[error("starting the HTTP client")]
+    Http(#[from] crate::http::client::ClientError),
+    #[error("listening for signals")]
+    Signals(std::io::Error),
+    #[error("the store failed: {0}; nothing more is acknowledged, a restart goes on from what is on disk")]
+    StoreFailed(Arc<StoreError>),
+}
+
+/// A running daemon.
+pub(crate) struct Daemon {
+    works: Arc<Works>,
+    /// Ends polling and claiming.
+    stop: CancellationToken,
+    /// Ends the API, after the others.
+    close: CancellationToken,
+    loops: JoinSet<()>,
+    servers: JoinSet<()>,
+    /// Where `server.listen` ended up.
+    address: Option<SocketAddr>,
+}
+
+/// Opens the store and joins the works over it.
+///
+/// # Errors
+/// The store's, or the HTTP client's.
+pub(crate) fn build(settings: Settings) -> Result<Arc<Works>, DaemonError> {
+    let store = StoreHandle::open(&settings.state, settings.accept_state)?;
+    Ok(Works::new(store, settings.config, settings.origin, settings.redactor)?)
+}
+
+impl Daemon {
+    /// Builds, binds and spawns. When this returns, polls are being made.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting; nothing was polled then.
+    pub(crate) async fn start(settings: Settings) -> Result<Self, DaemonError> {
+        let (state, server) = (settings.state.clone(), settings.config.server.clone());
+        let works = build(settings)?;
+        let control = socket::control(&state)?;
+        let mut daemon = Self {
+            works,
+            stop: CancellationToken::new(),
+            close: CancellationToken::new(),
+            loops: JoinSet::new(),
+            servers: JoinSet::new(),
+            address: None,
+        };
+        let app = api::control(daemon.context(None, &state));
+        daemon.servers.spawn(socket::serve_unix(control, app, daemon.close.clone()));
+        let app = api::public(daemon.context(server.token.clone(), &state));
+        match &server.listen {
+            Listen::Off => {}
+            Listen::Tcp(address) => {
+                let listener = socket::tcp(*address).await?;
+                let bound = listener.local_addr().unwrap_or(*address);
+                daemon.address = Some(bound);
+                info!(address = %bound, "listening");
+                daemon.servers.spawn(socket::serve_tcp(listener, app, daemon.close.clone()));
+            }
+            Listen::Unix(path) => {
+                let listener = socket::unix(path)?;
+                info!(path = %path.display(), "listening");
+                daemon.servers.spawn(socket::serve_unix(listener, app, daemon.close.clone()));
+            }
+        }
+        daemon.spawn_loops();
+        Ok(daemon)
+    }
+
+    fn spawn_loops(&mut self) {
+        let works = &self.works;
+        self.loops.spawn(Arc::clone(&works.poller).run(self.stop.clone()));
+        self.loops.spawn(Arc::clone(&works.deliverer).run(self.stop.clone()));
+        self.loops.spawn(Janitor::new(works.store.clone()).run(self.stop.clone()));
+    }
+
+    fn context(&self, token: Option<Secret>, state: &Path) -> Arc<Context> {
+        Arc::new(Context {
+            store: self.works.store.clone(),
+            clock: Arc::clone(&self.works.clock),
+            telemetry: Arc::clone(&self.works.telemetry),
+            operations: Arc::clone(&self.works) as Arc<dyn api::Operations>,
+            token,
+            state: state.to_owned(),
+        })
+    }
+
+    /// Where `server.listen` ended up, when it is a TCP address.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The daemon's numbers about itself.
+    pub(crate) fn works(&self) -> &Arc<Works> {
+        &self.works
+    }
+
+    /// Runs until SIGTERM, SIGINT or a failure of the store, then drains. SIGHUP reloads.
+    ///
+    /// # Errors
+    /// The failure that ended it.
+    pub(crate) async fn run(mut self) -> Result<(), DaemonError> {
+        let listen = |kind| signal(kind).map_err(DaemonError::Signals);
+        let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        let mut hup = listen(SignalKind::hangup())?;
+        notify::ready(&self.status());
+        info!(version = env!("CARGO_PKG_VERSION"), status = self.status(), "ready");
+        let failed = self.wait(&mut term, &mut int, &mut hup).await;
+        if let Some(fault) = failed {
+            error!(%fault, "the store failed; ending");
+            self.loops.shutdown().await;
+            return Err(DaemonError::StoreFailed(fault));
+        }
+        notify::stopping();
+        info!("draining; a second signal ends at once");
+        tokio::select! {
+            () = self.stop() => info!("stopped"),
+            _ = term.recv() => warn!("ended at once; what was under way is done again at the next start"),
+            _ = int.recv() => warn!("ended at once; what was under way is done again at the next start"),
+        }
+        Ok(())
+    }
+
+    /// Waits for the end; answers the store's failure if it was that.
+    async fn wait(&mut self, term: &mut Signal, int: &mut Signal, hup: &mut Signal) -> Option<Arc<StoreError>> {
+        let mut beat = tokio::time::interval(notify::watchdog_period().unwrap_or(STATUS_PERIOD));
+        loop {
+            tokio::select! {
+                _ = term.recv() => return None,
+                _ = int.recv() => return None,
+                fault = self.works.store.failed() => return Some(fault),
+                _ = hup.recv() => {
+                    notify::reloading();
+                    // A bad file changes nothing, and `reload` has said why.
+                    let told = match self.works.reload() {
+                        Ok(_) => self.status(),
+                        Err(problems) => {
+                            format!("the new configuration has {} problems; the old one is in force", problems.len())
+                        }
+                    };
+                    notify::ready(&told);
+                }
+                _ = beat.tick() => match self.works.ill() {
+                    None => {
+                        notify::alive();
+                        notify::status(&self.status());
+                    }
+                    Some(reason) => error!(%reason, "not well; the watchdog is not fed"),
+                },
+                Some(ended) = self.loops.join_next() => {
+                    // Loops end only when told to: this one was felled by a fault of ours.
+                    error!(?ended, "a loop ended by itself");
+                    std::process::abort();
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> String {
+        let roster = self.works.roster();
+        format!("{} sources, {} endpoints", roster.sources.len(), roster.endpoints.len())
+    }
+
+    /// Stops polling and claiming, lets attempts under way end, closes the API last.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.cancel();
+        while self.loops.join_next().await.is_some() {}
+        self.close.cancel();
+        while self.servers.join_next().await.is_some() {}
+        if let Err(fault) = self.works.store.close().await {
+            warn!(%fault, "the store did not close cleanly; the next start recovers it");
+        }
+    }
+}
+
+impl std::fmt::Debug for Daemon {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Daemon")
+    }
+}

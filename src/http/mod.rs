@@ -4,6 +4,17 @@ use std::pin::Pin;
 
 use crate::core::http::{Request, Response, TransportFault};
 
+mod body;
+pub(crate) mod client;
+mod decode;
+mod fault;
+pub(crate) mod guard;
+mod resolver;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use client::ReqwestClient;
+
 /// The answer to come. Dropping it abandons the exchange.
 pub(crate) type Exchange<'a> =
     Pin<Box<dyn Future<Output = Result<Response, TransportFault>> + Send + 'a>>;

@@ -11,6 +11,7 @@ pub(crate) mod memory;
 pub(crate) mod sqlite;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -189,6 +190,25 @@ pub(crate) enum StoreError {
     /// The writer or a reader is gone after an earlier failure.
     #[error("the store stopped after an earlier failure")]
     Stopped,
+    /// What befell a group, told to each of its writers.
+    #[error(transparent)]
+    Group(Arc<StoreError>),
+}
+
+impl StoreError {
+    /// Whether a later try may succeed: nothing was written, and nothing is broken. After any other failure of a
+    /// write the process has to stop.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::File { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            Self::Sqlite { source, .. } => {
+                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+            }
+            Self::Group(error) => error.may_pass(),
+            _ => false,
+        }
+    }
 }
 
 /// Which events to list. Absent fields match everything.
@@ -305,7 +325,7 @@ pub(crate) trait Read: Send {
         now: Timestamp,
         rows_max: usize,
     ) -> Result<Vec<DueDelivery>, StoreError>;
-    /// Deliveries among the due ones whose event fails its hash; they must be settled, not sent.
+    /// Deliveries among the first `rows_max` due ones whose event fails its hash; they must be settled, not sent.
     fn damaged_due(
         &self,
         endpoint: &EndpointName,

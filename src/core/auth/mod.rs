@@ -1,5 +1,8 @@
 //! How a source's requests say who asks. To add a scheme: a variant here, an arm in [`Auth::apply`], a key in `config`.
 
+#[cfg(test)]
+mod tests;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::AUTHORIZATION;
@@ -31,7 +34,7 @@ impl Auth {
         match self {
             Self::None => {}
             Self::Bearer(token) => {
-                put(headers, AUTHORIZATION, &format!("Bearer {}", token.expose()))
+                put(headers, AUTHORIZATION, &format!("Bearer {}", token.expose()));
             }
             Self::Basic { user, password } => {
                 let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose()));
@@ -42,6 +45,7 @@ impl Auth {
                     put(headers, name.clone(), value.expose());
                 }
             }
+            Self::Query(parameters) if parameters.is_empty() => {}
             Self::Query(parameters) => {
                 let mut pairs = url.query_pairs_mut();
                 for (name, value) in parameters {
@@ -53,7 +57,8 @@ impl Auth {
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(mut value) = HeaderValue::from_str(value) {
+    // By bytes, because credentials in UTF-8 are legal; only control characters are not.
+    if let Ok(mut value) = HeaderValue::from_bytes(value.as_bytes()) {
         value.set_sensitive(true);
         headers.insert(name, value);
     }

@@ -3,10 +3,13 @@
 //! The rule is a simple one for now: a change halves the interval, quiet lets it grow by half, always inside
 //! `MIN..MAX`; one value is kept exactly. Only this module knows that.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use crate::core::backoff::{BackoffPolicy, delay};
-use crate::core::limits::SOURCE_RETRY_AFTER_MAX;
+use crate::core::limits::{SOURCE_RETRY_AFTER_MAX, START_SPREAD_MAX};
 use crate::core::time::Timestamp;
 
 /// The bounds a person set for a source's interval.
@@ -75,21 +78,23 @@ pub(crate) enum Signal {
 }
 
 impl Schedule {
-    /// A source never polled: due at once, spread over its shortest interval or five seconds, whichever is less.
-    /// `unit` is uniform in `0.0..1.0`.
+    /// A source never polled: due at once, spread over its shortest interval or [`START_SPREAD_MAX`], whichever is
+    /// less. `unit` is uniform in `0.0..1.0`.
     pub(crate) fn first(every: Every, now: Timestamp, unit: f64) -> Self {
-        let spread = every.min().min(Duration::from_secs(5));
-        Self {
-            interval: every.min(),
-            due: now.after(spread.mul_f64(unit.clamp(0.0, 1.0))),
-            failures: 0,
-        }
+        Self { interval: every.min(), due: spread(every, now, unit), failures: 0 }
+    }
+
+    /// The plan of a source after a restart: polls that were missed meanwhile run once, spread like first ones.
+    #[must_use]
+    pub(crate) fn resumed(self, every: Every, now: Timestamp, unit: f64) -> Self {
+        let plan = self.under(every, now);
+        if plan.due > now { plan } else { Self { due: spread(every, now, unit), ..plan } }
     }
 
     /// The plan after a poll that began at `began` and ended at `now`. `unit` is uniform in `0.0..1.0`.
     ///
     /// A fixed interval counts from when the poll was due, so that it does not drift; polls missed meanwhile are not
-    /// made up for.
+    /// made up for. Nor is the next one ever further away than the interval, also when the wall clock was set back.
     #[must_use]
     pub(crate) fn after(
         self,
@@ -104,7 +109,9 @@ impl Schedule {
                 let interval = next_interval(every, self.interval, signal);
                 let from_plan = self.due.after(interval);
                 let due = match every {
-                    Every::Fixed(_) if self.failures == 0 && from_plan > now => from_plan,
+                    Every::Fixed(_) if self.failures == 0 && from_plan > now => {
+                        from_plan.min(now.after(interval))
+                    }
                     _ => now.after(interval),
                 };
                 Self { interval, due, failures: 0 }
@@ -131,10 +138,14 @@ impl Schedule {
     }
 }
 
+fn spread(every: Every, now: Timestamp, unit: f64) -> Timestamp {
+    now.after(every.min().min(START_SPREAD_MAX).mul_f64(unit.clamp(0.0, 1.0)))
+}
+
 fn next_interval(every: Every, interval: Duration, signal: Signal) -> Duration {
     match (every, signal) {
         (Every::Fixed(every), _) => every,
         (_, Signal::Changed) => every.clamp(interval / 2),
-        _ => every.clamp(interval + interval / 2),
+        _ => every.clamp(interval.saturating_add(interval / 2)),
     }
 }

@@ -1,0 +1,79 @@
+//! `/healthz`, `/readyz`, `/metrics`.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::Shared;
+use super::problem::Problem;
+use crate::core::secret::same_bytes;
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/healthz", get(alive))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+}
+
+/// The process runs.
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// The process does its work: the store answers, the loops run.
+async fn ready(State(context): State<Shared>) -> Response {
+    let ill = match context.store.read(|store| store.endpoints()).await {
+        Ok(_) => context.operations.ill(),
+        Err(fault) => Some(fault.to_string()),
+    };
+    match ill {
+        None => "ready\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(context): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
+    authorize(&context, &headers)?;
+    let roster = context.operations.roster();
+    let sources: Vec<_> = roster.sources.keys().cloned().collect();
+    let (tally, held) = context
+        .store
+        .read(move |store| {
+            let held = sources.into_iter().map(|name| {
+                let count = store.held(&name)?.len();
+                Ok((name, count))
+            });
+            Ok((store.tally()?, held.collect::<Result<Vec<_>, _>>()?))
+        })
+        .await?;
+    let mut pending: BTreeMap<_, u64> = roster.endpoints.keys().map(|name| (name.clone(), 0)).collect();
+    for row in tally {
+        if matches!(row.status, "waiting" | "pending") {
+            *pending.entry(row.endpoint).or_default() += row.count;
+        }
+    }
+    for (endpoint, count) in pending {
+        context.telemetry.set_pending(&endpoint, count);
+    }
+    for (source, count) in held {
+        context.telemetry.set_held(source.as_str(), count);
+    }
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, media_type)], context.telemetry.text()).into_response())
+}
+
+/// Compares the bearer token without telling by its duration how much of it was right.
+fn authorize(context: &Shared, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(token) = &context.token else { return Ok(()) };
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let given = given.strip_prefix("Bearer ").unwrap_or("");
+    if same_bytes(given.as_bytes(), token.expose().as_bytes()) {
+        Ok(())
+    } else {
+        Err(Problem::unauthorized())
+    }
+}

@@ -1,0 +1,345 @@
+//! What leaves as JSON. A field here is a promise; nothing secret is in any of them.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth};
+use crate::core::fault::Fault;
+use crate::core::http::shown_url;
+use crate::core::ids::{EndpointName, SourceName};
+use crate::core::json::JsonText;
+use crate::core::report::{PollReport, RequestNote};
+use crate::core::roster::Roster;
+use crate::core::snapshot::{Standing, StoredItem};
+use crate::core::source::{Baseline, SourceState};
+use crate::core::time::Timestamp;
+use crate::store::{Attempt, DeliveryRecord, EventRecord, Tally};
+
+fn raw(text: &JsonText) -> Option<Box<RawValue>> {
+    RawValue::from_string(text.as_str().to_owned()).ok()
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct EventsView {
+    events: Vec<EventView>,
+    /// To go on from, as `after`.
+    cursor: Option<u64>,
+}
+
+impl EventsView {
+    pub(super) fn of(records: &[EventRecord]) -> Self {
+        let cursor = records.iter().map(|record| record.no.0).max();
+        Self { events: records.iter().map(EventView::of).collect(), cursor }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct EventView {
+    no: u64,
+    /// The envelope as it is sent.
+    event: Option<Box<RawValue>>,
+}
+
+impl EventView {
+    pub(super) fn of(record: &EventRecord) -> Self {
+        Self { no: record.no.0, event: raw(&record.event.body) }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct FaultView {
+    whose: &'static str,
+    code: String,
+    sentence: String,
+}
+
+impl FaultView {
+    fn of(fault: &Fault) -> Self {
+        Self { whose: fault.whose.as_str(), code: fault.code.clone(), sentence: fault.sentence.clone() }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct DeliveryView {
+    id: String,
+    endpoint: String,
+    status: &'static str,
+    trigger: &'static str,
+    event: String,
+    #[serde(rename = "type")]
+    event_type: String,
+    source: String,
+    key: String,
+    seq: u64,
+    created_at: String,
+    attempts: u32,
+    due_at: Option<String>,
+    settled_at: Option<String>,
+    reason: Option<String>,
+}
+
+impl DeliveryView {
+    pub(super) fn of(record: &DeliveryRecord) -> Self {
+        let (due, settled, reason) = match &record.state {
+            DeliveryState::Waiting => (None, None, None),
+            DeliveryState::Pending { due } => (Some(due), None, None),
+            DeliveryState::Delivered { at } | DeliveryState::Discarded { at } => (None, Some(at), None),
+            DeliveryState::Exhausted { at, reason } => (None, Some(at), Some(reason.clone())),
+        };
+        Self {
+            id: record.id.to_string(),
+            endpoint: record.endpoint.to_string(),
+            status: record.state.as_str(),
+            trigger: record.trigger.as_str(),
+            event: record.event_id.to_string(),
+            event_type: record.event_type.clone(),
+            source: record.source.to_string(),
+            key: record.key.to_string(),
+            seq: record.seq,
+            created_at: record.created_at.to_rfc3339(),
+            attempts: record.attempts,
+            due_at: due.map(|at| at.to_rfc3339()),
+            settled_at: settled.map(|at| at.to_rfc3339()),
+            reason,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct DeliveryDetailView {
+    delivery: DeliveryView,
+    attempts: Vec<AttemptView>,
+    /// The envelope as it is sent.
+    event: Option<Box<RawValue>>,
+}
+
+impl DeliveryDetailView {
+    pub(super) fn of(record: &DeliveryRecord, event: Option<&EventRecord>, attempts: &[Attempt]) -> Self {
+        Self {
+            delivery: DeliveryView::of(record),
+            attempts: attempts.iter().map(AttemptView::of).collect(),
+            event: event.and_then(|record| raw(&record.event.body)),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct AttemptView {
+    number: u32,
+    at: String,
+    took_ms: u128,
+    status: Option<u16>,
+    fault: Option<FaultView>,
+    answer: String,
+}
+
+impl AttemptView {
+    fn of(attempt: &Attempt) -> Self {
+        Self {
+            number: attempt.number,
+            at: attempt.at.to_rfc3339(),
+            took_ms: attempt.took.as_millis(),
+            status: attempt.status,
+            fault: attempt.fault.as_ref().map(FaultView::of),
+            answer: attempt.answer.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct EndpointView {
+    name: String,
+    /// Whether the configuration still has it.
+    declared: bool,
+    condition: &'static str,
+    since: Option<String>,
+    probe_at: Option<String>,
+    failures: u32,
+    fault: Option<FaultView>,
+    pending: u64,
+    exhausted: u64,
+}
+
+impl EndpointView {
+    pub(super) fn of(name: &EndpointName, health: &EndpointHealth, roster: &Roster, tally: &[Tally]) -> Self {
+        let (condition, since, probe_at) = match health.breaker {
+            Breaker::Closed => ("healthy", None, None),
+            Breaker::Open { since, probe_at, .. } => ("failing", Some(since), Some(probe_at)),
+            Breaker::Disabled { since } => ("disabled", Some(since), None),
+        };
+        let count = |words: &[&str]| {
+            let rows = tally.iter().filter(|row| &row.endpoint == name && words.contains(&row.status));
+            rows.map(|row| row.count).sum()
+        };
+        Self {
+            name: name.to_string(),
+            declared: roster.endpoints.contains_key(name),
+            condition,
+            since: since.map(Timestamp::to_rfc3339),
+            probe_at: probe_at.map(Timestamp::to_rfc3339),
+            failures: health.failures,
+            fault: health.fault.as_ref().map(FaultView::of),
+            pending: count(&["waiting", "pending"]),
+            exhausted: count(&["exhausted"]),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ReplayView {
+    pub(super) count: u64,
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CountView {
+    pub(super) count: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ReloadView {
+    pub(super) changes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SourceView {
+    pub(super) name: String,
+    /// Whether the configuration still has it.
+    declared: bool,
+    url: Option<String>,
+    interval_ms: Option<u128>,
+    next_poll: Option<String>,
+    failures: u32,
+    baseline: bool,
+    last_seq: u64,
+    last_poll: Option<String>,
+    last_success: Option<String>,
+    last_change: Option<String>,
+    fault: Option<FaultView>,
+    failing_since: Option<String>,
+}
+
+impl SourceView {
+    pub(super) fn of(name: &SourceName, state: Option<&SourceState>, roster: &Roster) -> Self {
+        let declared = roster.sources.get(name);
+        let time = |pick: fn(&SourceState) -> Option<Timestamp>| {
+            state.and_then(pick).map(Timestamp::to_rfc3339)
+        };
+        Self {
+            name: name.to_string(),
+            declared: declared.is_some(),
+            url: declared.map(|source| shown_url(&source.url)),
+            interval_ms: state.map(|state| state.schedule.interval.as_millis()),
+            next_poll: time(|state| Some(state.schedule.due)),
+            failures: state.map_or(0, |state| state.schedule.failures),
+            baseline: state.is_some_and(|state| matches!(state.baseline, Baseline::Taken { .. })),
+            last_seq: state.map_or(0, |state| state.last_seq),
+            last_poll: time(|state| state.last_poll),
+            last_success: time(|state| state.last_success),
+            last_change: time(|state| state.last_change),
+            fault: state.and_then(|state| state.fault.as_ref()).map(|(fault, _)| FaultView::of(fault)),
+            failing_since: time(|state| state.fault.as_ref().map(|(_, since)| *since)),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ItemView {
+    key: String,
+    standing: &'static str,
+    changes: u64,
+    item: Option<Box<RawValue>>,
+}
+
+impl ItemView {
+    pub(super) fn of(item: &StoredItem) -> Self {
+        let standing = match item.entry.standing {
+            Standing::Present { missing: 0 } => "present",
+            Standing::Present { .. } => "missing",
+            Standing::Held { .. } => "held",
+            Standing::Lost => "lost",
+            Standing::Deleted => "deleted",
+            Standing::Quarantined => "quarantined",
+        };
+        let (key, changes) = (item.key.to_string(), item.entry.changes);
+        Self { key, standing, changes, item: raw(&item.data) }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct HeldView {
+    source: String,
+    key: String,
+    kind: &'static str,
+    held_since: Option<String>,
+    item: Option<Box<RawValue>>,
+}
+
+impl HeldView {
+    pub(super) fn of(source: &SourceName, item: &StoredItem) -> Self {
+        let since = match item.entry.standing {
+            Standing::Held { since } => Some(since.to_rfc3339()),
+            _ => None,
+        };
+        let (source, key) = (source.to_string(), item.key.to_string());
+        Self { source, key, kind: "deleted", held_since: since, item: raw(&item.data) }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PollView {
+    source: String,
+    outcome: &'static str,
+    committed: bool,
+    pages: usize,
+    items: usize,
+    changed: u64,
+    held: usize,
+    took_ms: u128,
+    interval_ms: u128,
+    next_poll: String,
+    fault: Option<FaultView>,
+    requests: Vec<RequestView>,
+    events: Vec<Option<Box<RawValue>>>,
+}
+
+impl PollView {
+    pub(super) fn of(report: &PollReport) -> Self {
+        Self {
+            source: report.source.to_string(),
+            outcome: report.outcome,
+            committed: report.committed,
+            pages: report.pages,
+            items: report.items,
+            changed: report.changes.iter().map(|(_, count)| count).sum(),
+            held: report.held,
+            took_ms: report.took.as_millis(),
+            interval_ms: report.interval.as_millis(),
+            next_poll: report.next_due.to_rfc3339(),
+            fault: report.fault.as_ref().map(FaultView::of),
+            requests: report.requests.iter().map(RequestView::of).collect(),
+            events: report.events.iter().map(|event| raw(&event.body)).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct RequestView {
+    method: String,
+    url: String,
+    conditional: bool,
+    status: Option<u16>,
+    body_bytes: usize,
+}
+
+impl RequestView {
+    fn of(note: &RequestNote) -> Self {
+        Self {
+            method: note.method.clone(),
+            url: note.url.clone(),
+            conditional: note.conditional,
+            status: note.status,
+            body_bytes: note.body_bytes,
+        }
+    }
+}

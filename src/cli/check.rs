@@ -1,0 +1,42 @@
+//! `doorbell check`: is the configuration valid?
+
+use std::process::ExitCode;
+
+use super::{Common, print};
+use crate::config;
+use crate::config::lookup::Surroundings;
+use crate::config::problem::Severity;
+
+/// Arguments of `check`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_args: &Args, common: &Common) -> anyhow::Result<ExitCode> {
+    match config::load(&common.config, &Surroundings) {
+        Ok(config) => {
+            let (sources, endpoints) = (config.sources.len(), config.endpoints.len());
+            if common.json {
+                let answer = serde_json::json!({
+                    "valid": true, "problems": config.warnings.to_json(), "sources": sources, "endpoints": endpoints,
+                });
+                print::line(&answer.to_string())?;
+            } else {
+                config.warnings.0.iter().try_for_each(|warning| print::line(&warning.to_string()))?;
+                let file = common.config.display();
+                print::line(&format!("{file} is valid: {sources} sources, {endpoints} endpoints"))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) => {
+            if common.json {
+                let answer = serde_json::json!({ "valid": false, "problems": problems.to_json() });
+                print::line(&answer.to_string())?;
+            } else {
+                problems.0.iter().try_for_each(|problem| print::line(&problem.to_string()))?;
+                let errors = problems.0.iter().filter(|problem| problem.severity == Severity::Error);
+                print::failure(&print::count(errors.count(), "problem"));
+            }
+            Ok(ExitCode::from(2))
+        }
+    }
+}

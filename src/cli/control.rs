@@ -1,0 +1,182 @@
+//! How commands reach the state: through the running daemon's socket, or, without a daemon, by opening the state and
+//! asking the same router in this process. One code path either way.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use http::{Method, Request, StatusCode};
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::{Common, Usage};
+use crate::api;
+use crate::config::Config;
+use crate::daemon::works::{self, Origin, Works};
+use crate::daemon::{Settings, build, socket};
+use crate::store::handle::StoreHandle;
+use crate::telemetry::Redactor;
+
+/// Reads the configuration; problems are printed as they are and end the command with exit code 2.
+pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
+    works::load(path).map_err(|problems| Usage(problems.join("\n")).into())
+}
+
+/// The way to the state.
+pub(crate) enum Control {
+    /// A daemon runs.
+    Daemon(reqwest::Client),
+    /// None does: the state is open in this process, until this is dropped.
+    Own { router: Router, store: StoreHandle },
+}
+
+impl Control {
+    /// Finds the daemon, or opens the state with the declarations of the configuration if it can be read.
+    pub(crate) async fn open(common: &Common, redactor: Redactor) -> anyhow::Result<Self> {
+        let path = socket::control_path(&common.state);
+        if tokio::net::UnixStream::connect(&path).await.is_ok() {
+            let client = reqwest::Client::builder().unix_socket(path).no_proxy().build()?;
+            return Ok(Self::Daemon(client));
+        }
+        if !common.state.exists() {
+            let state = common.state.display();
+            return Err(Usage(format!("there is no state at {state}; name it with --state")).into());
+        }
+        // What is stored can be looked at without a configuration.
+        let config = works::load(&common.config).unwrap_or_else(|_| Config::empty());
+        let settings = Settings {
+            config,
+            origin: Origin::File(common.config.clone()),
+            state: common.state.clone(),
+            accept_state: false,
+            redactor,
+        };
+        let works = build(settings).context("opening the state")?;
+        let store = works.store.clone();
+        Ok(Self::Own { router: api::control(context(works, &common.state)), store })
+    }
+
+    /// Asks for a document.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// Asks for something to be done.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let mut stream = self.send(method, path, body).await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            bytes.extend_from_slice(&chunk?);
+        }
+        serde_json::from_slice(&bytes).context("reading the daemon's answer")
+    }
+
+    /// Asks for a body that may be large.
+    pub(crate) async fn download(
+        &self,
+        path: &str,
+    ) -> anyhow::Result<impl Stream<Item = anyhow::Result<Bytes>> + Unpin + use<>> {
+        self.send(Method::GET, path, None).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<std::pin::Pin<Box<dyn Stream<Item = anyhow::Result<Bytes>> + Send>>> {
+        let (status, mut stream): (StatusCode, std::pin::Pin<Box<dyn Stream<Item = anyhow::Result<Bytes>> + Send>>) =
+            match self {
+                Self::Daemon(client) => {
+                    let mut request = client.request(method, format!("http://doorbell{path}"));
+                    if let Some(body) = body {
+                        request = request.header("content-type", "application/json").body(body.to_string());
+                    }
+                    let response = request.send().await.context("asking the daemon")?;
+                    let status = response.status();
+                    let chunks = response.bytes_stream().map(|chunk| chunk.map_err(anyhow::Error::from));
+                    (status, Box::pin(chunks))
+                }
+                Self::Own { router, .. } => {
+                    let request = Request::builder().method(method).uri(path);
+                    let request = match body {
+                        Some(body) => request
+                            .header("content-type", "application/json")
+                            .body(Body::from(body.to_string()))?,
+                        None => request.body(Body::empty())?,
+                    };
+                    let response = router.clone().oneshot(request).await?;
+                    let status = response.status();
+                    let chunks = response.into_body().into_data_stream();
+                    (status, Box::pin(chunks.map(|chunk| chunk.map_err(anyhow::Error::from))))
+                }
+            };
+        if status.is_success() {
+            return Ok(stream);
+        }
+        let mut bytes = Vec::new();
+        while let Some(Ok(chunk)) = stream.next().await {
+            bytes.extend_from_slice(&chunk);
+        }
+        Err(refusal(status, &bytes))
+    }
+
+    /// Ends the use of the state; writes what must be written at the end.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        if let Self::Own { store, .. } = self {
+            store.close().await?;
+        }
+        Ok(())
+    }
+}
+
+fn refusal(status: StatusCode, document: &[u8]) -> anyhow::Error {
+    let document: Value = serde_json::from_slice(document).unwrap_or_default();
+    let detail = document.get("detail").and_then(Value::as_str).unwrap_or("no reason given");
+    let problems: Vec<&str> = document
+        .get("problems")
+        .and_then(Value::as_array)
+        .map(|problems| problems.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default();
+    let sentence = [&[detail], problems.as_slice()].concat().join("\n");
+    if status == StatusCode::NOT_FOUND || status == StatusCode::BAD_REQUEST {
+        return Usage(sentence).into();
+    }
+    anyhow!("{sentence}")
+}
+
+fn context(works: Arc<Works>, state: &Path) -> Arc<api::Context> {
+    Arc::new(api::Context {
+        store: works.store.clone(),
+        clock: Arc::clone(&works.clock),
+        telemetry: Arc::clone(&works.telemetry),
+        operations: works,
+        token: None,
+        state: state.to_owned(),
+    })
+}
+
+/// A path with a query; empty values are left out.
+pub(crate) fn path_with(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in pairs {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    let query = query.finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// A name as one segment of a path.
+pub(crate) fn segment(name: &str) -> String {
+    url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20")
+}

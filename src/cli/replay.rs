@@ -1,0 +1,73 @@
+//! `doorbell replay`: send old events again.
+
+use std::io::{BufRead as _, IsTerminal as _};
+use std::process::ExitCode;
+
+use serde_json::{Map, Value};
+
+use super::control::Control;
+use super::deliveries::Filter;
+use super::{Common, Usage, print};
+use crate::telemetry::Redactor;
+
+/// Arguments of `replay`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Every event keeps its id, so that receivers can tell what they know already.\n\nExamples:\n  doorbell replay --endpoint crm --status exhausted\n  doorbell replay --event evt_0123… --yes\n  doorbell replay --source tickets --since 2026-11-21T00:00:00Z --dry-run")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    filter: Filter,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+    /// Only count.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode> {
+    let control = Control::open(common, Redactor::default()).await?;
+    let counted = control.post("/v1/replay", &body(&args.filter, true)).await?;
+    let count = counted.get("count").and_then(Value::as_u64).unwrap_or(0);
+    if args.dry_run || count == 0 {
+        if common.json {
+            print::line(&counted.to_string())?;
+        } else {
+            print::line(&format!("{count} deliveries would be made again"))?;
+        }
+        control.close().await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !args.yes && !confirmed(count)? {
+        control.close().await?;
+        print::line("nothing was sent")?;
+        return Ok(ExitCode::FAILURE);
+    }
+    let done = control.post("/v1/replay", &body(&args.filter, false)).await?;
+    control.close().await?;
+    if common.json {
+        print::line(&done.to_string())?;
+    } else {
+        let count = done.get("count").and_then(Value::as_u64).unwrap_or(0);
+        print::line(&format!("{count} deliveries are made again"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn body(filter: &Filter, dry_run: bool) -> Value {
+    let given = filter.pairs().into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let mut body: Map<String, Value> =
+        given.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    body.insert(String::from("dry_run"), Value::from(dry_run));
+    Value::Object(body)
+}
+
+fn confirmed(count: u64) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        let hint = "add `--yes` to send them, or `--dry-run` to count only";
+        return Err(Usage(format!("{count} deliveries would be made again; {hint}")).into());
+    }
+    print::ask(&format!("make {count} deliveries again? [y/N] "))?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,38 @@
+//! `doorbell run`: the daemon.
+
+use std::process::ExitCode;
+
+use tracing::info;
+
+use super::Common;
+use super::control::load;
+use crate::core::http::shown_url;
+use crate::core::time::humane;
+use crate::daemon::works::Origin;
+use crate::daemon::{Daemon, Settings};
+use crate::telemetry::Redactor;
+
+/// Arguments of `run`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Take on a state that went backwards: a backup was put back by hand, or part of it was lost.
+    #[arg(long)]
+    accept_state: bool,
+}
+
+pub(crate) async fn run(args: Args, common: &Common, redactor: Redactor) -> anyhow::Result<ExitCode> {
+    let config = load(&common.config)?;
+    for source in &config.sources {
+        let (min, max) = (humane(source.every.min()), humane(source.every.max()));
+        info!(source = %source.name, url = shown_url(&source.url), every = format!("{min}..{max}"), "watching");
+    }
+    let settings = Settings {
+        config,
+        origin: Origin::File(common.config.clone()),
+        state: common.state.clone(),
+        accept_state: args.accept_state,
+        redactor,
+    };
+    Daemon::start(settings).await?.run().await?;
+    Ok(ExitCode::SUCCESS)
+}

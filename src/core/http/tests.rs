@@ -1,0 +1,48 @@
+//! Reading `Retry-After`.
+
+use std::time::Duration;
+
+use crate::core::http::parse_retry_after;
+use crate::core::time::Timestamp;
+
+#[test]
+fn retry_after_is_seconds_or_a_date_and_nothing_else() {
+    // Sun, 06 Nov 1994 08:49:37 GMT
+    let now = Timestamp::from_millis(784_111_777_000);
+    let check = |text: &str, expected: Option<u64>| {
+        let found = parse_retry_after(text, now);
+        assert_eq!(found, expected.map(Duration::from_secs), "{text:?}");
+    };
+    let clamped = Some(u64::from(u32::MAX));
+    check("0", Some(0));
+    check("120", Some(120));
+    check(" 120 ", Some(120));
+    check("0120", Some(120));
+    check("4294967295", clamped);
+    check("4294967296", clamped);
+    check("9223372036854775808", clamped);
+    check("99999999999999999999999999999999", clamped);
+    check("1.0", Some(1));
+    check("1.5", Some(2));
+    check("0.25", Some(1));
+    check("-1", None);
+    check("+1", None);
+    check("1.", None);
+    check(".5", None);
+    check("1.5.1", None);
+    check("1e3", None);
+    check("0x10", None);
+    check("", None);
+    check("soon", None);
+    check("120, 120", None);
+    check("١٢٠", None);
+    check("Sun, 06 Nov 1994 08:49:37 GMT", Some(0));
+    check("Sun, 06 Nov 1994 08:51:37 GMT", Some(120));
+    check("Sunday, 06-Nov-94 08:51:37 GMT", Some(120));
+    check("Sun Nov  6 08:51:37 1994", Some(120));
+    check("Sun, 06 Nov 1994 08:47:37 GMT", Some(0));
+    check("Thu, 01 Jan 1970 00:00:00 GMT", Some(0));
+    check("Fri, 31 Dec 9999 23:59:59 GMT", clamped);
+    check("Sun, 06 Nov 99999 08:49:37 GMT", None);
+    check("1994-11-06T08:51:37Z", None);
+}

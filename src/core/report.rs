@@ -1,0 +1,69 @@
+//! What one poll came to, for people who asked for it by hand and for the numbers we keep.
+
+use std::time::Duration;
+
+use crate::core::diff::ChangeKind;
+use crate::core::event::Event;
+use crate::core::fault::Fault;
+use crate::core::ids::SourceName;
+use crate::core::time::Timestamp;
+
+/// Whether a poll counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Commit,
+    /// Everything but the writing.
+    DryRun,
+}
+
+/// One poll, told.
+#[derive(Debug, Clone)]
+pub(crate) struct PollReport {
+    pub(crate) source: SourceName,
+    /// The outcome's word; see [`PollOutcome`](crate::core::outcome::PollOutcome).
+    pub(crate) outcome: &'static str,
+    pub(crate) fault: Option<Fault>,
+    pub(crate) pages: usize,
+    /// Items the listing showed; 0 for a 304 or an identical body, which is not looked into.
+    pub(crate) items: usize,
+    /// The events made, in order; without those of a part that was committed before a conflict.
+    pub(crate) events: Vec<Event>,
+    /// Deletions that the brake held back in this poll.
+    pub(crate) held: usize,
+    pub(crate) requests: Vec<RequestNote>,
+    /// Changes by kind, whether or not a rule makes an event of them.
+    pub(crate) changes: Vec<(&'static str, u64)>,
+    pub(crate) took: Duration,
+    /// On the wall clock.
+    pub(crate) ended: Timestamp,
+    /// The spacing of polls from here on.
+    pub(crate) interval: Duration,
+    pub(crate) next_due: Timestamp,
+    /// Whether anything was written, or only shown.
+    pub(crate) committed: bool,
+}
+
+impl PollReport {
+    /// Adds changes of a kind.
+    pub(crate) fn count(&mut self, kind: ChangeKind, count: u64) {
+        if count == 0 {
+            return;
+        }
+        match self.changes.iter_mut().find(|(word, _)| *word == kind.as_str()) {
+            Some((_, total)) => *total += count,
+            None => self.changes.push((kind.as_str(), count)),
+        }
+    }
+}
+
+/// A request of a poll, without anything secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RequestNote {
+    pub(crate) method: String,
+    /// Without user, password and query values.
+    pub(crate) url: String,
+    pub(crate) conditional: bool,
+    /// The status, or `None` when no answer came.
+    pub(crate) status: Option<u16>,
+    pub(crate) body_bytes: usize,
+}

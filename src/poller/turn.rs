@@ -1,0 +1,404 @@
+//! One poll: fetch page after page, commit each, and what the end of the listing says with the last.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tracing::warn;
+use url::Url;
+
+use super::{PollError, Ports};
+use crate::core::diff::{Absent, ChangeKind, tombstone};
+use crate::core::extract;
+use crate::core::fault::Fault;
+use crate::core::http::{Response, shown_url};
+use crate::core::limits::{COMMIT_ITEMS_MAX, LIGHT_BODY_BYTES_MAX};
+use crate::core::listing::{self, Delta, Listing, Noted, Ringing};
+use crate::core::outcome::{self, Answer, PollOutcome};
+use crate::core::pages::Pages;
+use crate::core::report::{Mode, PollReport, RequestNote};
+use crate::core::roster::Roster;
+use crate::core::snapshot::{BodyHash, Coverage, Snapshot, Standing};
+use crate::core::source::{Baseline, Source, SourceState, Validator};
+use crate::core::time::Timestamp;
+use crate::store::{PollCommit, Refusal, StoreError, Write};
+
+/// A poll under way.
+pub(super) struct Turn<'a> {
+    ports: &'a Ports,
+    source: &'a Source,
+    roster: &'a Roster,
+    /// As of the last commit of this poll.
+    state: SourceState,
+    mode: Mode,
+    began: Timestamp,
+    report: PollReport,
+}
+
+/// A poll that came to an outcome.
+pub(super) struct Ended {
+    pub(super) state: SourceState,
+    /// Whether the store has this very state.
+    pub(super) kept: bool,
+    pub(super) report: PollReport,
+}
+
+/// What a page was followed by.
+enum Next {
+    Page(Url),
+    /// The end: what the last part of the listing changes is not committed yet.
+    End(Delta),
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(
+        ports: &'a Ports,
+        source: &'a Source,
+        roster: &'a Roster,
+        state: SourceState,
+        mode: Mode,
+    ) -> Self {
+        let report = PollReport {
+            source: source.name.clone(),
+            outcome: "failed",
+            fault: None,
+            pages: 0,
+            items: 0,
+            events: Vec::new(),
+            held: 0,
+            requests: Vec::new(),
+            changes: Vec::new(),
+            took: std::time::Duration::ZERO,
+            ended: ports.clock.wall(),
+            interval: state.schedule.interval,
+            next_due: state.schedule.due,
+            committed: mode == Mode::Commit,
+        };
+        Self { ports, source, roster, state, mode, began: ports.clock.now(), report }
+    }
+
+    /// Makes the poll. `kept` is the state as the store has it.
+    pub(super) async fn make(mut self, kept: Option<&SourceState>) -> Result<Ended, PollError> {
+        let (outcome, delta) = self.outcome().await?;
+        let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
+        let mut next = self.state.after(&outcome, self.source, now, unit);
+        let must_write =
+            !delta.is_empty() || kept.is_none_or(|kept| kept.must_be_kept(&next) || self.wrote_since(kept));
+        if must_write {
+            next.last_seq += delta.events.len() as u64;
+            self.commit(next, delta).await?;
+        } else {
+            self.state = next;
+        }
+        self.tell(&outcome, now);
+        Ok(Ended { state: self.state, kept: must_write, report: self.report })
+    }
+
+    fn wrote_since(&self, kept: &SourceState) -> bool {
+        kept.last_seq != self.state.last_seq
+    }
+
+    fn tell(&mut self, outcome: &PollOutcome, now: Timestamp) {
+        self.report.outcome = outcome.as_str();
+        self.report.fault = outcome.fault().cloned();
+        self.report.took = now.since(self.began);
+        self.report.ended = self.ports.clock.wall();
+        self.report.interval = self.state.schedule.interval;
+        self.report.next_due = self.state.schedule.due;
+    }
+
+    /// Fetches what there is. The delta is what is left to commit.
+    async fn outcome(&mut self) -> Result<(PollOutcome, Delta), PollError> {
+        let source = self.source;
+        let validator = self.usable_validator();
+        match self.fetch(&source.url, validator.as_ref()).await {
+            Answer::NotModified => self.same(true).await,
+            Answer::Throttled { wait, fault } => {
+                Ok((PollOutcome::Throttled { wait, fault }, Delta::default()))
+            }
+            Answer::Failed(fault) => Ok((self.failed(fault), Delta::default())),
+            Answer::Body(response) if self.is_as_before(&response) => self.same(false).await,
+            Answer::Body(response) => self.list(response).await,
+        }
+    }
+
+    /// Only a declaration that is the same as when the validator was stored may use it.
+    fn usable_validator(&self) -> Option<Validator> {
+        let usable = self.source.pages == Pages::One && self.is_comparable();
+        self.state.validator.clone().filter(|_| usable)
+    }
+
+    fn is_as_before(&self, response: &Response) -> bool {
+        let seed = self.ports.store.seed();
+        let known = self.state.body_hash.filter(|_| self.is_comparable());
+        known.is_some_and(|known| known == BodyHash::of(&response.body, seed))
+    }
+
+    fn is_comparable(&self) -> bool {
+        self.state.identity == self.source.identity()
+            && self.state.comparison == self.source.comparison()
+            && matches!(self.state.baseline, Baseline::Taken { .. })
+    }
+
+    fn failed(&self, fault: Fault) -> PollOutcome {
+        PollOutcome::Failed { fault, pages: self.report.pages, changed: !self.report.events.is_empty() }
+    }
+
+    async fn fetch(&mut self, page: &Url, validator: Option<&Validator>) -> Answer {
+        let request = self.source.request(page, validator);
+        let mut note = RequestNote {
+            method: request.method.to_string(),
+            url: shown_url(&request.url),
+            conditional: validator.is_some(),
+            status: None,
+            body_bytes: 0,
+        };
+        let result = self.ports.http.exchange(request).await;
+        if let Ok(response) = &result {
+            note.status = Some(response.status);
+            note.body_bytes = response.body.len();
+        }
+        self.report.requests.push(note);
+        outcome::judge(result, validator.is_some(), self.ports.clock.wall())
+    }
+
+    /// The last complete listing holds again.
+    async fn same(&mut self, not_modified: bool) -> Result<(PollOutcome, Delta), PollError> {
+        let mut delta = Delta::default();
+        if self.state.has_missing {
+            let snapshot = self.snapshot().await?;
+            let absent = listing::confirmed(self.source, &snapshot, self.ports.clock.now());
+            self.take_absent(absent, &mut delta).await?;
+        }
+        let changed = !delta.events.is_empty();
+        Ok((PollOutcome::Same { not_modified, changed }, delta))
+    }
+
+    /// Reads the listing from its first page to its end.
+    async fn list(&mut self, first: Response) -> Result<(PollOutcome, Delta), PollError> {
+        let source = self.source;
+        let snapshot = self.open().await?;
+        let mut listing = Listing::new(source, &self.state, snapshot, self.ports.store.seed());
+        let mut trail = Trail::default();
+        let (mut url, mut response) = (source.url.clone(), first);
+        let delta = loop {
+            let body_hash = BodyHash::of(&response.body, self.ports.store.seed());
+            if let Err(fault) = trail.enter(&url, body_hash, &source.pages) {
+                return Ok((self.failed(fault), Delta::default()));
+            }
+            match self.take_page(&mut listing, &url, &response).await? {
+                Err(fault) => return Ok((self.failed(fault), Delta::default())),
+                Ok(Next::End(delta)) => break delta,
+                Ok(Next::Page(next)) => {
+                    match self.fetch(&next, None).await {
+                        Answer::Body(page) => (url, response) = (next, page),
+                        Answer::Throttled { wait, fault } => {
+                            return Ok((PollOutcome::Throttled { wait, fault }, Delta::default()));
+                        }
+                        Answer::Failed(fault) => return Ok((self.failed(fault), Delta::default())),
+                        Answer::NotModified => {
+                            let fault = Fault::source("unasked_304", "a page answered 304 unasked");
+                            return Ok((self.failed(fault), Delta::default()));
+                        }
+                    }
+                }
+            }
+        };
+        self.end(listing, delta, &response).await
+    }
+
+    /// The end of a listing was reached: what is absent, and how to recognise the same listing next time.
+    async fn end(
+        &mut self,
+        mut listing: Listing<'_>,
+        mut delta: Delta,
+        last: &Response,
+    ) -> Result<(PollOutcome, Delta), PollError> {
+        if listing.coverage() == Coverage::Complete {
+            self.take_absent(listing.absent(self.ports.clock.now()), &mut delta).await?;
+        }
+        listing.set_fault(delta.fault.clone());
+        self.report.items = listing.items_count();
+        let whole = self.source.pages == Pages::One && listing.fault().is_none();
+        let recognise = whole.then(|| {
+            (outcome::validator(&last.headers), BodyHash::of(&last.body, self.ports.store.seed()))
+        });
+        let outcome = PollOutcome::Listed {
+            coverage: listing.coverage(),
+            shape: listing.shape().unwrap_or(extract::Shape::List),
+            changed: !delta.events.is_empty() || !self.report.events.is_empty(),
+            recognise,
+            fault: listing.fault().cloned(),
+        };
+        if listing.coverage() == Coverage::Partial {
+            warn!(source = %self.source.name, fault = ?listing.fault(), "the listing is not complete");
+        }
+        Ok((outcome, delta))
+    }
+
+    /// Takes up a page, commits all of it but the listing's last part.
+    async fn take_page(
+        &mut self,
+        listing: &mut Listing<'_>,
+        url: &Url,
+        response: &Response,
+    ) -> Result<Result<Next, Fault>, PollError> {
+        let source = self.source;
+        let read = || {
+            let next = source.pages.next(url, response)?;
+            let page = extract::page(&response.body, source.items.as_ref(), &source.key)?;
+            Ok((next, listing.note(&page)?))
+        };
+        let (next, mut noted) = match off_the_loop(response.body.len(), read) {
+            Ok(read) => read,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        self.report.pages += 1;
+        while noted.len() > COMMIT_ITEMS_MAX {
+            let rest = noted.split_off(COMMIT_ITEMS_MAX);
+            self.commit_part(listing, std::mem::replace(&mut noted, rest)).await?;
+        }
+        Ok(Ok(match next {
+            Some(next) => {
+                self.commit_part(listing, noted).await?;
+                Next::Page(next)
+            }
+            None => Next::End(self.delta(listing, noted).await?),
+        }))
+    }
+
+    async fn commit_part(&mut self, listing: &mut Listing<'_>, noted: Vec<Noted>) -> Result<(), PollError> {
+        let delta = self.delta(listing, noted).await?;
+        if delta.is_empty() {
+            return Ok(());
+        }
+        let last_seq = self.state.last_seq + delta.events.len() as u64;
+        self.commit(SourceState { last_seq, ..self.state.clone() }, delta).await
+    }
+
+    async fn delta(&self, listing: &mut Listing<'_>, noted: Vec<Noted>) -> Result<Delta, PollError> {
+        let (name, needed) = (self.source.name.clone(), Listing::needed(&noted));
+        let stored = if needed.is_empty() {
+            Vec::new()
+        } else {
+            self.ports.store.read(move |store| store.items(&name, &needed)).await?
+        };
+        Ok(listing.delta(noted, &stored, self.ringing()))
+    }
+
+    fn ringing(&self) -> Ringing<'a> {
+        Ringing {
+            source: self.source,
+            roster: self.roster,
+            at: self.ports.clock.wall(),
+            last_seq: self.state.last_seq,
+        }
+    }
+
+    /// Adds what a complete listing says of the items it did not show.
+    async fn take_absent(&mut self, absent: Absent, delta: &mut Delta) -> Result<(), PollError> {
+        let waits = |standing: &Standing| matches!(standing, Standing::Present { missing: 1.. });
+        self.state.has_missing = absent.marks.iter().any(|(_, standing)| waits(standing));
+        let held = absent.marks.iter().filter(|(_, standing)| matches!(standing, Standing::Held { .. }));
+        self.report.held = held.count();
+        delta.marks.extend(absent.marks);
+        if !absent.deleted.is_empty() {
+            let name = self.source.name.clone();
+            let items = self.ports.store.read(move |store| store.items(&name, &absent.deleted)).await?;
+            self.ringing().deletions(&items, delta);
+        }
+        Ok(())
+    }
+
+    /// The snapshot to compare with, brought in line with the declaration if that changed since.
+    async fn open(&mut self) -> Result<Snapshot, PollError> {
+        let snapshot = self.snapshot().await?;
+        if self.state.identity != self.source.identity() {
+            // The old items cannot be compared with what is asked now. Their change counts stay, so that ids never repeat.
+            let known = snapshot.entries.iter().filter(|(_, entry)| entry.standing != Standing::Deleted);
+            let upserts = known.map(|(key, entry)| tombstone(key.clone(), entry.changes)).collect();
+            let state = self.state.rebaselined(self.source);
+            self.commit(state, Delta { upserts, ..Delta::default() }).await?;
+            return Ok(self.snapshot().await?);
+        }
+        if self.state.comparison != self.source.comparison() {
+            let name = self.source.name.clone();
+            let keys = snapshot.entries.into_keys().collect::<Vec<_>>();
+            let items = self.ports.store.read(move |store| store.items(&name, &keys)).await?;
+            let known = items.into_iter().filter(|item| item.entry.standing.is_known()).collect();
+            if let Ok(upserts) = listing::refingerprint(self.source, known) {
+                let state = SourceState { comparison: self.source.comparison(), ..self.state.clone() };
+                self.commit(state, Delta { upserts, ..Delta::default() }).await?;
+            }
+            return Ok(self.snapshot().await?);
+        }
+        Ok(snapshot)
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, Arc<StoreError>> {
+        let name = self.source.name.clone();
+        self.ports.store.read(move |store| store.snapshot(&name)).await
+    }
+
+    /// Makes a part durable and goes on from `state`. A dry run only notes the events.
+    async fn commit(&mut self, state: SourceState, delta: Delta) -> Result<(), PollError> {
+        let rings = delta.events.iter().any(|event| !event.deliveries.is_empty());
+        for kind in [ChangeKind::Created, ChangeKind::Updated, ChangeKind::Deleted] {
+            let count = delta.kinds.iter().filter(|found| **found == kind).count() as u64;
+            self.report.count(kind, count);
+        }
+        self.report.events.extend(delta.events.iter().map(|new| new.event.clone()));
+        if self.mode == Mode::Commit {
+            let commit = PollCommit {
+                source: self.source.name.clone(),
+                expected_seq: self.state.last_seq,
+                state: state.clone(),
+                upserts: delta.upserts,
+                marks: delta.marks,
+                events: delta.events,
+            };
+            match self.ports.store.write(Write::Poll(Box::new(commit))).await? {
+                Ok(_) => {}
+                Err(Refusal::Conflict { source_name }) => return Err(PollError::Conflict(source_name)),
+                Err(refusal) => unreachable!("a poll is only ever refused for a conflict, not: {refusal}"),
+            }
+            if rings {
+                self.ports.deliver.ring();
+            }
+        }
+        self.state = state;
+        Ok(())
+    }
+}
+
+/// The pages one poll went through: a listing that comes back to where it was never ends.
+#[derive(Default)]
+struct Trail {
+    urls: HashSet<Url>,
+    bodies: HashSet<u128>,
+}
+
+impl Trail {
+    fn enter(&mut self, url: &Url, body: BodyHash, pages: &Pages) -> Result<(), Fault> {
+        if !self.urls.insert(url.clone()) || !self.bodies.insert(body.0) {
+            return Err(Fault::source(
+                "repeated_page",
+                "a page of the listing came twice, so that its end cannot be reached",
+            ));
+        }
+        if self.urls.len() > pages.pages_max() {
+            let most = pages.pages_max();
+            return Err(Fault::source("too_many_pages", format!("the listing has more than {most} pages")));
+        }
+        Ok(())
+    }
+}
+
+/// Runs heavy work without holding up the other polls of this thread, where the runtime has other threads.
+fn off_the_loop<T>(body_bytes: usize, work: impl FnOnce() -> T) -> T {
+    let flavor = tokio::runtime::Handle::current().runtime_flavor();
+    if body_bytes > LIGHT_BODY_BYTES_MAX && flavor == tokio::runtime::RuntimeFlavor::MultiThread {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
+}

@@ -1,0 +1,244 @@
+//! Deliveries: made, attempted, settled, made again.
+//!
+//! The lane rule lives here: of all unfinished deliveries of one endpoint and lane, the one with the lowest id is
+//! `Pending` and the others are `Waiting`.
+
+use rusqlite::{params, params_from_iter};
+
+use crate::core::delivery::{Breaker, EndpointHealth, Verdict};
+use crate::core::time::Timestamp;
+use crate::store::{Attempt, AttemptCommit, DeliveryFilter, Written};
+
+use super::read::replayable;
+use super::row;
+use super::row::ATTEMPT_COLUMNS;
+use super::write::{Answer, Group, not_under_way};
+
+/// A delivery to make.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    pub(super) event: i64,
+    pub(super) endpoint: i64,
+    pub(super) lane: Option<i64>,
+    /// A word of `Trigger`.
+    pub(super) trigger: &'static str,
+    pub(super) at: Timestamp,
+}
+
+/// What a verdict makes of the columns `status`, `due_at`, `finished_at` and `reason`.
+struct Settled<'a> {
+    status: &'static str,
+    due: Option<Timestamp>,
+    finished: Option<Timestamp>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> Settled<'a> {
+    fn by(verdict: &'a Verdict, at: Timestamp) -> Self {
+        let open = |due| Self { status: "pending", due: Some(due), finished: None, reason: None };
+        let closed = |status, reason| Self { status, due: None, finished: Some(at), reason };
+        match verdict {
+            Verdict::Delivered => closed("delivered", None),
+            Verdict::Exhausted { reason } => closed("exhausted", Some(reason.as_str())),
+            Verdict::RetryAt(due) | Verdict::NotCounted { due } => open(*due),
+        }
+    }
+}
+
+impl Group<'_> {
+    /// Makes a delivery: due at once if nobody is before it in its lane.
+    pub(super) fn deliver(&mut self, fresh: &Fresh) -> rusqlite::Result<()> {
+        self.book.last_delivery += 1;
+        let is_behind = match fresh.lane {
+            Some(lane) => self.lane_is_busy(fresh.endpoint, lane)?,
+            None => false,
+        };
+        let (status, due) = if is_behind {
+            ("waiting", None)
+        } else {
+            ("pending", Some(fresh.at.as_millis()))
+        };
+        let sql = "INSERT INTO deliveries (id, endpoint, event, lane, trigger, status, due_at, created_at, attempts) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0)";
+        self.conn.prepare_cached(sql)?.execute(params![
+            self.book.last_delivery,
+            fresh.endpoint,
+            fresh.event,
+            fresh.lane,
+            fresh.trigger,
+            status,
+            due,
+            fresh.at.as_millis(),
+        ])?;
+        self.book.recount(fresh.endpoint, |counts| {
+            if is_behind {
+                counts.waiting += 1;
+            } else {
+                counts.pending += 1;
+            }
+        });
+        Ok(())
+    }
+
+    fn lane_is_busy(&self, endpoint: i64, lane: i64) -> rusqlite::Result<bool> {
+        let sql = "SELECT 1 FROM deliveries WHERE endpoint = ?1 AND lane = ?2 AND lane IS NOT NULL \
+            AND finished_at IS NULL LIMIT 1";
+        self.conn.prepare_cached(sql)?.exists([endpoint, lane])
+    }
+
+    /// Commits an attempt's outcome. Refused unless the delivery is pending and the attempt is its next one: anything
+    /// else was claimed from a state that has moved on.
+    pub(super) fn attempt(&mut self, commit: &AttemptCommit) -> rusqlite::Result<Answer> {
+        let settled = Settled::by(&commit.verdict, commit.at);
+        let Some((endpoint, lane)) = self.settle(commit, &settled)? else {
+            return Ok(not_under_way(commit.delivery));
+        };
+        if let Some(attempt) = &commit.attempt {
+            self.insert_attempt(row::count(commit.delivery.0), attempt)?;
+        }
+        if let Some(health) = &commit.health {
+            self.set_health(endpoint, health)?;
+        }
+        if settled.finished.is_some() {
+            self.book.recount(endpoint, |counts| {
+                counts.pending -= 1;
+                match commit.verdict {
+                    Verdict::Delivered => counts.delivered += 1,
+                    _ => counts.exhausted += 1,
+                }
+            });
+            if let Some(lane) = lane {
+                self.promote(endpoint, lane, commit.at)?;
+            }
+        }
+        Ok(Ok(Written::Done))
+    }
+
+    /// The delivery's endpoint and lane; `None` if the attempt does not fit it.
+    fn settle(
+        &self,
+        commit: &AttemptCommit,
+        settled: &Settled<'_>,
+    ) -> rusqlite::Result<Option<(i64, Option<i64>)>> {
+        let sql = "UPDATE deliveries SET status = ?2, due_at = ?3, finished_at = ?4, reason = ?5, \
+            attempts = coalesce(?6, attempts), \
+            started_suspended_ns = CASE WHEN started_at IS NULL THEN ?8 ELSE started_suspended_ns END, \
+            started_at = coalesce(started_at, ?7) \
+            WHERE id = ?1 AND status = 'pending' AND (?6 IS NULL OR attempts = ?6 - 1) RETURNING endpoint, lane";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut rows = statement.query(params![
+            row::count(commit.delivery.0),
+            settled.status,
+            row::millis(settled.due),
+            row::millis(settled.finished),
+            settled.reason,
+            commit.attempt.as_ref().map(|attempt| attempt.number),
+            row::millis(commit.started.map(|started| started.at)),
+            commit.started.map(|started| row::nanos(started.suspended)),
+        ])?;
+        match rows.next()? {
+            Some(columns) => Ok(Some((columns.get(0)?, columns.get(1)?))),
+            None => Ok(None),
+        }
+    }
+
+    fn insert_attempt(&self, delivery: i64, attempt: &Attempt) -> rusqlite::Result<()> {
+        let sql = format!(
+            "INSERT INTO attempts (delivery, {ATTEMPT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        );
+        let fault = attempt.fault.as_ref();
+        self.conn.prepare_cached(&sql)?.execute(params![
+            delivery,
+            attempt.number,
+            attempt.at.as_millis(),
+            row::nanos(attempt.took),
+            attempt.status,
+            fault.map(|fault| fault.whose.as_str()),
+            fault.map(|fault| row::retry_word(fault.retry)),
+            fault.map(|fault| &fault.code),
+            fault.map(|fault| &fault.sentence),
+            attempt.answer,
+        ])?;
+        Ok(())
+    }
+
+    /// Turns the next delivery of a lane, whose head was just settled, into a pending one.
+    fn promote(&mut self, endpoint: i64, lane: i64, at: Timestamp) -> rusqlite::Result<()> {
+        if self.book.waiting(endpoint) == 0 {
+            return Ok(());
+        }
+        let sql = "UPDATE deliveries SET status = 'pending', due_at = ?3 WHERE status = 'waiting' AND id = \
+            (SELECT id FROM deliveries WHERE endpoint = ?1 AND lane = ?2 AND lane IS NOT NULL \
+             AND finished_at IS NULL ORDER BY id LIMIT 1)";
+        let promoted =
+            self.conn.prepare_cached(sql)?.execute(params![endpoint, lane, at.as_millis()])?;
+        if promoted > 0 {
+            self.book.recount(endpoint, |counts| {
+                counts.waiting -= 1;
+                counts.pending += 1;
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes an endpoint's condition.
+    pub(super) fn set_health(
+        &self,
+        endpoint: i64,
+        health: &EndpointHealth,
+    ) -> rusqlite::Result<()> {
+        let (breaker, since, probe_at, probes) = match health.breaker {
+            Breaker::Closed => ("closed", None, None, None),
+            Breaker::Open { since, probe_at, probes } => {
+                ("open", Some(since), Some(probe_at), Some(probes))
+            }
+            Breaker::Disabled { since } => ("disabled", Some(since), None, None),
+        };
+        let fault = health.fault.as_ref();
+        let sql = "UPDATE endpoints SET breaker = ?2, since = ?3, probe_at = ?4, probes = ?5, failures = ?6, \
+            failing_lane = ?7, last_success_at = ?8, suspended_before_ns = ?9, fault_whose = ?10, fault_retry = ?11, \
+            fault_code = ?12, fault_sentence = ?13 WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![
+            endpoint,
+            breaker,
+            row::millis(since),
+            row::millis(probe_at),
+            probes,
+            health.failures,
+            health.failing_lane,
+            health.last_success.as_millis(),
+            row::nanos(health.suspended_before),
+            fault.map(|fault| fault.whose.as_str()),
+            fault.map(|fault| row::retry_word(fault.retry)),
+            fault.map(|fault| &fault.code),
+            fault.map(|fault| &fault.sentence),
+        ])?;
+        Ok(())
+    }
+
+    /// Makes new deliveries of old events, each in the lane of the pair's last one.
+    pub(super) fn replay(
+        &mut self,
+        filter: &DeliveryFilter,
+        now: Timestamp,
+    ) -> rusqlite::Result<Answer> {
+        let (sql, values) = replayable(filter, "d.event, d.endpoint, d.lane");
+        let pairs = self
+            .conn
+            .prepare_cached(&format!("{sql} ORDER BY d.event, d.id"))?
+            .query_map(params_from_iter(values), |columns| {
+                Ok(Fresh {
+                    event: columns.get(0)?,
+                    endpoint: columns.get(1)?,
+                    lane: columns.get(2)?,
+                    trigger: "replay",
+                    at: now,
+                })
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        for fresh in &pairs {
+            self.deliver(fresh)?;
+        }
+        Ok(Ok(Written::Count(pairs.len() as u64)))
+    }
+}

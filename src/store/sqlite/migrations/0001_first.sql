@@ -1,0 +1,171 @@
+-- The first schema. Released migrations never change; a change is a new file.
+--
+-- Words are those of the enums in `core`, so that a person reading the database sees what the log says. Every CHECK
+-- mirrors an enum: a column that a variant lacks is NULL exactly when the variant is another. Times are milliseconds
+-- since the Unix epoch and end in `_at` (or are called `since`); durations are nanoseconds, which loses nothing.
+
+-- What holds for the state as a whole.
+CREATE TABLE meta (
+    only_row      INTEGER PRIMARY KEY CHECK (only_row = 1),
+    -- Drawn once. The mark outside the database names it, so that another database in its place is noticed.
+    instance      BLOB NOT NULL CHECK (length(instance) = 16),
+    -- Of every xxh3 in here: those hashes do not resist people who choose the content, unless the seed is unknown.
+    seed          INTEGER NOT NULL,
+    -- Rises in every write transaction. Compared with the mark at start.
+    commits       INTEGER NOT NULL CHECK (commits >= 0),
+    -- Numbers given out so far. Kept apart from the rows, so that deleting the newest row never frees its number.
+    last_event    INTEGER NOT NULL CHECK (last_event >= 0),
+    last_delivery INTEGER NOT NULL CHECK (last_delivery >= 0)
+) STRICT;
+
+INSERT INTO meta VALUES (1, randomblob(16), random(), 0, 0, 0);
+
+CREATE TABLE sources (
+    id               INTEGER PRIMARY KEY,
+    name             TEXT NOT NULL UNIQUE,
+    last_seq         INTEGER NOT NULL CHECK (last_seq >= 0),
+    identity         BLOB NOT NULL CHECK (length(identity) = 16),
+    comparison       BLOB NOT NULL CHECK (length(comparison) = 16),
+    shape            TEXT CHECK (shape IN ('list', 'object')),
+    baseline_at      INTEGER,
+    etag             TEXT,
+    last_modified    TEXT,
+    body_hash        BLOB CHECK (length(body_hash) = 16),
+    has_missing      INTEGER NOT NULL CHECK (has_missing IN (0, 1)),
+    interval_ns      INTEGER NOT NULL CHECK (interval_ns >= 0),
+    due_at           INTEGER NOT NULL,
+    failures         INTEGER NOT NULL CHECK (failures BETWEEN 0 AND 4294967295),
+    last_poll_at     INTEGER,
+    last_success_at  INTEGER,
+    last_change_at   INTEGER,
+    fault_whose      TEXT CHECK (fault_whose IN ('source', 'endpoint', 'us')),
+    fault_retry      TEXT CHECK (fault_retry IN ('later', 'never')),
+    fault_code       TEXT,
+    fault_sentence   TEXT,
+    fault_since      INTEGER,
+    CHECK ((fault_whose IS NULL) = (fault_retry IS NULL)
+       AND (fault_whose IS NULL) = (fault_code IS NULL)
+       AND (fault_whose IS NULL) = (fault_sentence IS NULL)
+       AND (fault_whose IS NULL) = (fault_since IS NULL))
+) STRICT;
+
+-- The snapshot without its content: loaded whole at each poll, so rows are small. SQLite has no page checksums;
+-- `row_hash` covers every column of the row, and by way of `content_hash` the content.
+CREATE TABLE items (
+    source       INTEGER NOT NULL REFERENCES sources (id),
+    key          TEXT NOT NULL,
+    fingerprint  BLOB NOT NULL CHECK (length(fingerprint) = 32),
+    raw          INTEGER NOT NULL,
+    changes      INTEGER NOT NULL CHECK (changes >= 0),
+    standing     TEXT NOT NULL CHECK (standing IN ('present', 'held', 'lost', 'deleted', 'quarantined')),
+    missing      INTEGER CHECK ((missing IS NOT NULL) = (standing = 'present')),
+    held_since   INTEGER CHECK ((held_since IS NOT NULL) = (standing = 'held')),
+    content_hash INTEGER NOT NULL,
+    row_hash     INTEGER NOT NULL,
+    PRIMARY KEY (source, key)
+) WITHOUT ROWID, STRICT;
+
+-- Listing what the brake holds must not read every item.
+CREATE INDEX items_held ON items (source, key) WHERE standing = 'held';
+
+-- Whole items. Read for changed items only. A tombstone has no row here.
+CREATE TABLE contents (
+    source  INTEGER NOT NULL REFERENCES sources (id),
+    key     TEXT NOT NULL,
+    content TEXT NOT NULL,
+    PRIMARY KEY (source, key)
+) WITHOUT ROWID, STRICT;
+
+-- Events never change. Their bodies stand apart, so that listing by type, key or time reads small rows only.
+-- The source's name is copied: an event's bytes name it for ever, also when the source is renamed.
+CREATE TABLE events (
+    no       INTEGER PRIMARY KEY,
+    id       TEXT NOT NULL,
+    source   TEXT NOT NULL,
+    type     TEXT NOT NULL,
+    key      TEXT NOT NULL,
+    seq      INTEGER NOT NULL CHECK (seq >= 0),
+    at       INTEGER NOT NULL,
+    -- Covers every column and the body; verified before anything is sent.
+    row_hash INTEGER NOT NULL
+) STRICT;
+
+-- Not unique: a source that is baselined anew may find the same change again, and that has the same id.
+CREATE INDEX events_id ON events (id);
+CREATE INDEX events_source ON events (source);
+
+-- The envelope, byte for byte as it is signed and sent.
+CREATE TABLE bodies (
+    event INTEGER PRIMARY KEY REFERENCES events (no),
+    body  TEXT NOT NULL
+) STRICT;
+
+-- Every endpoint that was ever known, its condition, and how many of its deliveries stand where. The counts change
+-- with the deliveries, in the same transaction: counting rows would read all of history at each look.
+CREATE TABLE endpoints (
+    id                  INTEGER PRIMARY KEY,
+    name                TEXT NOT NULL UNIQUE,
+    breaker             TEXT NOT NULL CHECK (breaker IN ('closed', 'open', 'disabled')),
+    since               INTEGER CHECK ((since IS NULL) = (breaker = 'closed')),
+    probe_at            INTEGER CHECK ((probe_at IS NOT NULL) = (breaker = 'open')),
+    probes              INTEGER CHECK ((probes IS NOT NULL) = (breaker = 'open')),
+    failures            INTEGER NOT NULL CHECK (failures BETWEEN 0 AND 4294967295),
+    failing_lane        INTEGER,
+    last_success_at     INTEGER NOT NULL,
+    suspended_before_ns INTEGER NOT NULL CHECK (suspended_before_ns >= 0),
+    fault_whose         TEXT CHECK (fault_whose IN ('source', 'endpoint', 'us')),
+    fault_retry         TEXT CHECK (fault_retry IN ('later', 'never')),
+    fault_code          TEXT,
+    fault_sentence      TEXT,
+    waiting             INTEGER NOT NULL DEFAULT 0 CHECK (waiting >= 0),
+    pending             INTEGER NOT NULL DEFAULT 0 CHECK (pending >= 0),
+    delivered           INTEGER NOT NULL DEFAULT 0 CHECK (delivered >= 0),
+    exhausted           INTEGER NOT NULL DEFAULT 0 CHECK (exhausted >= 0),
+    discarded           INTEGER NOT NULL DEFAULT 0 CHECK (discarded >= 0),
+    CHECK ((fault_whose IS NULL) = (fault_retry IS NULL)
+       AND (fault_whose IS NULL) = (fault_code IS NULL)
+       AND (fault_whose IS NULL) = (fault_sentence IS NULL))
+) STRICT;
+
+CREATE TABLE deliveries (
+    id                   INTEGER PRIMARY KEY,
+    endpoint             INTEGER NOT NULL REFERENCES endpoints (id),
+    event                INTEGER NOT NULL REFERENCES events (no),
+    lane                 INTEGER CHECK (lane IS NOT NULL OR status <> 'waiting'),
+    trigger              TEXT NOT NULL CHECK (trigger IN ('change', 'replay')),
+    status               TEXT NOT NULL
+                         CHECK (status IN ('waiting', 'pending', 'delivered', 'exhausted', 'discarded')),
+    due_at               INTEGER CHECK ((due_at IS NOT NULL) = (status = 'pending')),
+    finished_at          INTEGER CHECK ((finished_at IS NULL) = (status IN ('waiting', 'pending'))),
+    reason               TEXT CHECK ((reason IS NOT NULL) = (status = 'exhausted')),
+    created_at           INTEGER NOT NULL,
+    attempts             INTEGER NOT NULL CHECK (attempts BETWEEN 0 AND 4294967295),
+    started_at           INTEGER,
+    started_suspended_ns INTEGER CHECK ((started_suspended_ns IS NULL) = (started_at IS NULL))
+) STRICT;
+
+-- By event: replay asks whether a pair is under way, and listings follow one event.
+CREATE INDEX deliveries_event ON deliveries (event);
+-- What is due. Holds unfinished deliveries only, so it stays small however long history grows.
+CREATE INDEX deliveries_due ON deliveries (endpoint, due_at) WHERE status = 'pending';
+-- Who is first in a lane, and whether anybody is. The row's id follows by itself.
+CREATE INDEX deliveries_lane ON deliveries (endpoint, lane) WHERE finished_at IS NULL AND lane IS NOT NULL;
+-- Dead letters are few, and people look for them.
+CREATE INDEX deliveries_dead ON deliveries (endpoint) WHERE status = 'exhausted';
+
+CREATE TABLE attempts (
+    delivery       INTEGER NOT NULL REFERENCES deliveries (id),
+    number         INTEGER NOT NULL CHECK (number >= 1),
+    at             INTEGER NOT NULL,
+    took_ns        INTEGER NOT NULL CHECK (took_ns >= 0),
+    status         INTEGER CHECK (status BETWEEN 0 AND 65535),
+    fault_whose    TEXT CHECK (fault_whose IN ('source', 'endpoint', 'us')),
+    fault_retry    TEXT CHECK (fault_retry IN ('later', 'never')),
+    fault_code     TEXT,
+    fault_sentence TEXT,
+    answer         TEXT NOT NULL,
+    PRIMARY KEY (delivery, number),
+    CHECK ((fault_whose IS NULL) = (fault_retry IS NULL)
+       AND (fault_whose IS NULL) = (fault_code IS NULL)
+       AND (fault_whose IS NULL) = (fault_sentence IS NULL))
+) WITHOUT ROWID, STRICT;

@@ -1,0 +1,146 @@
+//! A poll's page: snapshot, events and deliveries.
+
+use rusqlite::{OptionalExtension as _, params};
+
+use crate::core::event::Event;
+use crate::core::ids::{EventNo, ItemKey, SourceName};
+use crate::core::snapshot::{Standing, StoredItem};
+use crate::store::{NewEvent, PollCommit, Refusal, Written};
+
+use super::delivery::Fresh;
+use super::hash;
+use super::row;
+use super::row::{ITEM_COLUMNS, ItemRow};
+use super::write::{Answer, Group};
+
+impl Group<'_> {
+    /// Commits a poll's page, unless the source moved on.
+    pub(super) fn poll(&mut self, commit: &PollCommit) -> rusqlite::Result<Answer> {
+        let known = self.source(&commit.source)?;
+        let last_seq = known.map_or(0, |(_, last_seq)| last_seq);
+        if last_seq != row::count(commit.expected_seq) {
+            return Ok(Err(Refusal::Conflict { source_name: commit.source.clone() }));
+        }
+        let source = self.set_source(&commit.source, known.map(|(id, _)| id), &commit.state)?;
+        if commit.rebaseline {
+            self.drop_snapshot(source)?;
+        }
+        for item in &commit.upserts {
+            self.upsert(source, item)?;
+        }
+        for (key, standing) in &commit.marks {
+            self.mark(source, &commit.source, key, *standing)?;
+        }
+        let first = self.book.last_event + 1;
+        for event in &commit.events {
+            self.event(event)?;
+        }
+        Ok(Ok(Written::Events {
+            first: EventNo(first.cast_unsigned()),
+            count: commit.events.len() as u64,
+        }))
+    }
+
+    fn drop_snapshot(&mut self, source: i64) -> rusqlite::Result<()> {
+        self.conn.prepare_cached("DELETE FROM items WHERE source = ?1")?.execute([source])?;
+        self.conn.prepare_cached("DELETE FROM contents WHERE source = ?1")?.execute([source])?;
+        Ok(())
+    }
+
+    fn upsert(&mut self, source: i64, item: &StoredItem) -> rusqlite::Result<()> {
+        let content = item.data.as_str();
+        let content_hash = hash::of_text(content, self.seed);
+        let row_hash = row::item_hash(source, &item.key, &item.entry, content_hash, self.seed);
+        let (standing, missing, held_since) = row::standing_columns(item.entry.standing);
+        let sql = format!(
+            "INSERT OR REPLACE INTO items ({ITEM_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        );
+        self.conn.prepare_cached(&sql)?.execute(params![
+            source,
+            item.key.as_str(),
+            item.entry.fingerprint.0,
+            item.entry.raw.0.cast_signed(),
+            row::count(item.entry.changes),
+            standing,
+            missing,
+            held_since,
+            content_hash,
+            row_hash,
+        ])?;
+        let key = item.key.as_str();
+        if content.is_empty() {
+            let sql = "DELETE FROM contents WHERE source = ?1 AND key = ?2";
+            self.conn.prepare_cached(sql)?.execute(params![source, key])?;
+        } else {
+            let sql = "INSERT OR REPLACE INTO contents (source, key, content) VALUES (?1, ?2, ?3)";
+            self.conn.prepare_cached(sql)?.execute(params![source, key, content])?;
+        }
+        Ok(())
+    }
+
+    /// Changes an item's standing alone. A row that fails its hash stays as it is: a new hash would whitewash it.
+    fn mark(
+        &mut self,
+        source: i64,
+        source_name: &SourceName,
+        key: &ItemKey,
+        standing: Standing,
+    ) -> rusqlite::Result<()> {
+        let sql = format!("SELECT {ITEM_COLUMNS} FROM items WHERE source = ?1 AND key = ?2");
+        let found = self
+            .conn
+            .prepare_cached(&sql)?
+            .query_row(params![source, key.as_str()], |columns| ItemRow::read(columns, self.seed))
+            .optional()?;
+        let Some(mut item) = found else { return Ok(()) };
+        if !item.is_whole {
+            tracing::error!(source = %source_name, key = %key, "a stored item fails its hash: not marked");
+            return Ok(());
+        }
+        item.entry.standing = standing;
+        let row_hash = row::item_hash(source, key, &item.entry, item.content_hash, self.seed);
+        let (word, missing, held_since) = row::standing_columns(standing);
+        let sql = "UPDATE items SET standing = ?3, missing = ?4, held_since = ?5, row_hash = ?6 \
+            WHERE source = ?1 AND key = ?2";
+        self.conn.prepare_cached(sql)?.execute(params![
+            source,
+            key.as_str(),
+            word,
+            missing,
+            held_since,
+            row_hash
+        ])?;
+        Ok(())
+    }
+
+    fn event(&mut self, new: &NewEvent) -> rusqlite::Result<()> {
+        self.book.last_event += 1;
+        let no = self.book.last_event;
+        self.insert_event(no, &new.event)?;
+        for delivery in &new.deliveries {
+            let at = new.event.at;
+            let endpoint = self.book.endpoint_or_new(self.conn, &delivery.endpoint, at)?;
+            self.deliver(&Fresh { event: no, endpoint, lane: delivery.lane, trigger: "change", at })?;
+        }
+        Ok(())
+    }
+
+    fn insert_event(&self, no: i64, event: &Event) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO events (no, id, source, type, key, seq, at, row_hash) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        self.conn.prepare_cached(sql)?.execute(params![
+            no,
+            event.id.as_str(),
+            event.source.as_str(),
+            event.event_type,
+            event.key.as_str(),
+            row::count(event.seq),
+            event.at.as_millis(),
+            hash::of_event(no, event, self.seed),
+        ])?;
+        self.conn
+            .prepare_cached("INSERT INTO bodies (event, body) VALUES (?1, ?2)")?
+            .execute(params![no, event.body.as_str()])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,385 @@
+//! Reading, the same over the writer's connection and the readers'.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+
+use crate::core::delivery::{DeliveryState, EndpointHealth};
+use crate::core::ids::{DeliveryId, EndpointName, EventId, ItemKey, SourceName};
+use crate::core::json::JsonText;
+use crate::core::snapshot::{Snapshot, StoredItem};
+use crate::core::time::Timestamp;
+use crate::store::{
+    Attempt, DeliveryFilter, DeliveryRecord, DueDelivery, EventFilter, EventRecord, Read, Slice,
+    SourceState, StoreError, Tally,
+};
+
+use super::failure;
+use super::filter::Where;
+use super::hash;
+use super::row;
+use super::row::{
+    ATTEMPT_COLUMNS, DELIVERY_COLUMN_COUNT, DELIVERY_COLUMNS, EVENT_COLUMNS, HEALTH_COLUMNS,
+    ITEM_COLUMNS, ItemRow, SOURCE_COLUMNS,
+};
+
+/// Something with an open database.
+pub(super) trait Connected {
+    fn connection(&self) -> &Connection;
+    fn state_seed(&self) -> u64;
+}
+
+/// The rows of deliveries, with their endpoint and event. `LEFT`: a delivery whose event is gone must be noticed.
+const DELIVERY_TABLES: &str = "deliveries d JOIN endpoints p ON p.id = d.endpoint \
+    LEFT JOIN events e ON e.no = d.event";
+
+/// Due deliveries in the order they are sent.
+const DUE: &str = "d.status = 'pending' AND d.endpoint = (SELECT id FROM endpoints WHERE name = ?1) \
+    AND d.due_at <= ?2 ORDER BY d.due_at, d.id";
+
+impl<T: Connected + Send> Read for T {
+    fn seed(&self) -> u64 {
+        self.state_seed()
+    }
+
+    fn source(&self, name: &SourceName) -> Result<Option<SourceState>, StoreError> {
+        reading("sources", source(self.connection(), name))
+    }
+
+    fn sources(&self) -> Result<Vec<(SourceName, SourceState)>, StoreError> {
+        reading("sources", sources(self.connection()))
+    }
+
+    fn snapshot(&self, source: &SourceName) -> Result<Snapshot, StoreError> {
+        reading("items", snapshot(self.connection(), source, self.state_seed()))
+    }
+
+    fn items(&self, source: &SourceName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError> {
+        reading("items", items(self.connection(), source, keys, self.state_seed()))
+    }
+
+    fn held(&self, source: &SourceName) -> Result<Vec<StoredItem>, StoreError> {
+        reading("items", held(self.connection(), source, self.state_seed()))
+    }
+
+    fn events(&self, filter: &EventFilter, slice: Slice) -> Result<Vec<EventRecord>, StoreError> {
+        reading("events", events(self.connection(), filter, slice, self.state_seed()))
+    }
+
+    fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError> {
+        reading("events", event(self.connection(), id, self.state_seed()))
+    }
+
+    fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        slice: Slice,
+    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+        reading("deliveries", deliveries(self.connection(), filter, slice))
+    }
+
+    fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
+        reading("deliveries", delivery(self.connection(), id))
+    }
+
+    fn attempts(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+        reading("attempts", attempts(self.connection(), id))
+    }
+
+    fn replay_count(&self, filter: &DeliveryFilter) -> Result<u64, StoreError> {
+        reading("deliveries", replay_count(self.connection(), filter))
+    }
+
+    fn due(
+        &self,
+        endpoint: &EndpointName,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<DueDelivery>, StoreError> {
+        reading("deliveries", due(self.connection(), (endpoint, now), rows_max, self.state_seed()))
+    }
+
+    fn damaged_due(
+        &self,
+        endpoint: &EndpointName,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+        let due = (endpoint, now);
+        reading("deliveries", damaged_due(self.connection(), due, rows_max, self.state_seed()))
+    }
+
+    fn next_due(
+        &self,
+        endpoint: &EndpointName,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        reading("deliveries", next_due(self.connection(), endpoint, now))
+    }
+
+    fn endpoints(&self) -> Result<Vec<(EndpointName, EndpointHealth)>, StoreError> {
+        reading("endpoints", endpoints(self.connection()))
+    }
+
+    fn tally(&self) -> Result<Vec<Tally>, StoreError> {
+        reading("endpoints", tally(self.connection()))
+    }
+}
+
+fn reading<T>(table: &'static str, result: rusqlite::Result<T>) -> Result<T, StoreError> {
+    result.map_err(|error| failure("reading the state", table, error))
+}
+
+fn collect<T>(
+    conn: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    conn.prepare_cached(sql)?.query_map(values, read)?.collect()
+}
+
+fn source(conn: &Connection, name: &SourceName) -> rusqlite::Result<Option<SourceState>> {
+    conn.prepare_cached(&format!("SELECT {SOURCE_COLUMNS} FROM sources WHERE name = ?1"))?
+        .query_row([name.as_str()], |columns| row::source_state(columns, 0))
+        .optional()
+}
+
+fn sources(conn: &Connection) -> rusqlite::Result<Vec<(SourceName, SourceState)>> {
+    let sql = format!("SELECT name, {SOURCE_COLUMNS} FROM sources ORDER BY name");
+    collect(conn, &sql, [], |columns| {
+        Ok((SourceName::new(columns.get::<_, String>(0)?), row::source_state(columns, 1)?))
+    })
+}
+
+fn snapshot(conn: &Connection, source: &SourceName, seed: u64) -> rusqlite::Result<Snapshot> {
+    let sql = format!(
+        "SELECT {ITEM_COLUMNS} FROM items WHERE source = (SELECT id FROM sources WHERE name = ?1)"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([source.as_str()])?;
+    let mut snapshot = Snapshot::default();
+    while let Some(columns) = rows.next()? {
+        let item = ItemRow::read(columns, seed)?;
+        if !item.is_whole {
+            tracing::error!(source = %source, key = %item.key, "a stored item fails its hash: quarantined");
+        }
+        snapshot.entries.insert(item.key, item.entry);
+    }
+    Ok(snapshot)
+}
+
+/// The columns of [`stored_item`].
+fn item_query(condition: &str) -> String {
+    let columns = ITEM_COLUMNS.replace(", ", ", i.");
+    format!(
+        "SELECT i.{columns}, c.content FROM items i LEFT JOIN contents c USING (source, key) \
+         WHERE i.source = (SELECT id FROM sources WHERE name = ?1) AND {condition}"
+    )
+}
+
+/// A whole item, or `None` when its row or its content fails its hash.
+fn stored_item(columns: &Row<'_>, seed: u64) -> rusqlite::Result<Option<StoredItem>> {
+    let item = ItemRow::read(columns, seed)?;
+    let content = columns.get::<_, Option<String>>(10).unwrap_or(None).unwrap_or_default();
+    let is_whole = item.is_whole && hash::of_text(&content, seed) == item.content_hash;
+    if !is_whole {
+        tracing::error!(key = %item.key, "a stored item fails its hash: left out");
+    }
+    Ok(is_whole.then(|| StoredItem {
+        key: item.key,
+        entry: item.entry,
+        data: JsonText::trusted(content),
+    }))
+}
+
+fn items(
+    conn: &Connection,
+    source: &SourceName,
+    keys: &[ItemKey],
+    seed: u64,
+) -> rusqlite::Result<Vec<StoredItem>> {
+    let mut statement = conn.prepare_cached(&item_query("i.key = ?2"))?;
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        let item = statement
+            .query_row([source.as_str(), key.as_str()], |columns| stored_item(columns, seed))
+            .optional()?;
+        found.extend(item.flatten());
+    }
+    Ok(found)
+}
+
+fn held(conn: &Connection, source: &SourceName, seed: u64) -> rusqlite::Result<Vec<StoredItem>> {
+    let sql = item_query("i.standing = 'held' ORDER BY i.key");
+    let held = collect(conn, &sql, [source.as_str()], |columns| stored_item(columns, seed))?;
+    Ok(held.into_iter().flatten().collect())
+}
+
+fn events(
+    conn: &Connection,
+    filter: &EventFilter,
+    slice: Slice,
+    seed: u64,
+) -> rusqlite::Result<Vec<EventRecord>> {
+    let (clause, values) = Where::events(filter).slice("e.no", slice);
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS} FROM events e LEFT JOIN bodies b ON b.event = e.no{clause}"
+    );
+    let events = collect(conn, &sql, params_from_iter(values), |columns| {
+        let event = row::event(columns, 0, seed)?;
+        if event.is_none() {
+            let no: i64 = columns.get(0)?;
+            tracing::error!(no, "a stored event fails its hash: left out");
+        }
+        Ok(event)
+    })?;
+    Ok(events.into_iter().flatten().collect())
+}
+
+fn event(conn: &Connection, id: &EventId, seed: u64) -> rusqlite::Result<Option<EventRecord>> {
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS} FROM events e LEFT JOIN bodies b ON b.event = e.no \
+         WHERE e.id = ?1 ORDER BY e.no DESC LIMIT 1"
+    );
+    conn.prepare_cached(&sql)?
+        .query_row([id.as_str()], |columns| {
+            let whole = row::event(columns, 0, seed)?;
+            whole.ok_or_else(|| row::damaged(7, format!("event {id} fails its hash")))
+        })
+        .optional()
+}
+
+fn deliveries(
+    conn: &Connection,
+    filter: &DeliveryFilter,
+    slice: Slice,
+) -> rusqlite::Result<Vec<DeliveryRecord>> {
+    let (clause, values) = Where::deliveries(filter).slice("d.id", slice);
+    let sql = format!("SELECT {DELIVERY_COLUMNS} FROM {DELIVERY_TABLES}{clause}");
+    collect(conn, &sql, params_from_iter(values), row::delivery)
+}
+
+fn delivery(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<DeliveryRecord>> {
+    let sql = format!("SELECT {DELIVERY_COLUMNS} FROM {DELIVERY_TABLES} WHERE d.id = ?1");
+    conn.prepare_cached(&sql)?.query_row([row::count(id.0)], row::delivery).optional()
+}
+
+fn attempts(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<Attempt>> {
+    let sql =
+        format!("SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery = ?1 ORDER BY number");
+    collect(conn, &sql, [row::count(id.0)], row::attempt)
+}
+
+/// The latest delivery of each pair of event and endpoint that a replay sends again. A pair under way is none.
+pub(super) fn replayable(filter: &DeliveryFilter, columns: &str) -> (String, Vec<Value>) {
+    let (clause, values) = Where::deliveries(filter).into_parts();
+    let sql = format!(
+        "SELECT {columns} FROM deliveries d JOIN events e ON e.no = d.event{clause} \
+         AND d.finished_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM deliveries n WHERE n.event = d.event \
+         AND n.endpoint = d.endpoint AND (n.id > d.id OR n.finished_at IS NULL))"
+    );
+    (sql, values)
+}
+
+fn replay_count(conn: &Connection, filter: &DeliveryFilter) -> rusqlite::Result<u64> {
+    let (sql, values) = replayable(filter, "count(*)");
+    let count: i64 =
+        conn.prepare_cached(&sql)?.query_row(params_from_iter(values), |columns| columns.get(0))?;
+    Ok(count.cast_unsigned())
+}
+
+/// Reads due deliveries with their events, until `each` says to stop.
+fn each_due(
+    conn: &Connection,
+    (endpoint, now): (&EndpointName, Timestamp),
+    seed: u64,
+    mut each: impl FnMut(DeliveryRecord, Option<EventRecord>) -> bool,
+) -> rusqlite::Result<()> {
+    let sql = format!(
+        "SELECT {DELIVERY_COLUMNS}, {EVENT_COLUMNS} FROM {DELIVERY_TABLES} \
+         LEFT JOIN bodies b ON b.event = d.event WHERE {DUE}"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![endpoint.as_str(), now.as_millis()])?;
+    while let Some(columns) = rows.next()? {
+        let event = row::event(columns, DELIVERY_COLUMN_COUNT, seed)?;
+        if !each(row::delivery(columns)?, event) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn due(
+    conn: &Connection,
+    which: (&EndpointName, Timestamp),
+    rows_max: usize,
+    seed: u64,
+) -> rusqlite::Result<Vec<DueDelivery>> {
+    let mut due = Vec::new();
+    if rows_max == 0 {
+        return Ok(due);
+    }
+    each_due(conn, which, seed, |delivery, event| {
+        due.extend(event.map(|record| DueDelivery { delivery, event: record.event }));
+        due.len() < rows_max
+    })?;
+    Ok(due)
+}
+
+fn damaged_due(
+    conn: &Connection,
+    which: (&EndpointName, Timestamp),
+    rows_max: usize,
+    seed: u64,
+) -> rusqlite::Result<Vec<DeliveryRecord>> {
+    let mut damaged = Vec::new();
+    let mut seen = 0_usize;
+    if rows_max == 0 {
+        return Ok(damaged);
+    }
+    each_due(conn, which, seed, |delivery, event| {
+        seen += 1;
+        if event.is_none() {
+            damaged.push(delivery);
+        }
+        seen < rows_max
+    })?;
+    Ok(damaged)
+}
+
+fn next_due(
+    conn: &Connection,
+    endpoint: &EndpointName,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let sql = "SELECT min(due_at) FROM deliveries WHERE status = 'pending' \
+        AND endpoint = (SELECT id FROM endpoints WHERE name = ?1) AND due_at > ?2";
+    let due: Option<i64> = conn
+        .prepare_cached(sql)?
+        .query_row(params![endpoint.as_str(), now.as_millis()], |columns| columns.get(0))?;
+    Ok(due.map(Timestamp::from_millis))
+}
+
+fn endpoints(conn: &Connection) -> rusqlite::Result<Vec<(EndpointName, EndpointHealth)>> {
+    let sql = format!("SELECT name, {HEALTH_COLUMNS} FROM endpoints ORDER BY name");
+    collect(conn, &sql, [], |columns| {
+        Ok((EndpointName::new(columns.get::<_, String>(0)?), row::health(columns, 1)?))
+    })
+}
+
+fn tally(conn: &Connection) -> rusqlite::Result<Vec<Tally>> {
+    let sql = "SELECT name, waiting, pending, delivered, exhausted, discarded FROM endpoints ORDER BY name";
+    let counts = collect(conn, sql, [], |columns| {
+        let endpoint = EndpointName::new(columns.get::<_, String>(0)?);
+        let mut tallies = Vec::new();
+        for (column, status) in (1..).zip(DeliveryState::WORDS) {
+            let count = columns.get::<_, i64>(column)?.cast_unsigned();
+            if count > 0 {
+                tallies.push(Tally { endpoint: endpoint.clone(), status, count });
+            }
+        }
+        Ok(tallies)
+    })?;
+    Ok(counts.into_iter().flatten().collect())
+}

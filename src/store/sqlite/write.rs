@@ -1,0 +1,129 @@
+//! One group of writes as one transaction.
+//!
+//! A write that is refused is refused before it changes anything, and runs in a savepoint besides; what fails for
+//! another reason undoes the whole group.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::core::ids::{DeliveryId, EndpointName, SourceName};
+use crate::store::{Refusal, SourceState, Write, Written};
+
+use super::book::Book;
+use super::row;
+use super::row::SOURCE_COLUMNS;
+
+/// What a single write came to.
+pub(super) type Answer = Result<Written, Refusal>;
+
+/// A transaction under way.
+pub(super) struct Group<'a> {
+    pub(super) conn: &'a Connection,
+    pub(super) book: &'a mut Book,
+    pub(super) seed: u64,
+}
+
+impl Group<'_> {
+    /// Does one write inside a savepoint.
+    pub(super) fn one(&mut self, write: &Write) -> rusqlite::Result<Answer> {
+        self.run("SAVEPOINT one")?;
+        let answer = self.dispatch(write)?;
+        if answer.is_err() {
+            self.run("ROLLBACK TO one")?;
+        }
+        self.run("RELEASE one")?;
+        Ok(answer)
+    }
+
+    fn dispatch(&mut self, write: &Write) -> rusqlite::Result<Answer> {
+        match write {
+            Write::Poll(commit) => self.poll(commit),
+            Write::Attempt(commit) => self.attempt(commit),
+            Write::Endpoint { name, now } => {
+                self.book.endpoint_or_new(self.conn, name, *now)?;
+                Ok(Ok(Written::Done))
+            }
+            Write::Health { name, health } => self.person_sets_health(name, health),
+            Write::Replay { filter, now } => self.replay(filter, *now),
+            Write::State { source, state } => self.state(source, state),
+        }
+    }
+
+    fn run(&self, sql: &str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
+    fn person_sets_health(
+        &mut self,
+        name: &EndpointName,
+        health: &crate::core::delivery::EndpointHealth,
+    ) -> rusqlite::Result<Answer> {
+        let Some(id) = self.book.endpoint(name) else {
+            return Ok(Err(Refusal::NoEndpoint(name.clone())));
+        };
+        self.set_health(id, health)?;
+        Ok(Ok(Written::Done))
+    }
+
+    fn state(&mut self, source: &SourceName, state: &SourceState) -> rusqlite::Result<Answer> {
+        let known = self.source(source)?;
+        let last_seq = known.map_or(0, |(_, last_seq)| last_seq);
+        if last_seq == row::count(state.last_seq) {
+            self.set_source(source, known.map(|(id, _)| id), state)?;
+        }
+        Ok(Ok(Written::Done))
+    }
+
+    /// A source's number and last sequence number.
+    pub(super) fn source(&self, name: &SourceName) -> rusqlite::Result<Option<(i64, i64)>> {
+        self.conn
+            .prepare_cached("SELECT id, last_seq FROM sources WHERE name = ?1")?
+            .query_row([name.as_str()], |columns| Ok((columns.get(0)?, columns.get(1)?)))
+            .optional()
+    }
+
+    /// Writes a source's state, and gives its number.
+    pub(super) fn set_source(
+        &mut self,
+        name: &SourceName,
+        id: Option<i64>,
+        state: &SourceState,
+    ) -> rusqlite::Result<i64> {
+        let sql = format!(
+            "INSERT INTO sources (id, name, {SOURCE_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, \
+             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) \
+             ON CONFLICT (id) DO UPDATE SET ({SOURCE_COLUMNS}) = (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
+             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)"
+        );
+        let fault = state.fault.as_ref().map(|(fault, _)| fault);
+        self.conn.prepare_cached(&sql)?.execute(params![
+            id,
+            name.as_str(),
+            row::count(state.last_seq),
+            state.identity.0,
+            state.comparison.0,
+            state.shape.map(row::shape_word),
+            row::millis(state.baseline_at),
+            state.etag,
+            state.last_modified,
+            state.body_hash.map(|hash| hash.0.to_le_bytes()),
+            state.has_missing,
+            row::nanos(state.schedule.interval),
+            state.schedule.due.as_millis(),
+            state.schedule.failures,
+            row::millis(state.last_poll),
+            row::millis(state.last_success),
+            row::millis(state.last_change),
+            fault.map(|fault| fault.whose.as_str()),
+            fault.map(|fault| row::retry_word(fault.retry)),
+            fault.map(|fault| &fault.code),
+            fault.map(|fault| &fault.sentence),
+            row::millis(state.fault.as_ref().map(|(_, since)| *since)),
+        ])?;
+        Ok(id.unwrap_or_else(|| self.conn.last_insert_rowid()))
+    }
+}
+
+/// The refusal of an attempt on a delivery that is not there, settled, or waiting.
+pub(super) fn not_under_way(id: DeliveryId) -> Answer {
+    Err(Refusal::NotUnderWay(id))
+}

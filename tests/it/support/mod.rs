@@ -1,0 +1,24 @@
+//! The kit that black-box tests are written with.
+//!
+//! - [`api::ApiServer`]: an API to poll, which serves a list of items and misbehaves on request.
+//! - [`receiver::Receiver`]: a receiver that keeps a ledger of what rang.
+//! - [`daemon::Daemon`]: the real executable with its own directory; started, stopped, killed, asked.
+//! - [`reply::Reply`]: what a server answers, well or badly; the same for both servers.
+//! - [`wait`]: waiting for conditions. Nothing here sleeps for a fixed time.
+//!
+//! `example.rs` beside this directory shows all of it in one page.
+#![allow(dead_code, reason = "a kit holds more than is used on any one day")]
+
+pub(crate) mod api;
+pub(crate) mod ask;
+pub(crate) mod daemon;
+pub(crate) mod receiver;
+pub(crate) mod reply;
+pub(crate) mod server;
+mod tests;
+pub(crate) mod wait;
+
+pub(crate) use api::ApiServer;
+pub(crate) use daemon::Daemon;
+pub(crate) use receiver::Receiver;
+pub(crate) use reply::Reply;
