@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bad_input;
+mod crash_points;
 mod example;
 mod real;
 mod support;
