@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 use tokio::sync::watch;
+use tracing::{debug, info, warn};
 
 use crate::clock::{Clock, Entropy};
 use crate::core::ids::SourceName;
@@ -87,6 +88,7 @@ impl Poller {
         let slot = self.slot(name);
         let mut memory = slot.0.lock().await;
         let state = self.recall(&mut memory, source).await?;
+        let failing = state.fault.is_some();
         let turn = turn::Turn::new(&self.ports, source, &roster, state, mode);
         let told = turn.make(memory.kept.as_ref()).await;
         if let (Mode::Commit, Ok(ended)) = (mode, &told) {
@@ -100,6 +102,7 @@ impl Poller {
         drop(memory);
         let report = told?.report;
         if mode == Mode::Commit {
+            tell(&report, failing);
             self.ports.telemetry.polled(&report);
             self.wake.ring();
         }
@@ -133,6 +136,22 @@ impl Poller {
         };
         memory.state = Some(state.clone());
         Ok(state)
+    }
+}
+
+/// Logs a poll: loudly when its source begins to fail or is well again, quietly as long as that goes on.
+fn tell(report: &PollReport, failing: bool) {
+    let source = &report.source;
+    match &report.fault {
+        Some(fault) if !failing => {
+            warn!(%source, code = %fault.code, outcome = report.outcome, next = %report.next_due, "{}", fault.sentence);
+        }
+        Some(fault) => debug!(%source, code = %fault.code, next = %report.next_due, "{}", fault.sentence),
+        None if failing => info!(%source, "the source is well again"),
+        None => {}
+    }
+    if !report.events.is_empty() || report.held > 0 {
+        info!(%source, events = report.events.len(), held = report.held, items = report.items, "changed");
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::Common;
 use crate::cli::print::{
-    self, BAD, FAINT, GOOD, NAME, NEWS, STRONG, brief, column, printable, size, styled,
+    self, BAD, FAINT, GOOD, NAME, NEWS, STRONG, column, printable, size, styled,
 };
 use crate::cli::receiver::{Answers, Expected, Hit, Proof, Receiver, Rules};
 use crate::clock::SystemClock;
@@ -127,9 +127,9 @@ async fn listen(
 ) -> io::Result<()> {
     let greeting = greeting(args, &receiver);
     if args.json {
-        err.write_all(greeting.as_bytes())?
+        err.write_all(greeting.as_bytes())?;
     } else {
-        out.write_all(greeting.as_bytes())?
+        out.write_all(greeting.as_bytes())?;
     }
     out.flush()?;
     let (mut requests, mut accepted) = (0_u64, 0_u64);
@@ -176,46 +176,42 @@ fn described(hit: &Hit) -> String {
     let event_type = shown(&news.event_type).unwrap_or_else(fallback);
     let item: Vec<String> = [shown(&news.source), shown(&news.key)].into_iter().flatten().collect();
     let seq = shown(&news.seq).map(|seq| format!("seq {seq}")).unwrap_or_default();
-    let mut line = format!(
-        "{}  {}  {}  {}  {}  {}",
+    let mut columns = vec![
         styled(FAINT, &clock_time(hit)),
         column(STRONG, &event_type, 24),
         column(NAME, &item.join("/"), 16),
         column(FAINT, &seq, 8),
         proof(&hit.proof),
         styled(FAINT, &size(hit.body.len())),
-    );
+    ];
     if hit.arrival > 1 {
-        line.push_str(&format!("  {}", styled(NEWS, &format!("again ({})", hit.arrival))));
+        columns.push(styled(NEWS, &format!("again ({})", hit.arrival)));
     }
     if !hit.is_accepted() {
-        line.push_str(&format!("  {}", styled(BAD, &format!("→ {}", hit.status.as_u16()))));
+        columns.push(styled(BAD, &format!("→ {}", hit.status.as_u16())));
     }
-    line.push('\n');
-    line.push_str(&changes(hit));
-    line
+    let mut lines = vec![columns.join("  ")];
+    lines.extend(changes(hit));
+    lines.push(String::new());
+    lines.join("\n")
 }
 
-fn changes(hit: &Hit) -> String {
-    let mut text = String::new();
+fn changes(hit: &Hit) -> Vec<String> {
     let side = |side: &Option<String>| {
         side.as_deref().map_or_else(|| String::from("∅"), |it| printable(it, COLUMN_CHARS_MAX))
     };
+    let field = |field: &str| match field {
+        "" => String::from("(whole)"),
+        field => printable(field, COLUMN_CHARS_MAX),
+    };
     let indent = " ".repeat(14);
-    for change in hit.news.changes.iter().take(CHANGES_SHOWN_MAX) {
-        let field = match change.field.as_str() {
-            "" => String::from("(whole)"),
-            field => printable(field, COLUMN_CHARS_MAX),
-        };
+    let shown = hit.news.changes.iter().take(CHANGES_SHOWN_MAX).map(|change| {
         let (old, new) = (side(&change.old), side(&change.new));
-        text.push_str(&format!("{indent}{}: {old} → {new}\n", styled(NAME, &field)));
-    }
+        format!("{indent}{}: {old} → {new}", styled(NAME, &field(&change.field)))
+    });
     let hidden = hit.news.changes.len().saturating_sub(CHANGES_SHOWN_MAX);
-    if hidden > 0 {
-        let more = format!("and {}", print::count(hidden, "more change"));
-        text.push_str(&format!("{indent}{}\n", styled(FAINT, &more)));
-    }
-    text
+    let more = format!("{indent}and {}", print::count(hidden, "more change"));
+    shown.chain((hidden > 0).then(|| styled(FAINT, &more))).collect()
 }
 
 /// The time of day in UTC, to the millisecond.

@@ -104,8 +104,13 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let redactor = Redactor::default();
     let command = cli.command.unwrap_or(Command::Run(run::Args::default()));
-    let talks = matches!(command, Command::Run(_));
-    let wanted = cli.common.log.clone().unwrap_or_else(|| String::from(if talks { "info" } else { "warn" }));
+    let talkative = match command {
+        Command::Run(_) => "info",
+        // It shows by itself what goes wrong on purpose.
+        Command::Demo(_) => "error",
+        _ => "warn",
+    };
+    let wanted = cli.common.log.clone().unwrap_or_else(|| String::from(talkative));
     if let Err(sentence) = start_log(&wanted, redactor.clone()) {
         print::failure(&sentence);
         return ExitCode::from(2);
@@ -128,7 +133,7 @@ async fn dispatch(command: Command, common: &Common, redactor: Redactor) -> anyh
         Command::Run(args) => run::run(args, common, redactor).await,
         Command::Check(args) => check::run(&args, common),
         Command::Poll(args) => poll::run(args, common, redactor).await,
-        Command::Demo(args) => demo::run(args).await,
+        Command::Demo(args) => demo::run(args, redactor).await,
         Command::Listen(args) => listen::run(args, common).await,
         Command::Events(args) => events::run(args, common).await,
         Command::Deliveries(args) => deliveries::run(args, common).await,

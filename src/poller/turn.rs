@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use tracing::warn;
 use url::Url;
 
 use super::{PollError, Ports};
@@ -229,9 +228,6 @@ impl<'a> Turn<'a> {
             recognise,
             fault: listing.fault().cloned(),
         };
-        if listing.coverage() == Coverage::Partial {
-            warn!(source = %self.source.name, fault = ?listing.fault(), "the listing is not complete");
-        }
         Ok((outcome, delta))
     }
 

@@ -1,1 +1,410 @@
-//! Stub.
+//! The reference model of the store: plain maps, obviously right, nothing durable.
+//!
+//! Each write first looks whether it is refused and only then changes anything; nothing after that can fail, so a
+//! refused write leaves no trace.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use crate::core::delivery::{DeliveryState, EndpointHealth, Trigger, Verdict};
+use crate::core::endpoint::glob_matches;
+use crate::core::event::Event;
+use crate::core::ids::{DeliveryId, EndpointName, EventId, EventNo, ItemKey, SourceName};
+use crate::core::snapshot::{Snapshot, Standing, StoredItem};
+use crate::core::time::Timestamp;
+use crate::store::{
+    Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, DueDelivery, EventFilter, EventRecord,
+    PollCommit, Read, Refusal, Slice, SourceState, Store, StoreError, Tally, Write, Written,
+};
+
+/// A store that forgets everything when dropped.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryStore {
+    seed: u64,
+    sources: BTreeMap<SourceName, SourceState>,
+    items: BTreeMap<SourceName, BTreeMap<ItemKey, StoredItem>>,
+    /// The event numbered 1 comes first.
+    events: Vec<Event>,
+    endpoints: BTreeMap<EndpointName, EndpointHealth>,
+    deliveries: BTreeMap<DeliveryId, DeliveryRecord>,
+    /// Those that are waiting or pending.
+    unfinished: BTreeSet<DeliveryId>,
+    attempts: HashMap<DeliveryId, Vec<Attempt>>,
+}
+
+impl MemoryStore {
+    /// An empty state with this seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    fn one(&mut self, write: &Write) -> Result<Written, Refusal> {
+        match write {
+            Write::Poll(commit) => self.poll(commit),
+            Write::Attempt(commit) => self.attempt(commit),
+            Write::Endpoint { name, now } => {
+                self.know(name, *now);
+                Ok(Written::Done)
+            }
+            Write::Health { name, health } => {
+                let Some(known) = self.endpoints.get_mut(name) else {
+                    return Err(Refusal::NoEndpoint(name.clone()));
+                };
+                known.clone_from(health);
+                Ok(Written::Done)
+            }
+            Write::Replay { filter, now } => Ok(Written::Count(self.replay(filter, *now))),
+            Write::State { source, state } => {
+                if self.last_seq(source) == state.last_seq {
+                    self.sources.insert(source.clone(), (**state).clone());
+                }
+                Ok(Written::Done)
+            }
+        }
+    }
+
+    fn last_seq(&self, source: &SourceName) -> u64 {
+        self.sources.get(source).map_or(0, |state| state.last_seq)
+    }
+
+    fn know(&mut self, name: &EndpointName, now: Timestamp) {
+        self.endpoints.entry(name.clone()).or_insert_with(|| EndpointHealth::new(now));
+    }
+
+    fn poll(&mut self, commit: &PollCommit) -> Result<Written, Refusal> {
+        if self.last_seq(&commit.source) != commit.expected_seq {
+            return Err(Refusal::Conflict { source_name: commit.source.clone() });
+        }
+        self.sources.insert(commit.source.clone(), commit.state.clone());
+        let items = self.items.entry(commit.source.clone()).or_default();
+        if commit.rebaseline {
+            items.clear();
+        }
+        for item in &commit.upserts {
+            items.insert(item.key.clone(), item.clone());
+        }
+        for (key, standing) in &commit.marks {
+            if let Some(item) = items.get_mut(key) {
+                item.entry.standing = *standing;
+            }
+        }
+        let first = EventNo(self.events.len() as u64 + 1);
+        for new in &commit.events {
+            self.events.push(new.event.clone());
+            let no = EventNo(self.events.len() as u64);
+            for delivery in &new.deliveries {
+                self.know(&delivery.endpoint, new.event.at);
+                self.deliver(
+                    (no, &new.event),
+                    (&delivery.endpoint, delivery.lane),
+                    Trigger::Change,
+                    new.event.at,
+                );
+            }
+        }
+        Ok(Written::Events { first, count: commit.events.len() as u64 })
+    }
+
+    fn deliver(
+        &mut self,
+        (event_no, event): (EventNo, &Event),
+        (endpoint, lane): (&EndpointName, Option<i64>),
+        trigger: Trigger,
+        now: Timestamp,
+    ) {
+        let id = DeliveryId(self.deliveries.len() as u64 + 1);
+        let is_behind = lane.is_some() && self.first_of_lane(endpoint, lane).is_some();
+        let state = if is_behind {
+            DeliveryState::Waiting
+        } else {
+            DeliveryState::Pending { due: now }
+        };
+        self.unfinished.insert(id);
+        let record = DeliveryRecord {
+            id,
+            endpoint: endpoint.clone(),
+            lane,
+            trigger,
+            state,
+            created_at: now,
+            attempts: 0,
+            started: None,
+            event_no,
+            event_id: event.id.clone(),
+            event_type: event.event_type.clone(),
+            source: event.source.clone(),
+            key: event.key.clone(),
+            seq: event.seq,
+        };
+        self.deliveries.insert(id, record);
+    }
+
+    fn unfinished(&self) -> impl Iterator<Item = &DeliveryRecord> {
+        self.unfinished.iter().filter_map(|id| self.deliveries.get(id))
+    }
+
+    fn first_of_lane(&self, endpoint: &EndpointName, lane: Option<i64>) -> Option<DeliveryId> {
+        self.unfinished()
+            .find(|delivery| delivery.endpoint == *endpoint && delivery.lane == lane)
+            .map(|delivery| delivery.id)
+    }
+
+    fn attempt(&mut self, commit: &AttemptCommit) -> Result<Written, Refusal> {
+        let id = commit.delivery;
+        let refusal = Refusal::NotUnderWay(id);
+        let Some(delivery) = self.deliveries.get_mut(&id) else { return Err(refusal) };
+        let is_pending = matches!(delivery.state, DeliveryState::Pending { .. });
+        let next = delivery.attempts + 1;
+        let is_next = commit.attempt.as_ref().is_none_or(|attempt| attempt.number == next);
+        if !is_pending || !is_next {
+            return Err(refusal);
+        }
+        if let Some(attempt) = &commit.attempt {
+            delivery.attempts = next;
+            self.attempts.entry(id).or_default().push(attempt.clone());
+        }
+        delivery.started = delivery.started.or(commit.started);
+        delivery.state = match &commit.verdict {
+            Verdict::Delivered => DeliveryState::Delivered { at: commit.at },
+            Verdict::Exhausted { reason } => {
+                DeliveryState::Exhausted { at: commit.at, reason: reason.clone() }
+            }
+            Verdict::RetryAt(due) | Verdict::NotCounted { due } => {
+                DeliveryState::Pending { due: *due }
+            }
+        };
+        let (endpoint, lane) = (delivery.endpoint.clone(), delivery.lane);
+        let is_final = !matches!(delivery.state, DeliveryState::Pending { .. });
+        if let Some(health) = &commit.health {
+            self.endpoints.insert(endpoint.clone(), health.clone());
+        }
+        if is_final {
+            self.unfinished.remove(&id);
+            self.promote(&endpoint, lane, commit.at);
+        }
+        Ok(Written::Done)
+    }
+
+    fn promote(&mut self, endpoint: &EndpointName, lane: Option<i64>, at: Timestamp) {
+        let next = lane.and_then(|_| self.first_of_lane(endpoint, lane));
+        if let Some(delivery) = next.and_then(|id| self.deliveries.get_mut(&id))
+            && delivery.state == DeliveryState::Waiting
+        {
+            delivery.state = DeliveryState::Pending { due: at };
+        }
+    }
+
+    fn replay(&mut self, filter: &DeliveryFilter, now: Timestamp) -> u64 {
+        let pairs: Vec<_> = self
+            .replayable(filter)
+            .into_iter()
+            .map(|last| (last.event_no, last.endpoint.clone(), last.lane))
+            .collect();
+        for (no, endpoint, lane) in &pairs {
+            if let Some(event) = self.numbered(*no).cloned() {
+                self.deliver((*no, &event), (endpoint, *lane), Trigger::Replay, now);
+            }
+        }
+        pairs.len() as u64
+    }
+
+    /// The last delivery of each pair of event and endpoint, if it matches and none of the pair is under way.
+    fn replayable(&self, filter: &DeliveryFilter) -> Vec<&DeliveryRecord> {
+        let mut last: BTreeMap<(EventNo, &EndpointName), &DeliveryRecord> = BTreeMap::new();
+        for delivery in self.deliveries.values() {
+            last.insert((delivery.event_no, &delivery.endpoint), delivery);
+        }
+        for delivery in self.unfinished() {
+            last.remove(&(delivery.event_no, &delivery.endpoint));
+        }
+        let mut found: Vec<_> =
+            last.into_values().filter(|delivery| self.matches(filter, delivery)).collect();
+        found.sort_by_key(|delivery| (delivery.event_no, delivery.id));
+        found
+    }
+
+    fn numbered(&self, no: EventNo) -> Option<&Event> {
+        usize::try_from(no.0).ok()?.checked_sub(1).and_then(|index| self.events.get(index))
+    }
+
+    fn matches(&self, filter: &DeliveryFilter, delivery: &DeliveryRecord) -> bool {
+        let DeliveryFilter { endpoint, status, event, events } = filter;
+        endpoint.as_ref().is_none_or(|endpoint| *endpoint == delivery.endpoint)
+            && status.as_ref().is_none_or(|status| *status == delivery.state.as_str())
+            && event.as_ref().is_none_or(|event| *event == delivery.event_id)
+            && self.numbered(delivery.event_no).is_some_and(|event| event_matches(events, event))
+    }
+
+    fn due_records(&self, endpoint: &EndpointName, now: Timestamp) -> Vec<&DeliveryRecord> {
+        let mut due: Vec<_> = self
+            .unfinished()
+            .filter(|delivery| delivery.endpoint == *endpoint)
+            .filter_map(|delivery| match delivery.state {
+                DeliveryState::Pending { due } if due <= now => Some((due, delivery)),
+                _ => None,
+            })
+            .collect();
+        due.sort_by_key(|(due, delivery)| (*due, delivery.id));
+        due.into_iter().map(|(_, delivery)| delivery).collect()
+    }
+}
+
+/// Whether an event matches a filter, its `after` aside.
+fn event_matches(filter: &EventFilter, event: &Event) -> bool {
+    let EventFilter { after: _, event_type, source, key, since, until } = filter;
+    event_type.as_ref().is_none_or(|glob| glob_matches(glob, &event.event_type))
+        && source.as_ref().is_none_or(|source| *source == event.source)
+        && key.as_ref().is_none_or(|key| *key == event.key)
+        && since.is_none_or(|since| event.at >= since)
+        && until.is_none_or(|until| event.at < until)
+}
+
+fn slice<T>(mut rows: Vec<T>, slice: Slice) -> Vec<T> {
+    if slice.newest_first {
+        rows.reverse();
+    }
+    rows.truncate(slice.rows_max);
+    rows
+}
+
+impl Read for MemoryStore {
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn source(&self, name: &SourceName) -> Result<Option<SourceState>, StoreError> {
+        Ok(self.sources.get(name).cloned())
+    }
+
+    fn sources(&self) -> Result<Vec<(SourceName, SourceState)>, StoreError> {
+        Ok(self.sources.iter().map(|(name, state)| (name.clone(), state.clone())).collect())
+    }
+
+    fn snapshot(&self, source: &SourceName) -> Result<Snapshot, StoreError> {
+        let items = self.items.get(source).into_iter().flatten();
+        Ok(Snapshot { entries: items.map(|(key, item)| (key.clone(), item.entry)).collect() })
+    }
+
+    fn items(&self, source: &SourceName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError> {
+        let Some(items) = self.items.get(source) else { return Ok(Vec::new()) };
+        Ok(keys.iter().filter_map(|key| items.get(key)).cloned().collect())
+    }
+
+    fn held(&self, source: &SourceName) -> Result<Vec<StoredItem>, StoreError> {
+        let items = self.items.get(source).into_iter().flat_map(BTreeMap::values);
+        let is_held = |item: &&StoredItem| matches!(item.entry.standing, Standing::Held { .. });
+        Ok(items.filter(is_held).cloned().collect())
+    }
+
+    fn events(&self, filter: &EventFilter, rows: Slice) -> Result<Vec<EventRecord>, StoreError> {
+        let numbered = (1..).map(EventNo).zip(&self.events);
+        let found = numbered
+            .filter(|(no, _)| filter.after.is_none_or(|after| *no > after))
+            .filter(|(_, event)| event_matches(filter, event))
+            .map(|(no, event)| EventRecord { no, event: event.clone() })
+            .collect();
+        Ok(slice(found, rows))
+    }
+
+    fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError> {
+        let newest = (1..).map(EventNo).zip(&self.events).filter(|(_, event)| event.id == *id).last();
+        Ok(newest.map(|(no, event)| EventRecord { no, event: event.clone() }))
+    }
+
+    fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        rows: Slice,
+    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+        let found = self.deliveries.values().filter(|delivery| self.matches(filter, delivery));
+        Ok(slice(found.cloned().collect(), rows))
+    }
+
+    fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
+        Ok(self.deliveries.get(&id).cloned())
+    }
+
+    fn attempts(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+        Ok(self.attempts.get(&id).cloned().unwrap_or_default())
+    }
+
+    fn replay_count(&self, filter: &DeliveryFilter) -> Result<u64, StoreError> {
+        Ok(self.replayable(filter).len() as u64)
+    }
+
+    fn due(
+        &self,
+        endpoint: &EndpointName,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<DueDelivery>, StoreError> {
+        let due = self.due_records(endpoint, now).into_iter().take(rows_max);
+        let with_event = due.filter_map(|delivery| {
+            let event = self.numbered(delivery.event_no)?.clone();
+            Some(DueDelivery { delivery: delivery.clone(), event })
+        });
+        Ok(with_event.collect())
+    }
+
+    fn damaged_due(
+        &self,
+        _endpoint: &EndpointName,
+        _now: Timestamp,
+        _rows_max: usize,
+    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn next_due(
+        &self,
+        endpoint: &EndpointName,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let dues = self.unfinished().filter(|delivery| delivery.endpoint == *endpoint).filter_map(
+            |delivery| match delivery.state {
+                DeliveryState::Pending { due } if due > now => Some(due),
+                _ => None,
+            },
+        );
+        Ok(dues.min())
+    }
+
+    fn endpoints(&self) -> Result<Vec<(EndpointName, EndpointHealth)>, StoreError> {
+        Ok(self.endpoints.iter().map(|(name, health)| (name.clone(), health.clone())).collect())
+    }
+
+    fn tally(&self) -> Result<Vec<Tally>, StoreError> {
+        let mut tallies = Vec::new();
+        for endpoint in self.endpoints.keys() {
+            for status in DeliveryState::WORDS {
+                let is_one = |delivery: &&DeliveryRecord| {
+                    delivery.endpoint == *endpoint && delivery.state.as_str() == status
+                };
+                let count = self.deliveries.values().filter(is_one).count() as u64;
+                if count > 0 {
+                    tallies.push(Tally { endpoint: endpoint.clone(), status, count });
+                }
+            }
+        }
+        Ok(tallies)
+    }
+}
+
+impl Store for MemoryStore {
+    fn apply(&mut self, writes: &[Write]) -> Result<Vec<Result<Written, Refusal>>, StoreError> {
+        Ok(writes.iter().map(|write| self.one(write)).collect())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// There is nothing to copy: a state in memory has no file.
+    fn backup(&mut self, to: &Path) -> Result<(), StoreError> {
+        Err(StoreError::File {
+            action: "writing",
+            path: to.to_owned(),
+            source: std::io::Error::from(std::io::ErrorKind::Unsupported),
+        })
+    }
+}

@@ -8,6 +8,8 @@
 mod conformance;
 pub(crate) mod handle;
 pub(crate) mod memory;
+#[cfg(test)]
+mod samples;
 pub(crate) mod sqlite;
 
 use std::path::{Path, PathBuf};

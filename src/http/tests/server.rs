@@ -106,7 +106,7 @@ async fn talk(mut stream: TcpStream, scripts: &[Script], requests: &AtomicUsize)
 
 /// Reads the head of a request, or what a TLS client says first. `false` when the client is gone.
 async fn read_head(stream: &mut TcpStream) -> bool {
-    let mut head = Vec::new();
+    let mut head = Vec::with_capacity(16 * 1024);
     while !head.ends_with(b"\r\n\r\n") && head.first() != Some(&0x16) {
         if !matches!(stream.read_buf(&mut head).await, Ok(1..)) {
             return false;

@@ -3,16 +3,15 @@
 //! The lane rule lives here: of all unfinished deliveries of one endpoint and lane, the one with the lowest id is
 //! `Pending` and the others are `Waiting`.
 
-use rusqlite::{params, params_from_iter};
+use rusqlite::{OptionalExtension as _, params, params_from_iter};
 
 use crate::core::delivery::{Breaker, EndpointHealth, Verdict};
 use crate::core::time::Timestamp;
-use crate::store::{Attempt, AttemptCommit, DeliveryFilter, Written};
+use crate::store::{Attempt, AttemptCommit, DeliveryFilter, Refusal, Written};
 
 use super::read::replayable;
 use super::row;
-use super::row::ATTEMPT_COLUMNS;
-use super::write::{Answer, Group, not_under_way};
+use super::write::{Answer, Group};
 
 /// A delivery to make.
 #[derive(Debug)]
@@ -90,9 +89,10 @@ impl Group<'_> {
     /// else was claimed from a state that has moved on.
     pub(super) fn attempt(&mut self, commit: &AttemptCommit) -> rusqlite::Result<Answer> {
         let settled = Settled::by(&commit.verdict, commit.at);
-        let Some((endpoint, lane)) = self.settle(commit, &settled)? else {
-            return Ok(not_under_way(commit.delivery));
+        let Some((endpoint, lane)) = self.claimed(commit)? else {
+            return Ok(Err(Refusal::NotUnderWay(commit.delivery)));
         };
+        self.settle(commit, &settled)?;
         if let Some(attempt) = &commit.attempt {
             self.insert_attempt(row::count(commit.delivery.0), attempt)?;
         }
@@ -114,19 +114,25 @@ impl Group<'_> {
         Ok(Ok(Written::Done))
     }
 
-    /// The delivery's endpoint and lane; `None` if the attempt does not fit it.
-    fn settle(
-        &self,
-        commit: &AttemptCommit,
-        settled: &Settled<'_>,
-    ) -> rusqlite::Result<Option<(i64, Option<i64>)>> {
+    /// The delivery's endpoint and lane; `None` unless it is pending and the attempt is its next one.
+    fn claimed(&self, commit: &AttemptCommit) -> rusqlite::Result<Option<(i64, Option<i64>)>> {
+        let sql = "SELECT endpoint, lane FROM deliveries \
+            WHERE id = ?1 AND status = 'pending' AND (?2 IS NULL OR attempts = ?2 - 1)";
+        let number = commit.attempt.as_ref().map(|attempt| attempt.number);
+        self.conn
+            .prepare_cached(sql)?
+            .query_row(params![row::count(commit.delivery.0), number], |columns| {
+                Ok((columns.get(0)?, columns.get(1)?))
+            })
+            .optional()
+    }
+
+    fn settle(&self, commit: &AttemptCommit, settled: &Settled<'_>) -> rusqlite::Result<()> {
         let sql = "UPDATE deliveries SET status = ?2, due_at = ?3, finished_at = ?4, reason = ?5, \
             attempts = coalesce(?6, attempts), \
             started_suspended_ns = CASE WHEN started_at IS NULL THEN ?8 ELSE started_suspended_ns END, \
-            started_at = coalesce(started_at, ?7) \
-            WHERE id = ?1 AND status = 'pending' AND (?6 IS NULL OR attempts = ?6 - 1) RETURNING endpoint, lane";
-        let mut statement = self.conn.prepare_cached(sql)?;
-        let mut rows = statement.query(params![
+            started_at = coalesce(started_at, ?7) WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![
             row::count(commit.delivery.0),
             settled.status,
             row::millis(settled.due),
@@ -136,18 +142,14 @@ impl Group<'_> {
             row::millis(commit.started.map(|started| started.at)),
             commit.started.map(|started| row::nanos(started.suspended)),
         ])?;
-        match rows.next()? {
-            Some(columns) => Ok(Some((columns.get(0)?, columns.get(1)?))),
-            None => Ok(None),
-        }
+        Ok(())
     }
 
     fn insert_attempt(&self, delivery: i64, attempt: &Attempt) -> rusqlite::Result<()> {
-        let sql = format!(
-            "INSERT INTO attempts (delivery, {ATTEMPT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
-        );
+        let sql = "INSERT INTO attempts (delivery, number, at, took_ns, status, fault_whose, fault_retry, \
+            fault_code, fault_sentence, answer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let fault = attempt.fault.as_ref();
-        self.conn.prepare_cached(&sql)?.execute(params![
+        self.conn.prepare_cached(sql)?.execute(params![
             delivery,
             attempt.number,
             attempt.at.as_millis(),

@@ -52,10 +52,9 @@ impl Group<'_> {
         let content_hash = hash::of_text(content, self.seed);
         let row_hash = row::item_hash(source, &item.key, &item.entry, content_hash, self.seed);
         let (standing, missing, held_since) = row::standing_columns(item.entry.standing);
-        let sql = format!(
-            "INSERT OR REPLACE INTO items ({ITEM_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
-        );
-        self.conn.prepare_cached(&sql)?.execute(params![
+        let sql = "INSERT OR REPLACE INTO items (source, key, fingerprint, raw, changes, standing, missing, \
+            held_since, content_hash, row_hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        self.conn.prepare_cached(sql)?.execute(params![
             source,
             item.key.as_str(),
             item.entry.fingerprint.0,

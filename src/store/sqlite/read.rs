@@ -14,7 +14,7 @@ use crate::store::{
 };
 
 use super::failure;
-use super::filter::Where;
+use super::filter::{EVENT_NOS, Where};
 use super::hash;
 use super::row;
 use super::row::{
@@ -239,7 +239,7 @@ fn events(
 fn event(conn: &Connection, id: &EventId, seed: u64) -> rusqlite::Result<Option<EventRecord>> {
     let sql = format!(
         "SELECT {EVENT_COLUMNS} FROM events e LEFT JOIN bodies b ON b.event = e.no \
-         WHERE e.id = ?1 ORDER BY e.no DESC LIMIT 1"
+         WHERE e.no = (SELECT max(no) FROM ({EVENT_NOS}))"
     );
     conn.prepare_cached(&sql)?
         .query_row([id.as_str()], |columns| {

@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::core::ids::{DeliveryId, EndpointName, SourceName};
+use crate::core::ids::{EndpointName, SourceName};
 use crate::store::{Refusal, SourceState, Write, Written};
 
 use super::book::Book;
@@ -23,18 +23,8 @@ pub(super) struct Group<'a> {
 }
 
 impl Group<'_> {
-    /// Does one write inside a savepoint.
+    /// Does one write, or refuses it before it changes anything.
     pub(super) fn one(&mut self, write: &Write) -> rusqlite::Result<Answer> {
-        self.run("SAVEPOINT one")?;
-        let answer = self.dispatch(write)?;
-        if answer.is_err() {
-            self.run("ROLLBACK TO one")?;
-        }
-        self.run("RELEASE one")?;
-        Ok(answer)
-    }
-
-    fn dispatch(&mut self, write: &Write) -> rusqlite::Result<Answer> {
         match write {
             Write::Poll(commit) => self.poll(commit),
             Write::Attempt(commit) => self.attempt(commit),
@@ -46,10 +36,6 @@ impl Group<'_> {
             Write::Replay { filter, now } => self.replay(filter, *now),
             Write::State { source, state } => self.state(source, state),
         }
-    }
-
-    fn run(&self, sql: &str) -> rusqlite::Result<()> {
-        self.conn.prepare_cached(sql)?.execute([]).map(drop)
     }
 
     fn person_sets_health(
@@ -121,9 +107,4 @@ impl Group<'_> {
         ])?;
         Ok(id.unwrap_or_else(|| self.conn.last_insert_rowid()))
     }
-}
-
-/// The refusal of an attempt on a delivery that is not there, settled, or waiting.
-pub(super) fn not_under_way(id: DeliveryId) -> Answer {
-    Err(Refusal::NotUnderWay(id))
 }

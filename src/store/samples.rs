@@ -1,0 +1,147 @@
+//! Small values for the store's tests.
+
+use std::time::Duration;
+
+use crate::core::delivery::Verdict;
+use crate::core::event::Event;
+use crate::core::ids::{DeliveryId, EndpointName, EventId, ItemKey, SourceName};
+use crate::core::json::JsonText;
+use crate::core::schedule::Schedule;
+use crate::core::snapshot::{Fingerprint, IndexEntry, RawHash, Standing, StoredItem};
+use crate::core::source::Definition;
+use crate::core::time::Timestamp;
+use crate::store::{
+    Attempt, AttemptCommit, NewDelivery, NewEvent, PollCommit, Slice, SourceState, Store, Write,
+    Written,
+};
+
+/// Everything, oldest first.
+pub(crate) const ALL: Slice = Slice { newest_first: false, rows_max: usize::MAX };
+
+pub(crate) fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+pub(crate) fn source(name: &str) -> SourceName {
+    SourceName::new(name)
+}
+
+pub(crate) fn endpoint(name: &str) -> EndpointName {
+    EndpointName::new(name)
+}
+
+pub(crate) fn key(name: &str) -> ItemKey {
+    ItemKey::new(name)
+}
+
+pub(crate) fn state(last_seq: u64) -> SourceState {
+    SourceState {
+        last_seq,
+        identity: Definition([1; 16]),
+        comparison: Definition([2; 16]),
+        shape: None,
+        baseline_at: None,
+        etag: None,
+        last_modified: None,
+        body_hash: None,
+        has_missing: false,
+        schedule: Schedule { interval: Duration::from_secs(30), due: at(30_000), failures: 0 },
+        last_poll: None,
+        last_success: None,
+        last_change: None,
+        fault: None,
+    }
+}
+
+pub(crate) fn item(name: &str, changes: u64, standing: Standing) -> StoredItem {
+    let content = match standing {
+        Standing::Deleted => String::new(),
+        _ => format!(r#"{{"id":"{name}","changes":{changes}}}"#),
+    };
+    StoredItem {
+        key: key(name),
+        entry: IndexEntry {
+            fingerprint: Fingerprint([u8::try_from(changes % 251).expect("below 251"); 32]),
+            raw: RawHash(u64::MAX - changes),
+            changes,
+            standing,
+        },
+        data: JsonText::trusted(content),
+    }
+}
+
+pub(crate) fn present(name: &str, changes: u64) -> StoredItem {
+    item(name, changes, Standing::Present { missing: 0 })
+}
+
+pub(crate) fn event(source_name: &str, name: &str, seq: u64, millis: i64) -> Event {
+    Event {
+        id: EventId::new(format!("evt_{source_name}_{seq}")),
+        event_type: format!("{source_name}.updated"),
+        source: source(source_name),
+        key: key(name),
+        seq,
+        at: at(millis),
+        body: JsonText::trusted(format!(r#"{{"source":"{source_name}","seq":{seq}}}"#)),
+    }
+}
+
+/// An event and where it goes.
+pub(crate) fn news(event: Event, deliveries: &[(&str, Option<i64>)]) -> NewEvent {
+    let deliveries = deliveries
+        .iter()
+        .map(|(name, lane)| NewDelivery { endpoint: endpoint(name), lane: *lane })
+        .collect();
+    NewEvent { event, deliveries }
+}
+
+/// A page that changes nothing but the state.
+pub(crate) fn page(source_name: &str, expected_seq: u64, events: Vec<NewEvent>) -> PollCommit {
+    PollCommit {
+        source: source(source_name),
+        expected_seq,
+        state: state(expected_seq + events.len() as u64),
+        rebaseline: false,
+        upserts: Vec::new(),
+        marks: Vec::new(),
+        events,
+    }
+}
+
+pub(crate) fn poll(commit: PollCommit) -> Write {
+    Write::Poll(Box::new(commit))
+}
+
+/// A counted attempt.
+pub(crate) fn tried(number: u32, millis: i64) -> Attempt {
+    Attempt {
+        number,
+        at: at(millis),
+        took: Duration::from_micros(1500),
+        status: Some(200),
+        fault: None,
+        answer: String::from("ok"),
+    }
+}
+
+pub(crate) fn settle(id: u64, attempt: Option<Attempt>, verdict: Verdict, millis: i64) -> Write {
+    Write::Attempt(Box::new(AttemptCommit {
+        delivery: DeliveryId(id),
+        attempt,
+        verdict,
+        started: None,
+        health: None,
+        at: at(millis),
+    }))
+}
+
+pub(crate) fn delivered(id: u64, number: u32, millis: i64) -> Write {
+    settle(id, Some(tried(number, millis)), Verdict::Delivered, millis)
+}
+
+/// Applies one write that must not be refused.
+pub(crate) fn done(store: &mut dyn Store, write: Write) -> Written {
+    let answers = store.apply(&[write]).expect("the store works");
+    let [answer]: [_; 1] = answers.try_into().expect("one answer for one write");
+    answer.expect("the write is not refused")
+}
