@@ -156,7 +156,7 @@ fn tell(report: &PollReport, failing: bool) {
             warn!(%source, code = %fault.code, outcome = report.outcome, next = %report.next_due, "{}", fault.sentence);
         }
         Some(fault) => {
-            debug!(%source, code = %fault.code, next = %report.next_due, "{}", fault.sentence)
+            debug!(%source, code = %fault.code, next = %report.next_due, "{}", fault.sentence);
         }
         None if failing => info!(%source, "the source is well again"),
         None => {}

@@ -232,7 +232,7 @@ impl Poller {
         match self.ports.store.write(write).await {
             Ok(_) => memory.kept = Some(state),
             Err(fault) => {
-                warn!(source = %name, %fault, "what was learned of the source could not be kept")
+                warn!(source = %name, %fault, "what was learned of the source could not be kept");
             }
         }
     }
