@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 
-use crate::config::{self, SystemLookup};
+use crate::config;
+use crate::config::lookup::Surroundings;
 use crate::daemon::works::Origin;
 use crate::daemon::{Daemon, Settings};
 use crate::telemetry::Redactor;
@@ -23,8 +24,10 @@ impl Bell {
         state: &Path,
         redactor: Redactor,
     ) -> anyhow::Result<Self> {
-        let config = config::load_text(sources_yaml, &SystemLookup)
-            .map_err(|problems| anyhow!(problems.rendered().join("\n")))?;
+        let config = config::load_text(sources_yaml, &Surroundings).map_err(|problems| {
+            let problems: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
+            anyhow!(problems.join("\n"))
+        })?;
         let settings = Settings {
             config,
             origin: Origin::Text,
