@@ -129,7 +129,9 @@ impl Deliverer {
         }
         let known = match self.ports.store.read(|store| store.endpoints()).await {
             Ok(known) => known.into_iter().collect::<BTreeMap<_, _>>(),
-            Err(fault) => return warn!(%fault, "the endpoints' condition could not be read; trying later"),
+            Err(fault) => {
+                return warn!(%fault, "the endpoints' condition could not be read; trying later");
+            }
         };
         for (name, endpoint) in &roster.endpoints {
             if desks.contains_key(name) {
@@ -144,11 +146,17 @@ impl Deliverer {
                     continue;
                 }
             }
-            let desk = Arc::new(Desk { name: name.clone(), wake: Wake::default(), health: Mutex::new(health) });
+            let desk = Arc::new(Desk {
+                name: name.clone(),
+                wake: Wake::default(),
+                health: Mutex::new(health),
+            });
             desks.insert(name.clone(), Arc::clone(&desk));
-            let (deliverer, stop, endpoint) = (Arc::clone(self), stop.clone(), Arc::clone(endpoint));
+            let (deliverer, stop, endpoint) =
+                (Arc::clone(self), stop.clone(), Arc::clone(endpoint));
             let span = info_span!("endpoint", endpoint = %name);
-            running.spawn(async move { deliverer.serve(desk, endpoint, stop).await }.instrument(span));
+            running
+                .spawn(async move { deliverer.serve(desk, endpoint, stop).await }.instrument(span));
         }
     }
 
@@ -181,7 +189,10 @@ impl Deliverer {
         }
         let drain = async { while tray.attempts.join_next().await.is_some() {} };
         if tokio::time::timeout(self.grace, drain).await.is_err() {
-            info!(abandoned = tray.attempts.len(), "attempts under way are abandoned and made again later");
+            info!(
+                abandoned = tray.attempts.len(),
+                "attempts under way are abandoned and made again later"
+            );
         }
         desk.name.clone()
     }
@@ -196,7 +207,9 @@ impl Deliverer {
         loop {
             let now = self.ports.clock.now();
             let (admitted, probe_at) = desk.health().admits(endpoint.concurrency, now);
-            let until = |at: Option<Timestamp>| at.map_or(SWEEP_PERIOD, |at| at.since(now)).min(SWEEP_PERIOD);
+            let until = |at: Option<Timestamp>| {
+                at.map_or(SWEEP_PERIOD, |at| at.since(now)).min(SWEEP_PERIOD)
+            };
             if tray.attempts.len() >= admitted {
                 return until(probe_at);
             }
@@ -210,9 +223,16 @@ impl Deliverer {
         }
     }
 
-    fn start(self: &Arc<Self>, desk: &Arc<Desk>, endpoint: &Arc<Endpoint>, tray: &mut Tray, due: DueDelivery) {
+    fn start(
+        self: &Arc<Self>,
+        desk: &Arc<Desk>,
+        endpoint: &Arc<Endpoint>,
+        tray: &mut Tray,
+        due: DueDelivery,
+    ) {
         let id = due.delivery.id;
-        let (deliverer, desk, endpoint) = (Arc::clone(self), Arc::clone(desk), Arc::clone(endpoint));
+        let (deliverer, desk, endpoint) =
+            (Arc::clone(self), Arc::clone(desk), Arc::clone(endpoint));
         let attempt = async move { deliverer.attempt(&desk, &endpoint, due).await };
         tray.under_way.insert(tray.attempts.spawn(attempt.in_current_span()).id(), id);
     }
@@ -299,7 +319,8 @@ impl Deliverer {
             Outbound::Http(request) => {
                 let exchange = self.ports.http.exchange(*request).await;
                 let result = sink::judge(exchange.as_ref(), self.ports.clock.wall());
-                let answer = exchange.map(|response| self.shown_answer(&response.body)).unwrap_or_default();
+                let answer =
+                    exchange.map(|response| self.shown_answer(&response.body)).unwrap_or_default();
                 Sent { status: result.status(), result, answer }
             }
             Outbound::Line(line) => {
@@ -325,7 +346,8 @@ impl Deliverer {
     ) -> (AttemptCommit, AttemptResult) {
         let Sent { result, status, answer } = sent;
         let mut health = desk.health();
-        let started = delivery.started.unwrap_or(Started { at: began, suspended: health.suspended(began) });
+        let started =
+            delivery.started.unwrap_or(Started { at: began, suspended: health.suspended(began) });
         let claim = Claim {
             delivery: delivery.id,
             endpoint: desk.name.clone(),
@@ -351,7 +373,10 @@ impl Deliverer {
         });
         let health = worth_keeping.then_some(after);
         let started = counted.then_some(started);
-        (AttemptCommit { delivery: delivery.id, attempt, verdict, started, health, at: now }, result)
+        (
+            AttemptCommit { delivery: delivery.id, attempt, verdict, started, health, at: now },
+            result,
+        )
     }
 
     fn tell(
@@ -431,9 +456,13 @@ fn log_health(before: &EndpointHealth, after: &EndpointHealth) {
             let fault = after.fault.as_ref().map(ToString::to_string).unwrap_or_default();
             warn!(failures = after.failures, %fault, "the endpoint is failing; its events wait, probes go on");
         }
-        (Breaker::Open { .. } | Breaker::Disabled { .. }, Breaker::Closed) => info!("the endpoint is back"),
+        (Breaker::Open { .. } | Breaker::Disabled { .. }, Breaker::Closed) => {
+            info!("the endpoint is back")
+        }
         (Breaker::Closed | Breaker::Open { .. }, Breaker::Disabled { .. }) => {
-            warn!("the endpoint answered 410 Gone and is disabled; its events wait until it is declared anew");
+            warn!(
+                "the endpoint answered 410 Gone and is disabled; its events wait until it is declared anew"
+            );
         }
         _ => {}
     }

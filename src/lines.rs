@@ -43,9 +43,10 @@ impl LineWriter for StandardOutput {
                 Ok(Ok(Ok(()))) => Ok(()),
                 Ok(Ok(Err(error))) => Err(TransportFault::Connect { detail: error.to_string() }),
                 Ok(Err(fault)) => Err(fault),
-                Err(_) => {
-                    Err(TransportFault::Timeout { phase: "writing to standard output", after: deadline })
-                }
+                Err(_) => Err(TransportFault::Timeout {
+                    phase: "writing to standard output",
+                    after: deadline,
+                }),
             }
         })
     }

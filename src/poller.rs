@@ -82,7 +82,11 @@ impl Poller {
     ///
     /// # Errors
     /// No such source, a conflicting write, or the store's failure. Faults of the API are in the report.
-    pub(crate) async fn poll(&self, name: &SourceName, mode: Mode) -> Result<PollReport, PollError> {
+    pub(crate) async fn poll(
+        &self,
+        name: &SourceName,
+        mode: Mode,
+    ) -> Result<PollReport, PollError> {
         let roster = self.roster.borrow().clone();
         let source = roster.sources.get(name).ok_or_else(|| PollError::Unknown(name.clone()))?;
         let slot = self.slot(name);
@@ -121,7 +125,11 @@ impl Poller {
     }
 
     /// A source's state: remembered, stored, or new.
-    async fn recall(&self, memory: &mut Memory, source: &Source) -> Result<SourceState, Arc<StoreError>> {
+    async fn recall(
+        &self,
+        memory: &mut Memory,
+        source: &Source,
+    ) -> Result<SourceState, Arc<StoreError>> {
         if let Some(state) = &memory.state {
             return Ok(state.clone());
         }
@@ -129,9 +137,10 @@ impl Poller {
         memory.kept = self.ports.store.read(move |store| store.source(&name)).await?;
         let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
         let state = match &memory.kept {
-            Some(kept) => {
-                SourceState { schedule: kept.schedule.resumed(source.every, now, unit), ..kept.clone() }
-            }
+            Some(kept) => SourceState {
+                schedule: kept.schedule.resumed(source.every, now, unit),
+                ..kept.clone()
+            },
             None => SourceState::new(source, Schedule::first(source.every, now, unit)),
         };
         memory.state = Some(state.clone());
@@ -146,7 +155,9 @@ fn tell(report: &PollReport, failing: bool) {
         Some(fault) if !failing => {
             warn!(%source, code = %fault.code, outcome = report.outcome, next = %report.next_due, "{}", fault.sentence);
         }
-        Some(fault) => debug!(%source, code = %fault.code, next = %report.next_due, "{}", fault.sentence),
+        Some(fault) => {
+            debug!(%source, code = %fault.code, next = %report.next_due, "{}", fault.sentence)
+        }
         None if failing => info!(%source, "the source is well again"),
         None => {}
     }

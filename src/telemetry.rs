@@ -85,13 +85,18 @@ impl Telemetry {
             family
         };
         let interval = gauges("source_interval_seconds", "Present spacing of polls");
-        let last_success = gauges("source_last_success_timestamp_seconds", "Last poll that went well");
-        let last_change = gauges("source_last_change_timestamp_seconds", "Last poll that found a change");
+        let last_success =
+            gauges("source_last_success_timestamp_seconds", "Last poll that went well");
+        let last_change =
+            gauges("source_last_change_timestamp_seconds", "Last poll that found a change");
         let pending = gauges("deliveries_pending", "Deliveries not settled yet");
         let held = gauges("held_changes", "Changes held for a person");
-        let reload_successful = gauges("config_last_reload_successful", "1 if the last reload was valid");
-        let reload_time =
-            gauges("config_last_reload_success_timestamp_seconds", "When a configuration was last taken on");
+        let reload_successful =
+            gauges("config_last_reload_successful", "1 if the last reload was valid");
+        let reload_time = gauges(
+            "config_last_reload_success_timestamp_seconds",
+            "When a configuration was last taken on",
+        );
         let mut histograms = |name: &str, help: &str| {
             let family = Histograms::new_with_constructor(seconds as fn() -> Histogram);
             registry.register(name, help, family.clone());
@@ -134,15 +139,24 @@ impl Telemetry {
             self.last_change.get_or_create(&only_source).set(unix(report.ended));
         }
         for (kind, count) in &report.changes {
-            self.changes.get_or_create(&labels([("source", source), ("kind", kind)])).inc_by(*count);
+            self.changes
+                .get_or_create(&labels([("source", source), ("kind", kind)]))
+                .inc_by(*count);
         }
         for event in &report.events {
-            self.events.get_or_create(&labels([("source", source), ("type", &event.event_type)])).inc();
+            self.events
+                .get_or_create(&labels([("source", source), ("type", &event.event_type)]))
+                .inc();
         }
     }
 
     /// An attempt ended.
-    pub(crate) fn attempted(&self, endpoint: &EndpointName, result: &AttemptResult, _took: Duration) {
+    pub(crate) fn attempted(
+        &self,
+        endpoint: &EndpointName,
+        result: &AttemptResult,
+        _took: Duration,
+    ) {
         let labels = labels([("endpoint", endpoint.as_str()), ("outcome", result.as_str())]);
         self.attempts.get_or_create(&labels).inc();
     }
@@ -150,7 +164,9 @@ impl Telemetry {
     /// A delivery was accepted, so long after its change was detected.
     pub(crate) fn delivered(&self, endpoint: &EndpointName, latency: Duration) {
         self.settled(endpoint, "delivered");
-        self.latency.get_or_create(&labels([("endpoint", endpoint.as_str())])).observe(latency.as_secs_f64());
+        self.latency
+            .get_or_create(&labels([("endpoint", endpoint.as_str())]))
+            .observe(latency.as_secs_f64());
     }
 
     /// A delivery was given up.
@@ -159,7 +175,9 @@ impl Telemetry {
     }
 
     fn settled(&self, endpoint: &EndpointName, outcome: &str) {
-        self.deliveries.get_or_create(&labels([("endpoint", endpoint.as_str()), ("outcome", outcome)])).inc();
+        self.deliveries
+            .get_or_create(&labels([("endpoint", endpoint.as_str()), ("outcome", outcome)]))
+            .inc();
     }
 
     /// How many deliveries of an endpoint are under way, as the store counts them.
@@ -268,9 +286,13 @@ pub(crate) fn start_log(wanted: &str, redactor: Redactor) -> Result<(), String> 
     let filter = EnvFilter::try_new(&filters).map_err(|error| {
         format!("--log {wanted}: {error}; write for example `info`, `json` or `json,debug`")
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(RedactedStderr(redactor));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(RedactedStderr(redactor));
     let started = if json.is_empty() {
-        builder.with_target(false).with_ansi(std::io::IsTerminal::is_terminal(&io::stderr())).try_init()
+        builder
+            .with_target(false)
+            .with_ansi(std::io::IsTerminal::is_terminal(&io::stderr()))
+            .try_init()
     } else {
         builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
     };

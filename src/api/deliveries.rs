@@ -106,5 +106,10 @@ pub(super) async fn endpoints(
     let roster = context.operations.roster();
     let found = context.store.read(|store| Ok((store.endpoints()?, store.tally()?)));
     let (known, tally) = found.await?;
-    Ok(Json(known.iter().map(|(name, health)| EndpointView::of(name, health, &roster, &tally)).collect()))
+    Ok(Json(
+        known
+            .iter()
+            .map(|(name, health)| EndpointView::of(name, health, &roster, &tally))
+            .collect(),
+    ))
 }

@@ -55,9 +55,9 @@ pub(super) fn slice(limit: Option<usize>, order: Option<&str>) -> Slice {
 /// A time in a query.
 pub(super) fn time(text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
     let Some(text) = text else { return Ok(None) };
-    let parsed: jiff::Timestamp = text
-        .parse()
-        .map_err(|_| Problem::bad_request(format!("{text:?} is no time; write 2026-11-21T03:00:00Z")))?;
+    let parsed: jiff::Timestamp = text.parse().map_err(|_| {
+        Problem::bad_request(format!("{text:?} is no time; write 2026-11-21T03:00:00Z"))
+    })?;
     Ok(Some(Timestamp::from_millis(parsed.as_millisecond())))
 }
 

@@ -50,7 +50,8 @@ async fn metrics(State(context): State<Shared>, headers: HeaderMap) -> Result<Re
             Ok((store.tally()?, held.collect::<Result<Vec<_>, _>>()?))
         })
         .await?;
-    let mut pending: BTreeMap<_, u64> = roster.endpoints.keys().map(|name| (name.clone(), 0)).collect();
+    let mut pending: BTreeMap<_, u64> =
+        roster.endpoints.keys().map(|name| (name.clone(), 0)).collect();
     for row in tally {
         if matches!(row.status, "waiting" | "pending") {
             *pending.entry(row.endpoint).or_default() += row.count;
@@ -69,7 +70,8 @@ async fn metrics(State(context): State<Shared>, headers: HeaderMap) -> Result<Re
 /// Compares the bearer token without telling by its duration how much of it was right.
 fn authorize(context: &Shared, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(token) = &context.token else { return Ok(()) };
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let given =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
     let given = given.strip_prefix("Bearer ").unwrap_or("");
     if same_bytes(given.as_bytes(), token.expose().as_bytes()) {
         Ok(())

@@ -30,8 +30,12 @@ struct ProblemView {
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Problem");
-        let document =
-            ProblemView { title, status: status.as_u16(), detail: detail.into(), problems: Vec::new() };
+        let document = ProblemView {
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            problems: Vec::new(),
+        };
         Self { status, document }
     }
 

@@ -55,7 +55,11 @@ pub(super) struct FaultView {
 
 impl FaultView {
     fn of(fault: &Fault) -> Self {
-        Self { whose: fault.whose.as_str(), code: fault.code.clone(), sentence: fault.sentence.clone() }
+        Self {
+            whose: fault.whose.as_str(),
+            code: fault.code.clone(),
+            sentence: fault.sentence.clone(),
+        }
     }
 }
 
@@ -83,7 +87,9 @@ impl DeliveryView {
         let (due, settled, reason) = match &record.state {
             DeliveryState::Waiting => (None, None, None),
             DeliveryState::Pending { due } => (Some(due), None, None),
-            DeliveryState::Delivered { at } | DeliveryState::Discarded { at } => (None, Some(at), None),
+            DeliveryState::Delivered { at } | DeliveryState::Discarded { at } => {
+                (None, Some(at), None)
+            }
             DeliveryState::Exhausted { at, reason } => (None, Some(at), Some(reason.clone())),
         };
         Self {
@@ -114,7 +120,11 @@ pub(super) struct DeliveryDetailView {
 }
 
 impl DeliveryDetailView {
-    pub(super) fn of(record: &DeliveryRecord, event: Option<&EventRecord>, attempts: &[Attempt]) -> Self {
+    pub(super) fn of(
+        record: &DeliveryRecord,
+        event: Option<&EventRecord>,
+        attempts: &[Attempt],
+    ) -> Self {
         Self {
             delivery: DeliveryView::of(record),
             attempts: attempts.iter().map(AttemptView::of).collect(),
@@ -161,14 +171,20 @@ pub(super) struct EndpointView {
 }
 
 impl EndpointView {
-    pub(super) fn of(name: &EndpointName, health: &EndpointHealth, roster: &Roster, tally: &[Tally]) -> Self {
+    pub(super) fn of(
+        name: &EndpointName,
+        health: &EndpointHealth,
+        roster: &Roster,
+        tally: &[Tally],
+    ) -> Self {
         let (condition, since, probe_at) = match health.breaker {
             Breaker::Closed => ("healthy", None, None),
             Breaker::Open { since, probe_at, .. } => ("failing", Some(since), Some(probe_at)),
             Breaker::Disabled { since } => ("disabled", Some(since), None),
         };
         let count = |words: &[&str]| {
-            let rows = tally.iter().filter(|row| &row.endpoint == name && words.contains(&row.status));
+            let rows =
+                tally.iter().filter(|row| &row.endpoint == name && words.contains(&row.status));
             rows.map(|row| row.count).sum()
         };
         Self {
@@ -237,7 +253,9 @@ impl SourceView {
             last_poll: time(|state| state.last_poll),
             last_success: time(|state| state.last_success),
             last_change: time(|state| state.last_change),
-            fault: state.and_then(|state| state.fault.as_ref()).map(|(fault, _)| FaultView::of(fault)),
+            fault: state
+                .and_then(|state| state.fault.as_ref())
+                .map(|(fault, _)| FaultView::of(fault)),
             failing_since: time(|state| state.fault.as_ref().map(|(_, since)| *since)),
         }
     }

@@ -21,7 +21,9 @@ pub(crate) struct BackupArgs {
 
 /// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The daemon must not be running. The copy is verified before it takes the place of the state.")]
+#[command(
+    after_help = "The daemon must not be running. The copy is verified before it takes the place of the state."
+)]
 pub(crate) struct RestoreArgs {
     /// A copy that `doorbell backup` made.
     file: PathBuf,

@@ -21,7 +21,11 @@ pub(crate) fn run(_args: &Args, common: &Common) -> anyhow::Result<ExitCode> {
                 });
                 print::line(&answer.to_string())?;
             } else {
-                config.warnings.0.iter().try_for_each(|warning| print::line(&warning.to_string()))?;
+                config
+                    .warnings
+                    .0
+                    .iter()
+                    .try_for_each(|warning| print::line(&warning.to_string()))?;
                 let file = common.config.display();
                 print::line(&format!("{file} is valid: {sources} sources, {endpoints} endpoints"))?;
             }
@@ -33,7 +37,8 @@ pub(crate) fn run(_args: &Args, common: &Common) -> anyhow::Result<ExitCode> {
                 print::line(&answer.to_string())?;
             } else {
                 problems.0.iter().try_for_each(|problem| print::line(&problem.to_string()))?;
-                let errors = problems.0.iter().filter(|problem| problem.severity == Severity::Error);
+                let errors =
+                    problems.0.iter().filter(|problem| problem.severity == Severity::Error);
                 print::failure(&print::count(errors.count(), "problem"));
             }
             Ok(ExitCode::from(2))

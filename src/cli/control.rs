@@ -70,7 +70,12 @@ impl Control {
         self.call(Method::POST, path, Some(body)).await
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
         let mut stream = self.send(method, path, body).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = stream.next().await {
@@ -93,32 +98,36 @@ impl Control {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<std::pin::Pin<Box<dyn Stream<Item = anyhow::Result<Bytes>> + Send>>> {
-        let (status, mut stream): (StatusCode, std::pin::Pin<Box<dyn Stream<Item = anyhow::Result<Bytes>> + Send>>) =
-            match self {
-                Self::Daemon(client) => {
-                    let mut request = client.request(method, format!("http://doorbell{path}"));
-                    if let Some(body) = body {
-                        request = request.header("content-type", "application/json").body(body.to_string());
-                    }
-                    let response = request.send().await.context("asking the daemon")?;
-                    let status = response.status();
-                    let chunks = response.bytes_stream().map(|chunk| chunk.map_err(anyhow::Error::from));
-                    (status, Box::pin(chunks))
+        let (status, mut stream): (
+            StatusCode,
+            std::pin::Pin<Box<dyn Stream<Item = anyhow::Result<Bytes>> + Send>>,
+        ) = match self {
+            Self::Daemon(client) => {
+                let mut request = client.request(method, format!("http://doorbell{path}"));
+                if let Some(body) = body {
+                    request =
+                        request.header("content-type", "application/json").body(body.to_string());
                 }
-                Self::Own { router, .. } => {
-                    let request = Request::builder().method(method).uri(path);
-                    let request = match body {
-                        Some(body) => request
-                            .header("content-type", "application/json")
-                            .body(Body::from(body.to_string()))?,
-                        None => request.body(Body::empty())?,
-                    };
-                    let response = router.clone().oneshot(request).await?;
-                    let status = response.status();
-                    let chunks = response.into_body().into_data_stream();
-                    (status, Box::pin(chunks.map(|chunk| chunk.map_err(anyhow::Error::from))))
-                }
-            };
+                let response = request.send().await.context("asking the daemon")?;
+                let status = response.status();
+                let chunks =
+                    response.bytes_stream().map(|chunk| chunk.map_err(anyhow::Error::from));
+                (status, Box::pin(chunks))
+            }
+            Self::Own { router, .. } => {
+                let request = Request::builder().method(method).uri(path);
+                let request = match body {
+                    Some(body) => request
+                        .header("content-type", "application/json")
+                        .body(Body::from(body.to_string()))?,
+                    None => request.body(Body::empty())?,
+                };
+                let response = router.clone().oneshot(request).await?;
+                let status = response.status();
+                let chunks = response.into_body().into_data_stream();
+                (status, Box::pin(chunks.map(|chunk| chunk.map_err(anyhow::Error::from))))
+            }
+        };
         if status.is_success() {
             return Ok(stream);
         }

@@ -16,7 +16,9 @@ const FOLLOW_PERIOD: Duration = Duration::from_millis(300);
 /// Arguments of `deliveries`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-#[command(after_help = "Examples:\n  doorbell deliveries --status exhausted\n  doorbell deliveries --endpoint crm --follow\n  doorbell deliveries show dlv_17")]
+#[command(
+    after_help = "Examples:\n  doorbell deliveries --status exhausted\n  doorbell deliveries --endpoint crm --follow\n  doorbell deliveries show dlv_17"
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Sub>,
@@ -112,7 +114,11 @@ async fn list(control: &Control, args: &Args, common: &Common) -> anyhow::Result
         for row in rows {
             let id = row.get("id").map(Value::to_string).unwrap_or_default();
             if seen.insert(id, row.clone()).is_some_and(|before| before != row) {
-                if common.json { print::line(&row.to_string())? } else { table::deliveries(&[row])? }
+                if common.json {
+                    print::line(&row.to_string())?
+                } else {
+                    table::deliveries(&[row])?
+                }
             }
         }
         tokio::select! {

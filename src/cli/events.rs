@@ -14,7 +14,9 @@ const FOLLOW_PERIOD: Duration = Duration::from_millis(300);
 
 /// Arguments of `events`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  doorbell events\n  doorbell events --type 'ticket.*' --key 42\n  doorbell events --follow --json | jq .data")]
+#[command(
+    after_help = "Examples:\n  doorbell events\n  doorbell events --type 'ticket.*' --key 42\n  doorbell events --follow --json | jq .data"
+)]
 pub(crate) struct Args {
     /// A glob on the type.
     #[arg(long = "type", value_name = "GLOB")]

@@ -10,7 +10,9 @@ use crate::telemetry::Redactor;
 
 /// Arguments of `held`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  doorbell held\n  doorbell held release tickets   they ring\n  doorbell held discard tickets   they do not")]
+#[command(
+    after_help = "Examples:\n  doorbell held\n  doorbell held release tickets   they ring\n  doorbell held discard tickets   they do not"
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Sub>,
@@ -26,15 +28,23 @@ enum Sub {
     Discard { source: String },
 }
 
-pub(crate) async fn run(args: Args, common: &Common, redactor: Redactor) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    args: Args,
+    common: &Common,
+    redactor: Redactor,
+) -> anyhow::Result<ExitCode> {
     let control = Control::open(common, redactor).await?;
     match args.command.unwrap_or(Sub::List) {
         Sub::List => {
             let held = control.get("/v1/held").await?;
             if common.json { print::line(&held.to_string())? } else { table::held(&held)? }
         }
-        Sub::Release { source } => decide(&control, &source, "release", "ring now", common.json).await?,
-        Sub::Discard { source } => decide(&control, &source, "discard", "are dropped", common.json).await?,
+        Sub::Release { source } => {
+            decide(&control, &source, "release", "ring now", common.json).await?
+        }
+        Sub::Discard { source } => {
+            decide(&control, &source, "discard", "are dropped", common.json).await?
+        }
     }
     control.close().await?;
     Ok(ExitCode::SUCCESS)
@@ -47,7 +57,8 @@ async fn decide(
     fate: &str,
     json: bool,
 ) -> anyhow::Result<()> {
-    let answer = control.post(&format!("/v1/sources/{}/{decision}", segment(source)), &json!({})).await?;
+    let answer =
+        control.post(&format!("/v1/sources/{}/{decision}", segment(source)), &json!({})).await?;
     if json {
         return Ok(print::line(&answer.to_string())?);
     }

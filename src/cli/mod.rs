@@ -51,10 +51,22 @@ Examples:
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Common {
     /// The configuration.
-    #[arg(long, global = true, value_name = "FILE", default_value = "sources.yaml", env = "DOORBELL_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "sources.yaml",
+        env = "DOORBELL_CONFIG"
+    )]
     pub(crate) config: PathBuf,
     /// The state directory.
-    #[arg(long, global = true, value_name = "DIR", default_value = "state", env = "DOORBELL_STATE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "state",
+        env = "DOORBELL_STATE"
+    )]
     pub(crate) state: PathBuf,
     /// What to log on standard error: `error`, `warn`, `info`, `debug`, `json`, or several as `json,debug`.
     #[arg(long, global = true, value_name = "WHAT", env = "DOORBELL_LOG")]
@@ -128,7 +140,11 @@ pub(crate) fn main() -> ExitCode {
     ended.unwrap_or_else(|error| fail(&error, &redactor))
 }
 
-async fn dispatch(command: Command, common: &Common, redactor: Redactor) -> anyhow::Result<ExitCode> {
+async fn dispatch(
+    command: Command,
+    common: &Common,
+    redactor: Redactor,
+) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(args, common, redactor).await,
         Command::Check(args) => check::run(&args, common),

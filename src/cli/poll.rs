@@ -10,7 +10,9 @@ use crate::telemetry::Redactor;
 
 /// Arguments of `poll`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  doorbell poll tickets            show what a poll would find; nothing is kept\n  doorbell poll tickets --commit   poll now, and let it count")]
+#[command(
+    after_help = "Examples:\n  doorbell poll tickets            show what a poll would find; nothing is kept\n  doorbell poll tickets --commit   poll now, and let it count"
+)]
 pub(crate) struct Args {
     /// The source's name.
     source: String,
@@ -22,7 +24,11 @@ pub(crate) struct Args {
     commit: bool,
 }
 
-pub(crate) async fn run(args: Args, common: &Common, redactor: Redactor) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    args: Args,
+    common: &Common,
+    redactor: Redactor,
+) -> anyhow::Result<ExitCode> {
     // A mistake in the configuration is told before anything else.
     let config = load(&common.config)?;
     redactor.learn(&config.secrets);
@@ -49,15 +55,18 @@ fn show(report: &Value) -> anyhow::Result<()> {
     for request in list("requests") {
         let status = request.get("status").and_then(Value::as_u64);
         let status = status.map_or_else(|| String::from("no answer"), |status| status.to_string());
-        let conditional = if request.get("conditional") == Some(&json!(true)) { ", conditional" } else { "" };
-        let (method, url, bytes) = (text(&request, "method"), text(&request, "url"), text(&request, "body_bytes"));
+        let conditional =
+            if request.get("conditional") == Some(&json!(true)) { ", conditional" } else { "" };
+        let (method, url, bytes) =
+            (text(&request, "method"), text(&request, "url"), text(&request, "body_bytes"));
         print::line(&format!("{method} {url} → {status}, {bytes} bytes{conditional}"))?;
     }
     if let Some(fault) = report.get("fault").filter(|fault| !fault.is_null()) {
         print::failure(&format!("{} ({})", text(fault, "sentence"), text(fault, "code")));
     }
     let events = list("events");
-    let (outcome, items, took) = (text(report, "outcome"), text(report, "items"), text(report, "took_ms"));
+    let (outcome, items, took) =
+        (text(report, "outcome"), text(report, "items"), text(report, "took_ms"));
     print::line(&format!("{outcome}: {items} items, {} events, {took} ms", events.len()))?;
     for event in &events {
         print::line(&serde_json::to_string_pretty(event)?)?;

@@ -12,7 +12,9 @@ use crate::telemetry::Redactor;
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Every event keeps its id, so that receivers can tell what they know already.\n\nExamples:\n  doorbell replay --endpoint crm --status exhausted\n  doorbell replay --event evt_0123… --yes\n  doorbell replay --source tickets --since 2026-11-21T00:00:00Z --dry-run")]
+#[command(
+    after_help = "Every event keeps its id, so that receivers can tell what they know already.\n\nExamples:\n  doorbell replay --endpoint crm --status exhausted\n  doorbell replay --event evt_0123… --yes\n  doorbell replay --source tickets --since 2026-11-21T00:00:00Z --dry-run"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     filter: Filter,

@@ -20,7 +20,11 @@ pub(crate) struct Args {
     accept_state: bool,
 }
 
-pub(crate) async fn run(args: Args, common: &Common, redactor: Redactor) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    args: Args,
+    common: &Common,
+    redactor: Redactor,
+) -> anyhow::Result<ExitCode> {
     let config = load(&common.config)?;
     for source in &config.sources {
         let (min, max) = (humane(source.every.min()), humane(source.every.max()));

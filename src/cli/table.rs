@@ -72,7 +72,11 @@ pub(crate) fn deliveries(rows: &[Value]) -> io::Result<()> {
     let mut table =
         table(&["ID", "ENDPOINT", "STATUS", "TRIES", "TYPE", "ITEM", "CREATED", "NEXT OR SETTLED"]);
     for row in rows {
-        let when = if row.get("due_at").is_some_and(|due| !due.is_null()) { "due_at" } else { "settled_at" };
+        let when = if row.get("due_at").is_some_and(|due| !due.is_null()) {
+            "due_at"
+        } else {
+            "settled_at"
+        };
         table.add_row([
             text(row, "id"),
             text(row, "endpoint"),
@@ -97,10 +101,22 @@ pub(crate) fn delivery(detail: &Value) -> io::Result<()> {
         _ => NEWS,
     };
     let (id, endpoint) = (text(row, "id"), text(row, "endpoint"));
-    line(&format!("{} to {}: {}", styled(STRONG, &id), styled(NAME, &endpoint), styled(style, &text(row, "status"))))?;
+    line(&format!(
+        "{} to {}: {}",
+        styled(STRONG, &id),
+        styled(NAME, &endpoint),
+        styled(style, &text(row, "status"))
+    ))?;
     let item = format!("{}/{} seq {}", text(row, "source"), text(row, "key"), text(row, "seq"));
-    line(&format!("  event {} {} of {item} ({})", text(row, "event"), text(row, "type"), text(row, "trigger")))?;
-    for (name, word) in [("due_at", "next attempt"), ("settled_at", "settled"), ("reason", "because")] {
+    line(&format!(
+        "  event {} {} of {item} ({})",
+        text(row, "event"),
+        text(row, "type"),
+        text(row, "trigger")
+    ))?;
+    for (name, word) in
+        [("due_at", "next attempt"), ("settled_at", "settled"), ("reason", "because")]
+    {
         if row.get(name).is_some_and(|value| !value.is_null()) {
             line(&format!("  {word} {}", text(row, name)))?;
         }
@@ -109,7 +125,8 @@ pub(crate) fn delivery(detail: &Value) -> io::Result<()> {
         let fault = attempt.get("fault").map(|fault| text(fault, "sentence")).unwrap_or_default();
         let status = text(attempt, "status");
         let outcome = if fault.is_empty() { styled(GOOD, "accepted") } else { styled(BAD, &fault) };
-        let (number, at, took) = (text(attempt, "number"), time(attempt, "at"), text(attempt, "took_ms"));
+        let (number, at, took) =
+            (text(attempt, "number"), time(attempt, "at"), text(attempt, "took_ms"));
         line(&format!("  #{number} {} {status} {outcome} ({took} ms)", styled(FAINT, &at)))?;
         let answer = text(attempt, "answer");
         if !answer.is_empty() {
@@ -127,7 +144,12 @@ pub(crate) fn held(rows: &Value) -> io::Result<()> {
     }
     let mut table = table(&["SOURCE", "KEY", "CHANGE", "HELD SINCE"]);
     for row in rows {
-        table.add_row([text(row, "source"), text(row, "key"), text(row, "kind"), time(row, "held_since")]);
+        table.add_row([
+            text(row, "source"),
+            text(row, "key"),
+            text(row, "kind"),
+            time(row, "held_since"),
+        ]);
     }
     line(&table.to_string())?;
     print::note("`doorbell held release SOURCE` lets them ring, `discard SOURCE` drops them")

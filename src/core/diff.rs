@@ -304,7 +304,11 @@ fn present(key: ItemKey, raw: RawHash, changes: u64, side: &Side) -> StoredItem 
 
 /// What is left of an item that is no more: its change count, so that a later return makes new event ids.
 pub(crate) fn tombstone(key: ItemKey, changes: u64) -> StoredItem {
-    let entry =
-        IndexEntry { fingerprint: Fingerprint::NONE, raw: RawHash(0), changes, standing: Standing::Deleted };
+    let entry = IndexEntry {
+        fingerprint: Fingerprint::NONE,
+        raw: RawHash(0),
+        changes,
+        standing: Standing::Deleted,
+    };
     StoredItem { key, entry, data: JsonText::empty() }
 }

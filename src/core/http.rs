@@ -21,9 +21,11 @@ const RETRY_AFTER_SECONDS_MAX: u64 = u32::MAX as u64;
 /// A URL as it may be shown: user, password and the values of its query are masked, because tokens stand there.
 pub(crate) fn shown_url(url: &Url) -> String {
     let mut shown = url.clone();
-    let masked: Vec<(String, &str)> = url.query_pairs().map(|(name, _)| (name.into_owned(), "…")).collect();
+    let masked: Vec<(String, &str)> =
+        url.query_pairs().map(|(name, _)| (name.into_owned(), "…")).collect();
     if !masked.is_empty() {
-        let text: Vec<String> = masked.iter().map(|(name, mask)| format!("{name}={mask}")).collect();
+        let text: Vec<String> =
+            masked.iter().map(|(name, mask)| format!("{name}={mask}")).collect();
         shown.set_query(None);
         return format!("{}?{}", without_user(shown), text.join("&"));
     }

@@ -94,7 +94,8 @@ impl Ringing<'_> {
     /// The delta of deleting these stored items.
     pub(crate) fn deletions(&self, items: &[StoredItem], delta: &mut Delta) {
         for item in items {
-            let step = diff::deletion(item, &self.source.ignore).map_err(|fault| item_fault(&item.key, &fault));
+            let step = diff::deletion(item, &self.source.ignore)
+                .map_err(|fault| item_fault(&item.key, &fault));
             if let Err(fault) = step.and_then(|step| self.add(delta, step)) {
                 delta.fault.get_or_insert(fault);
             }
@@ -104,7 +105,12 @@ impl Ringing<'_> {
 
 impl<'a> Listing<'a> {
     /// A poll of `source` about to begin.
-    pub(crate) fn new(source: &'a Source, state: &SourceState, snapshot: Snapshot, seed: u64) -> Self {
+    pub(crate) fn new(
+        source: &'a Source,
+        state: &SourceState,
+        snapshot: Snapshot,
+        seed: u64,
+    ) -> Self {
         Self {
             source,
             snapshot,
@@ -143,7 +149,10 @@ impl<'a> Listing<'a> {
             }
         }
         if self.seen.len() > ITEMS_MAX {
-            return Err(Fault::source("too_many_items", format!("the listing has more than {ITEMS_MAX} items")));
+            return Err(Fault::source(
+                "too_many_items",
+                format!("the listing has more than {ITEMS_MAX} items"),
+            ));
         }
         Ok(noted)
     }
@@ -155,8 +164,14 @@ impl<'a> Listing<'a> {
     }
 
     /// What the noted items change.
-    pub(crate) fn delta(&mut self, noted: Vec<Noted>, stored: &[StoredItem], ringing: Ringing<'_>) -> Delta {
-        let stored: HashMap<&ItemKey, &StoredItem> = stored.iter().map(|item| (&item.key, item)).collect();
+    pub(crate) fn delta(
+        &mut self,
+        noted: Vec<Noted>,
+        stored: &[StoredItem],
+        ringing: Ringing<'_>,
+    ) -> Delta {
+        let stored: HashMap<&ItemKey, &StoredItem> =
+            stored.iter().map(|item| (&item.key, item)).collect();
         let mut delta = Delta::default();
         for Noted { key, raw, finding } in noted {
             let (entry, before) = (self.snapshot.entries.get(&key), stored.get(&key).copied());
@@ -206,7 +221,8 @@ impl<'a> Listing<'a> {
 
 /// What a 304 or an identical body says: the last complete listing holds again, for listed and missing items alike.
 pub(crate) fn confirmed(source: &Source, snapshot: &Snapshot, now: Timestamp) -> Absent {
-    let listed = |_: &ItemKey, entry: &IndexEntry| entry.standing == Standing::Present { missing: 0 };
+    let listed =
+        |_: &ItemKey, entry: &IndexEntry| entry.standing == Standing::Present { missing: 0 };
     diff::absent(snapshot, source.deletes, now, listed)
 }
 
@@ -214,12 +230,16 @@ pub(crate) fn confirmed(source: &Source, snapshot: &Snapshot, now: Timestamp) ->
 ///
 /// # Errors
 /// The first item whose comparison fails under the new declaration.
-pub(crate) fn refingerprint(source: &Source, items: Vec<StoredItem>) -> Result<Vec<StoredItem>, Fault> {
+pub(crate) fn refingerprint(
+    source: &Source,
+    items: Vec<StoredItem>,
+) -> Result<Vec<StoredItem>, Fault> {
     items
         .into_iter()
         .map(|mut item| {
             let side = Side::read(item.data.as_str(), &source.ignore);
-            item.entry.fingerprint = side.map_err(|fault| item_fault(&item.key, &fault))?.fingerprint;
+            item.entry.fingerprint =
+                side.map_err(|fault| item_fault(&item.key, &fault))?.fingerprint;
             Ok(item)
         })
         .collect()
@@ -238,6 +258,7 @@ fn item_fault(key: &ItemKey, fault: &JsonFault) -> Fault {
 
 /// A key as it may stand in a sentence: bounded, on one line.
 fn shown(key: &ItemKey) -> String {
-    let short: String = key.as_str().chars().take(60).map(|c| if c.is_control() { '·' } else { c }).collect();
+    let short: String =
+        key.as_str().chars().take(60).map(|c| if c.is_control() { '·' } else { c }).collect();
     format!("{short:?}")
 }

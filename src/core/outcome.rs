@@ -21,7 +21,10 @@ pub(crate) enum Answer {
     /// 304, and we had asked conditionally.
     NotModified,
     /// The server wants to be left alone for a while.
-    Throttled { wait: Duration, fault: Fault },
+    Throttled {
+        wait: Duration,
+        fault: Fault,
+    },
     Failed(Fault),
 }
 
@@ -62,15 +65,21 @@ fn refusal(status: u16) -> Fault {
     match status {
         301 | 302 | 303 | 307 | 308 => Fault::source(
             &code,
-            format!("the API answered {status}, a redirect, which is not followed; write the final URL"),
+            format!(
+                "the API answered {status}, a redirect, which is not followed; write the final URL"
+            ),
         ),
         401 | 403 => Fault::source(
             &code,
-            format!("the API answered {status}: the credentials are wrong, expired or may not read this"),
+            format!(
+                "the API answered {status}: the credentials are wrong, expired or may not read this"
+            ),
         ),
         404 => Fault::source(&code, "the API answered 404: there is nothing at this URL"),
         429 => Fault::source(&code, "the API answered 429: too many requests"),
-        500..=599 => Fault::source(&code, format!("the API answered {status}: it has a problem of its own")),
+        500..=599 => {
+            Fault::source(&code, format!("the API answered {status}: it has a problem of its own"))
+        }
         _ => Fault::source(&code, format!("the API answered {status}")),
     }
 }
@@ -131,19 +140,28 @@ pub(crate) enum PollOutcome {
         fault: Option<Fault>,
     },
     /// 304, or the very bytes of last time.
-    Same { not_modified: bool, changed: bool },
-    Throttled { wait: Duration, fault: Fault },
+    Same {
+        not_modified: bool,
+        changed: bool,
+    },
+    Throttled {
+        wait: Duration,
+        fault: Fault,
+    },
     /// Nothing came of it from here on; pages read before stand. `pages` counts them.
-    Failed { fault: Fault, pages: usize, changed: bool },
+    Failed {
+        fault: Fault,
+        pages: usize,
+        changed: bool,
+    },
 }
 
 impl PollOutcome {
     /// The word in metrics and logs.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
-            Self::Listed { fault: Some(_), .. } | Self::Listed { coverage: Coverage::Partial, .. } => {
-                "incomplete"
-            }
+            Self::Listed { fault: Some(_), .. }
+            | Self::Listed { coverage: Coverage::Partial, .. } => "incomplete",
             Self::Listed { changed: true, .. } | Self::Same { changed: true, .. } => "changed",
             Self::Listed { .. } | Self::Same { not_modified: false, .. } => "unchanged",
             Self::Same { .. } => "not_modified",
@@ -156,7 +174,9 @@ impl PollOutcome {
     /// Whether events were made.
     pub(crate) fn changed(&self) -> bool {
         match self {
-            Self::Listed { changed, .. } | Self::Same { changed, .. } | Self::Failed { changed, .. } => *changed,
+            Self::Listed { changed, .. }
+            | Self::Same { changed, .. }
+            | Self::Failed { changed, .. } => *changed,
             Self::Throttled { .. } => false,
         }
     }
@@ -183,8 +203,15 @@ impl PollOutcome {
 impl SourceState {
     /// The state after a poll that ended at `now`. `last_seq` and `has_missing` are the commit's to set.
     #[must_use]
-    pub(crate) fn after(&self, outcome: &PollOutcome, source: &Source, now: Timestamp, unit: f64) -> Self {
-        let schedule = self.schedule.after(outcome.signal(), source.every, &source.backoff, now, unit);
+    pub(crate) fn after(
+        &self,
+        outcome: &PollOutcome,
+        source: &Source,
+        now: Timestamp,
+        unit: f64,
+    ) -> Self {
+        let schedule =
+            self.schedule.after(outcome.signal(), source.every, &source.backoff, now, unit);
         let since = self.fault.as_ref().map_or(now, |(_, since)| *since);
         let fault = outcome.fault().map(|fault| (fault.clone(), since));
         let mut next = Self { schedule, last_poll: Some(now), fault, ..self.clone() };
@@ -197,7 +224,8 @@ impl SourceState {
                 next.shape = Some(*shape);
                 next.identity = source.identity();
                 next.comparison = source.comparison();
-                if *coverage == Coverage::Complete && matches!(next.baseline, Baseline::Due { .. }) {
+                if *coverage == Coverage::Complete && matches!(next.baseline, Baseline::Due { .. })
+                {
                     next.baseline = Baseline::Taken { at: now };
                 }
                 (next.validator, next.body_hash) = match recognise {

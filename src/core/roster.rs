@@ -18,7 +18,8 @@ impl Roster {
     /// From declarations whose names are known to be unique.
     pub(crate) fn new(sources: Vec<Source>, endpoints: Vec<Endpoint>) -> Self {
         let sources = sources.into_iter().map(|source| (source.name.clone(), Arc::new(source)));
-        let endpoints = endpoints.into_iter().map(|endpoint| (endpoint.name.clone(), Arc::new(endpoint)));
+        let endpoints =
+            endpoints.into_iter().map(|endpoint| (endpoint.name.clone(), Arc::new(endpoint)));
         Self { sources: sources.collect(), endpoints: endpoints.collect() }
     }
 }

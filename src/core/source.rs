@@ -134,8 +134,12 @@ pub(crate) enum Validator {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Baseline {
     /// Not yet. The end of the first complete listing moves it on; until then, `silent` keeps new items from ringing.
-    Due { silent: bool },
-    Taken { at: Timestamp },
+    Due {
+        silent: bool,
+    },
+    Taken {
+        at: Timestamp,
+    },
 }
 
 /// What is known of a source beside its items; kept in the store.

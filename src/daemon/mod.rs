@@ -52,7 +52,9 @@ pub(crate) enum DaemonError {
     Http(#[from] crate::http::client::ClientError),
     #[error("listening for signals")]
     Signals(std::io::Error),
-    #[error("the store failed: {0}; nothing more is acknowledged, a restart goes on from what is on disk")]
+    #[error(
+        "the store failed: {0}; nothing more is acknowledged, a restart goes on from what is on disk"
+    )]
     StoreFailed(Arc<StoreError>),
 }
 
@@ -151,7 +153,8 @@ impl Daemon {
     /// The failure that ended it.
     pub(crate) async fn run(mut self) -> Result<(), DaemonError> {
         let listen = |kind| signal(kind).map_err(DaemonError::Signals);
-        let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        let (mut term, mut int) =
+            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
         let mut hup = listen(SignalKind::hangup())?;
         notify::ready(&self.status());
         info!(version = env!("CARGO_PKG_VERSION"), status = self.status(), "ready");
@@ -172,7 +175,12 @@ impl Daemon {
     }
 
     /// Waits for the end; answers the store's failure if it was that.
-    async fn wait(&mut self, term: &mut Signal, int: &mut Signal, hup: &mut Signal) -> Option<Arc<StoreError>> {
+    async fn wait(
+        &mut self,
+        term: &mut Signal,
+        int: &mut Signal,
+        hup: &mut Signal,
+    ) -> Option<Arc<StoreError>> {
         let mut beat = tokio::time::interval(notify::watchdog_period().unwrap_or(STATUS_PERIOD));
         loop {
             tokio::select! {

@@ -123,7 +123,10 @@ impl Works {
             Ok(config) => Ok(self.take_on(config)),
             Err(problems) => {
                 self.telemetry.reloaded(false, self.clock.wall());
-                error!(count = problems.len(), "the configuration is not valid; the old one stays in force");
+                error!(
+                    count = problems.len(),
+                    "the configuration is not valid; the old one stays in force"
+                );
                 for problem in &problems {
                     error!("{}", self.redactor.clean(problem));
                 }
@@ -166,7 +169,8 @@ pub(crate) fn load(path: &Path) -> Result<Config, Vec<String>> {
 /// What a reload changed, a line each.
 fn told(difference: &Difference) -> Vec<String> {
     let lines = |kind: &str, names: &Names| {
-        let fates = [("added", &names.added), ("removed", &names.removed), ("changed", &names.changed)];
+        let fates =
+            [("added", &names.added), ("removed", &names.removed), ("changed", &names.changed)];
         let lines = fates.into_iter().flat_map(|(fate, names)| {
             names.iter().map(|name| format!("{kind} {name} {fate}")).collect::<Vec<_>>()
         });
@@ -189,11 +193,15 @@ impl Operations for Works {
     }
 
     fn release(&self, source: SourceName) -> Operation<'_, usize> {
-        Box::pin(async move { self.poller.decide(&source, Decision::Release).await.map_err(refused) })
+        Box::pin(
+            async move { self.poller.decide(&source, Decision::Release).await.map_err(refused) },
+        )
     }
 
     fn discard(&self, source: SourceName) -> Operation<'_, usize> {
-        Box::pin(async move { self.poller.decide(&source, Decision::Discard).await.map_err(refused) })
+        Box::pin(
+            async move { self.poller.decide(&source, Decision::Discard).await.map_err(refused) },
+        )
     }
 
     fn reload(&self) -> Operation<'_, Vec<String>> {

@@ -23,7 +23,11 @@ impl Poller {
     ///
     /// # Errors
     /// No such source, a conflicting write, or the store's failure.
-    pub(crate) async fn decide(&self, name: &SourceName, decision: Decision) -> Result<usize, PollError> {
+    pub(crate) async fn decide(
+        &self,
+        name: &SourceName,
+        decision: Decision,
+    ) -> Result<usize, PollError> {
         let roster = self.roster.borrow().clone();
         let source = roster.sources.get(name).ok_or_else(|| PollError::Unknown(name.clone()))?;
         let slot = self.slot(name);
@@ -56,7 +60,8 @@ impl Poller {
         state: SourceState,
         delta: Delta,
     ) -> Result<(), PollError> {
-        let next = SourceState { last_seq: state.last_seq + delta.events.len() as u64, ..state.clone() };
+        let next =
+            SourceState { last_seq: state.last_seq + delta.events.len() as u64, ..state.clone() };
         let commit = PollCommit {
             source: source.name.clone(),
             expected_seq: state.last_seq,
@@ -72,7 +77,9 @@ impl Poller {
                 Ok(())
             }
             Err(Refusal::Conflict { source_name }) => Err(PollError::Conflict(source_name)),
-            Err(refusal) => unreachable!("a poll is only ever refused for a conflict, not: {refusal}"),
+            Err(refusal) => {
+                unreachable!("a poll is only ever refused for a conflict, not: {refusal}")
+            }
         }
     }
 }

@@ -153,17 +153,25 @@ impl Poller {
         let Some(source) = own.roster.sources.get(name) else { return now };
         let slot = self.slot(name);
         let mut memory = slot.0.lock().await;
-        let Ok(state) = self.recall(&mut memory, source).await else { return now.after(SWEEP_PERIOD) };
+        let Ok(state) = self.recall(&mut memory, source).await else {
+            return now.after(SWEEP_PERIOD);
+        };
         let unit = self.ports.entropy.unit();
-        let schedule = state.schedule.after(Signal::Failed, source.every, &source.backoff, now, unit);
+        let schedule =
+            state.schedule.after(Signal::Failed, source.every, &source.backoff, now, unit);
         memory.state = Some(SourceState { schedule, ..state });
         schedule.due
     }
 
     /// Takes on another set of sources: new ones enter the agenda, changed bounds hold at once, removed ones leave.
     async fn adopt(&self, own: &mut Loop, roster: Arc<Roster>) {
-        let removed: Vec<_> =
-            own.roster.sources.keys().filter(|name| !roster.sources.contains_key(*name)).cloned().collect();
+        let removed: Vec<_> = own
+            .roster
+            .sources
+            .keys()
+            .filter(|name| !roster.sources.contains_key(*name))
+            .cloned()
+            .collect();
         for name in removed {
             own.agenda.remove(&name);
             self.flush_one(&name).await;
@@ -186,7 +194,10 @@ impl Poller {
         own.roster = roster;
     }
 
-    async fn replan(&self, source: &crate::core::source::Source) -> Result<Timestamp, Arc<StoreError>> {
+    async fn replan(
+        &self,
+        source: &crate::core::source::Source,
+    ) -> Result<Timestamp, Arc<StoreError>> {
         let slot = self.slot(&source.name);
         let mut memory = slot.0.lock().await;
         let state = self.recall(&mut memory, source).await?;
@@ -209,7 +220,8 @@ impl Poller {
     async fn flush_one(&self, name: &SourceName) {
         let slot = self.slot(name);
         let Ok(mut memory) = slot.0.try_lock() else { return };
-        let Some(state) = memory.state.clone().filter(|state| memory.kept.as_ref() != Some(state)) else {
+        let Some(state) = memory.state.clone().filter(|state| memory.kept.as_ref() != Some(state))
+        else {
             return;
         };
         // A source that was never polled has nothing worth keeping.
@@ -219,7 +231,9 @@ impl Poller {
         let write = Write::State { source: name.clone(), state: Box::new(state.clone()) };
         match self.ports.store.write(write).await {
             Ok(_) => memory.kept = Some(state),
-            Err(fault) => warn!(source = %name, %fault, "what was learned of the source could not be kept"),
+            Err(fault) => {
+                warn!(source = %name, %fault, "what was learned of the source could not be kept")
+            }
         }
     }
 }

@@ -80,8 +80,8 @@ impl<'a> Turn<'a> {
         let (outcome, delta) = self.outcome().await?;
         let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
         let mut next = self.state.after(&outcome, self.source, now, unit);
-        let must_write =
-            !delta.is_empty() || kept.is_none_or(|kept| kept.must_be_kept(&next) || self.wrote_since(kept));
+        let must_write = !delta.is_empty()
+            || kept.is_none_or(|kept| kept.must_be_kept(&next) || self.wrote_since(kept));
         if must_write {
             next.last_seq += delta.events.len() as u64;
             self.commit(next, delta).await?;
@@ -139,7 +139,11 @@ impl<'a> Turn<'a> {
     }
 
     fn failed(&self, fault: Fault) -> PollOutcome {
-        PollOutcome::Failed { fault, pages: self.report.pages, changed: !self.report.events.is_empty() }
+        PollOutcome::Failed {
+            fault,
+            pages: self.report.pages,
+            changed: !self.report.events.is_empty(),
+        }
     }
 
     async fn fetch(&mut self, page: &Url, validator: Option<&Validator>) -> Answer {
@@ -187,19 +191,17 @@ impl<'a> Turn<'a> {
             match self.take_page(&mut listing, &url, &response).await? {
                 Err(fault) => return Ok((self.failed(fault), Delta::default())),
                 Ok(Next::End(delta)) => break delta,
-                Ok(Next::Page(next)) => {
-                    match self.fetch(&next, None).await {
-                        Answer::Body(page) => (url, response) = (next, page),
-                        Answer::Throttled { wait, fault } => {
-                            return Ok((PollOutcome::Throttled { wait, fault }, Delta::default()));
-                        }
-                        Answer::Failed(fault) => return Ok((self.failed(fault), Delta::default())),
-                        Answer::NotModified => {
-                            let fault = Fault::source("unasked_304", "a page answered 304 unasked");
-                            return Ok((self.failed(fault), Delta::default()));
-                        }
+                Ok(Next::Page(next)) => match self.fetch(&next, None).await {
+                    Answer::Body(page) => (url, response) = (next, page),
+                    Answer::Throttled { wait, fault } => {
+                        return Ok((PollOutcome::Throttled { wait, fault }, Delta::default()));
                     }
-                }
+                    Answer::Failed(fault) => return Ok((self.failed(fault), Delta::default())),
+                    Answer::NotModified => {
+                        let fault = Fault::source("unasked_304", "a page answered 304 unasked");
+                        return Ok((self.failed(fault), Delta::default()));
+                    }
+                },
             }
         };
         self.end(listing, delta, &response).await
@@ -262,7 +264,11 @@ impl<'a> Turn<'a> {
         }))
     }
 
-    async fn commit_part(&mut self, listing: &mut Listing<'_>, noted: Vec<Noted>) -> Result<(), PollError> {
+    async fn commit_part(
+        &mut self,
+        listing: &mut Listing<'_>,
+        noted: Vec<Noted>,
+    ) -> Result<(), PollError> {
         let delta = self.delta(listing, noted).await?;
         if delta.is_empty() {
             return Ok(());
@@ -271,7 +277,11 @@ impl<'a> Turn<'a> {
         self.commit(SourceState { last_seq, ..self.state.clone() }, delta).await
     }
 
-    async fn delta(&self, listing: &mut Listing<'_>, noted: Vec<Noted>) -> Result<Delta, PollError> {
+    async fn delta(
+        &self,
+        listing: &mut Listing<'_>,
+        noted: Vec<Noted>,
+    ) -> Result<Delta, PollError> {
         let (name, needed) = (self.source.name.clone(), Listing::needed(&noted));
         let stored = if needed.is_empty() {
             Vec::new()
@@ -294,12 +304,14 @@ impl<'a> Turn<'a> {
     async fn take_absent(&mut self, absent: Absent, delta: &mut Delta) -> Result<(), PollError> {
         let waits = |standing: &Standing| matches!(standing, Standing::Present { missing: 1.. });
         self.state.has_missing = absent.marks.iter().any(|(_, standing)| waits(standing));
-        let held = absent.marks.iter().filter(|(_, standing)| matches!(standing, Standing::Held { .. }));
+        let held =
+            absent.marks.iter().filter(|(_, standing)| matches!(standing, Standing::Held { .. }));
         self.report.held = held.count();
         delta.marks.extend(absent.marks);
         if !absent.deleted.is_empty() {
             let name = self.source.name.clone();
-            let items = self.ports.store.read(move |store| store.items(&name, &absent.deleted)).await?;
+            let items =
+                self.ports.store.read(move |store| store.items(&name, &absent.deleted)).await?;
             self.ringing().deletions(&items, delta);
         }
         Ok(())
@@ -310,7 +322,8 @@ impl<'a> Turn<'a> {
         let snapshot = self.snapshot().await?;
         if self.state.identity != self.source.identity() {
             // The old items cannot be compared with what is asked now. Their change counts stay, so that ids never repeat.
-            let known = snapshot.entries.iter().filter(|(_, entry)| entry.standing != Standing::Deleted);
+            let known =
+                snapshot.entries.iter().filter(|(_, entry)| entry.standing != Standing::Deleted);
             let upserts = known.map(|(key, entry)| tombstone(key.clone(), entry.changes)).collect();
             let state = self.state.rebaselined(self.source);
             self.commit(state, Delta { upserts, ..Delta::default() }).await?;
@@ -322,7 +335,8 @@ impl<'a> Turn<'a> {
             let items = self.ports.store.read(move |store| store.items(&name, &keys)).await?;
             let known = items.into_iter().filter(|item| item.entry.standing.is_known()).collect();
             if let Ok(upserts) = listing::refingerprint(self.source, known) {
-                let state = SourceState { comparison: self.source.comparison(), ..self.state.clone() };
+                let state =
+                    SourceState { comparison: self.source.comparison(), ..self.state.clone() };
                 self.commit(state, Delta { upserts, ..Delta::default() }).await?;
             }
             return Ok(self.snapshot().await?);
@@ -354,8 +368,12 @@ impl<'a> Turn<'a> {
             };
             match self.ports.store.write(Write::Poll(Box::new(commit))).await? {
                 Ok(_) => {}
-                Err(Refusal::Conflict { source_name }) => return Err(PollError::Conflict(source_name)),
-                Err(refusal) => unreachable!("a poll is only ever refused for a conflict, not: {refusal}"),
+                Err(Refusal::Conflict { source_name }) => {
+                    return Err(PollError::Conflict(source_name));
+                }
+                Err(refusal) => {
+                    unreachable!("a poll is only ever refused for a conflict, not: {refusal}")
+                }
             }
             if rings {
                 self.ports.deliver.ring();
@@ -383,7 +401,10 @@ impl Trail {
         }
         if self.urls.len() > pages.pages_max() {
             let most = pages.pages_max();
-            return Err(Fault::source("too_many_pages", format!("the listing has more than {most} pages")));
+            return Err(Fault::source(
+                "too_many_pages",
+                format!("the listing has more than {most} pages"),
+            ));
         }
         Ok(())
     }

@@ -18,58 +18,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::core::delivery::{DeliveryState, EndpointHealth, Started, Trigger, Verdict};
+use crate::core::delivery::{DeliveryState, EndpointHealth, NewEvent, Started, Trigger, Verdict};
 use crate::core::event::Event;
-use crate::core::extract::Shape;
 use crate::core::fault::Fault;
 use crate::core::ids::{DeliveryId, EndpointName, EventId, EventNo, ItemKey, SourceName};
-use crate::core::schedule::Schedule;
-use crate::core::snapshot::{BodyHash, Snapshot, Standing, StoredItem};
-use crate::core::source::Definition;
+use crate::core::snapshot::{Snapshot, Standing, StoredItem};
+use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
-
-/// What is kept of a source beside its items.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SourceState {
-    /// The number of its last event.
-    pub(crate) last_seq: u64,
-    /// What it was declared as when this state was made.
-    pub(crate) identity: Definition,
-    pub(crate) comparison: Definition,
-    /// List or object; unknown before the first answer.
-    pub(crate) shape: Option<Shape>,
-    /// Set when the first listing was complete; until then nothing rings under `first_poll: baseline`.
-    pub(crate) baseline_at: Option<Timestamp>,
-    /// Sent back for a conditional request. Only those of a complete, faultless, single-page listing.
-    pub(crate) etag: Option<String>,
-    pub(crate) last_modified: Option<String>,
-    /// The body of that listing: an identical one needs no further look.
-    pub(crate) body_hash: Option<BodyHash>,
-    /// Whether some item is `Present` with `missing > 0`: then a 304 or identical body is news.
-    pub(crate) has_missing: bool,
-    pub(crate) schedule: Schedule,
-    pub(crate) last_poll: Option<Timestamp>,
-    pub(crate) last_success: Option<Timestamp>,
-    pub(crate) last_change: Option<Timestamp>,
-    /// The failure that the last poll met, and since when polls have been failing; `None` when it went well.
-    pub(crate) fault: Option<(Fault, Timestamp)>,
-}
-
-/// An event to store, with the endpoints it goes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NewEvent {
-    pub(crate) event: Event,
-    pub(crate) deliveries: Vec<NewDelivery>,
-}
-
-/// A delivery to create. It starts `Pending` and due at once when no unfinished delivery of its endpoint has its
-/// lane, else `Waiting`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NewDelivery {
-    pub(crate) endpoint: EndpointName,
-    /// Deliveries of one endpoint with one lane go out one after the other; `None` waits for nothing.
-    pub(crate) lane: Option<i64>,
-}
 
 /// A poll's page: snapshot, events and deliveries change together or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +35,6 @@ pub(crate) struct PollCommit {
     pub(crate) expected_seq: u64,
     /// The state after this commit; its `last_seq` is `expected_seq` plus the number of events.
     pub(crate) state: SourceState,
-    /// Drop the whole snapshot of the source first: its identity changed.
-    pub(crate) rebaseline: bool,
     pub(crate) upserts: Vec<StoredItem>,
     /// Items whose standing alone changes.
     pub(crate) marks: Vec<(ItemKey, Standing)>,

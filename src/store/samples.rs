@@ -8,7 +8,7 @@ use crate::core::ids::{DeliveryId, EndpointName, EventId, ItemKey, SourceName};
 use crate::core::json::JsonText;
 use crate::core::schedule::Schedule;
 use crate::core::snapshot::{Fingerprint, IndexEntry, RawHash, Standing, StoredItem};
-use crate::core::source::Definition;
+use crate::core::source::{Baseline, Definition, SourceState};
 use crate::core::time::Timestamp;
 use crate::store::{
     Attempt, AttemptCommit, NewDelivery, NewEvent, PollCommit, Slice, SourceState, Store, Write,
@@ -40,9 +40,8 @@ pub(crate) fn state(last_seq: u64) -> SourceState {
         identity: Definition([1; 16]),
         comparison: Definition([2; 16]),
         shape: None,
-        baseline_at: None,
-        etag: None,
-        last_modified: None,
+        baseline: Baseline::Due { silent: true },
+        validator: None,
         body_hash: None,
         has_missing: false,
         schedule: Schedule { interval: Duration::from_secs(30), due: at(30_000), failures: 0 },
@@ -101,7 +100,6 @@ pub(crate) fn page(source_name: &str, expected_seq: u64, events: Vec<NewEvent>) 
         source: source(source_name),
         expected_seq,
         state: state(expected_seq + events.len() as u64),
-        rebaseline: false,
         upserts: Vec::new(),
         marks: Vec::new(),
         events,

@@ -24,10 +24,8 @@ impl Bell {
         state: &Path,
         redactor: Redactor,
     ) -> anyhow::Result<Self> {
-        let config = config::load_text(sources_yaml, &Surroundings).map_err(|problems| {
-            let problems: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
-            anyhow!(problems.join("\n"))
-        })?;
+        let config =
+            config::load_text(sources_yaml, &Surroundings).map_err(|problems| anyhow!(problems))?;
         let settings = Settings {
             config,
             origin: Origin::Text,

@@ -151,7 +151,7 @@ pub(super) struct Story<'a> {
     hits: &'a mut mpsc::Receiver<Hit>,
     clock: &'a dyn Clock,
     out: &'a mut (dyn Write + Send),
-    began: Duration,
+    began: Timestamp,
     /// Of the steps so far.
     awaited: Vec<Awaited>,
     ledger: Ledger,
@@ -165,7 +165,7 @@ impl<'a> Story<'a> {
         clock: &'a dyn Clock,
         out: &'a mut (dyn Write + Send),
     ) -> Self {
-        let (began, ledger) = (clock.steady(), Ledger::default());
+        let (began, ledger) = (clock.now(), Ledger::default());
         Self { desk, hits, clock, out, began, awaited: Vec::new(), ledger }
     }
 
@@ -256,7 +256,7 @@ impl<'a> Story<'a> {
     }
 
     fn say(&mut self, voice: Voice, text: &str) -> io::Result<()> {
-        let at = self.clock.steady().saturating_sub(self.began).as_secs_f64();
+        let at = self.clock.now().since(self.began).as_secs_f64();
         let (style, name) = match voice {
             Voice::Api => (NEWS, "ticket API"),
             Voice::Doorbell => (NAME, "doorbell"),

@@ -100,9 +100,11 @@ pub(super) fn database(dir: &Path, accept: bool) -> Result<(Connection, Meta), S
     let path = dir.join(DATABASE_NAME);
     // Made here, because SQLite would give it the mode that the umask allows. A log of an earlier database that is
     // gone would be taken for one of this one, but SQLite removes it when the database is empty.
-    private_file(&path)
-        .map(drop)
-        .map_err(|source| StoreError::File { action: "opening", path: path.clone(), source })?;
+    private_file(&path).map(drop).map_err(|source| StoreError::File {
+        action: "opening",
+        path: path.clone(),
+        source,
+    })?;
     let conn = writable(&path)?;
     let schema = migrate::found(&conn, &path)?;
     if !accept {
@@ -180,8 +182,9 @@ fn set_up(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     if mode == "wal" && full == 2 && auto == 0 {
         return Ok(());
     }
-    let said =
-        format!("journal_mode is {mode}, synchronous {full}, wal_autocheckpoint {auto}: not durable here");
+    let said = format!(
+        "journal_mode is {mode}, synchronous {full}, wal_autocheckpoint {auto}: not durable here"
+    );
     let source = rusqlite::Error::InvalidParameterName(said);
     Err(StoreError::Open { path: path.to_owned(), source })
 }
@@ -190,9 +193,7 @@ fn refuse_if_behind(dir: &Path, conn: &Connection, schema: i64) -> Result<(), St
     let Some(mark) = Mark::read(dir)? else { return Ok(()) };
     let meta = match schema {
         0 => None,
-        _ => Some(
-            Meta::read(conn).map_err(|error| failure("reading the state", "meta", error))?,
-        ),
+        _ => Some(Meta::read(conn).map_err(|error| failure("reading the state", "meta", error))?),
     };
     let found = meta.map_or(0, |meta| meta.commits);
     let is_same = meta.is_some_and(|meta| meta.instance == mark.instance);

@@ -22,9 +22,6 @@ impl Group<'_> {
             return Ok(Err(Refusal::Conflict { source_name: commit.source.clone() }));
         }
         let source = self.set_source(&commit.source, known.map(|(id, _)| id), &commit.state)?;
-        if commit.rebaseline {
-            self.drop_snapshot(source)?;
-        }
         for item in &commit.upserts {
             self.upsert(source, item)?;
         }
@@ -119,7 +116,13 @@ impl Group<'_> {
         for delivery in &new.deliveries {
             let at = new.event.at;
             let endpoint = self.book.endpoint_or_new(self.conn, &delivery.endpoint, at)?;
-            self.deliver(&Fresh { event: no, endpoint, lane: delivery.lane, trigger: "change", at })?;
+            self.deliver(&Fresh {
+                event: no,
+                endpoint,
+                lane: delivery.lane,
+                trigger: "change",
+                at,
+            })?;
         }
         Ok(())
     }

@@ -265,8 +265,7 @@ fn delivery(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Delive
 }
 
 fn attempts(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<Attempt>> {
-    let sql =
-        format!("SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery = ?1 ORDER BY number");
+    let sql = format!("SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery = ?1 ORDER BY number");
     collect(conn, &sql, [row::count(id.0)], row::attempt)
 }
 

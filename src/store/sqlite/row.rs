@@ -13,9 +13,9 @@ use crate::core::ids::{DeliveryId, EndpointName, EventId, EventNo, ItemKey, Sour
 use crate::core::json::JsonText;
 use crate::core::schedule::Schedule;
 use crate::core::snapshot::{BodyHash, Fingerprint, IndexEntry, RawHash, Standing};
-use crate::core::source::Definition;
+use crate::core::source::{Baseline, Definition, SourceState, Validator};
 use crate::core::time::Timestamp;
-use crate::store::{Attempt, DeliveryRecord, EventRecord, SourceState};
+use crate::store::{Attempt, DeliveryRecord, EventRecord};
 
 use super::hash;
 use super::hash::RowHash;
@@ -23,7 +23,7 @@ use super::hash::RowHash;
 /// The columns of [`source_state`], after `id` and `name`.
 pub(super) const SOURCE_COLUMNS: &str = "last_seq, identity, comparison, shape, baseline_at, etag, last_modified, \
     body_hash, has_missing, interval_ns, due_at, failures, last_poll_at, last_success_at, last_change_at, \
-    fault_whose, fault_retry, fault_code, fault_sentence, fault_since";
+    fault_whose, fault_retry, fault_code, fault_sentence, fault_since, baseline_silent";
 
 /// The columns of [`ItemRow::read`].
 pub(super) const ITEM_COLUMNS: &str =
@@ -34,8 +34,7 @@ pub(super) const EVENT_COLUMNS: &str =
     "e.no, e.id, e.source, e.type, e.key, e.seq, e.at, e.row_hash, b.body";
 
 /// The columns of [`delivery`], of the tables `d`, `p` and `e`.
-pub(super) const DELIVERY_COLUMNS: &str =
-    "d.id, p.name, d.lane, d.trigger, d.status, d.due_at, d.finished_at, \
+pub(super) const DELIVERY_COLUMNS: &str = "d.id, p.name, d.lane, d.trigger, d.status, d.due_at, d.finished_at, \
     d.reason, d.created_at, d.attempts, d.started_at, d.started_suspended_ns, d.event, \
     e.id, e.type, e.source, e.key, e.seq";
 
@@ -148,14 +147,20 @@ pub(super) fn source_state(row: &Row<'_>, first: usize) -> rusqlite::Result<Sour
         (Some(fault), Some(since)) => Some((fault, since)),
         _ => None,
     };
+    let baseline = match optional_time(row, first + 4)? {
+        Some(at) => Baseline::Taken { at },
+        None => Baseline::Due { silent: row.get(first + 20)? },
+    };
+    let etag = row.get::<_, Option<String>>(first + 5)?.map(Validator::ETag);
+    let last_modified = row.get::<_, Option<String>>(first + 6)?.map(Validator::LastModified);
+    let validator = etag.or(last_modified);
     Ok(SourceState {
         last_seq: unsigned(row, first)?,
         identity: Definition(row.get(first + 1)?),
         comparison: Definition(row.get(first + 2)?),
         shape,
-        baseline_at: optional_time(row, first + 4)?,
-        etag: row.get(first + 5)?,
-        last_modified: row.get(first + 6)?,
+        baseline,
+        validator,
         body_hash: row
             .get::<_, Option<[u8; 16]>>(first + 7)?
             .map(|bytes| BodyHash(u128::from_le_bytes(bytes))),
@@ -188,8 +193,7 @@ impl ItemRow {
     pub(super) fn read(row: &Row<'_>, seed: u64) -> rusqlite::Result<Self> {
         let key = ItemKey::new(lossy(row, 1)?);
         let fingerprint = row.get::<_, [u8; 32]>(2).map_or(Fingerprint::NONE, Fingerprint);
-        let (missing, held_since) =
-            (row.get_ref(6)?.as_i64().ok(), row.get_ref(7)?.as_i64().ok());
+        let (missing, held_since) = (row.get_ref(6)?.as_i64().ok(), row.get_ref(7)?.as_i64().ok());
         let standing = standing(&lossy(row, 5)?, missing, held_since);
         let mut entry = IndexEntry {
             fingerprint,

@@ -6,7 +6,8 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::core::ids::{EndpointName, SourceName};
-use crate::store::{Refusal, SourceState, Write, Written};
+use crate::core::source::{Baseline, SourceState, Validator};
+use crate::store::{Refusal, Write, Written};
 
 use super::book::Book;
 use super::row;
@@ -76,11 +77,20 @@ impl Group<'_> {
     ) -> rusqlite::Result<i64> {
         let sql = format!(
             "INSERT INTO sources (id, name, {SOURCE_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, \
-             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) \
+             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23) \
              ON CONFLICT (id) DO UPDATE SET ({SOURCE_COLUMNS}) = (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
-             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)"
+             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)"
         );
         let fault = state.fault.as_ref().map(|(fault, _)| fault);
+        let (taken_at, is_silent) = match state.baseline {
+            Baseline::Taken { at } => (Some(at), false),
+            Baseline::Due { silent } => (None, silent),
+        };
+        let (etag, last_modified) = match &state.validator {
+            Some(Validator::ETag(tag)) => (Some(tag), None),
+            Some(Validator::LastModified(date)) => (None, Some(date)),
+            None => (None, None),
+        };
         self.conn.prepare_cached(&sql)?.execute(params![
             id,
             name.as_str(),
@@ -88,9 +98,9 @@ impl Group<'_> {
             state.identity.0,
             state.comparison.0,
             state.shape.map(row::shape_word),
-            row::millis(state.baseline_at),
-            state.etag,
-            state.last_modified,
+            row::millis(taken_at),
+            etag,
+            last_modified,
             state.body_hash.map(|hash| hash.0.to_le_bytes()),
             state.has_missing,
             row::nanos(state.schedule.interval),
@@ -104,6 +114,7 @@ impl Group<'_> {
             fault.map(|fault| &fault.code),
             fault.map(|fault| &fault.sentence),
             row::millis(state.fault.as_ref().map(|(_, since)| *since)),
+            is_silent,
         ])?;
         Ok(id.unwrap_or_else(|| self.conn.last_insert_rowid()))
     }

@@ -29,9 +29,12 @@ CREATE TABLE sources (
     identity         BLOB NOT NULL CHECK (length(identity) = 16),
     comparison       BLOB NOT NULL CHECK (length(comparison) = 16),
     shape            TEXT CHECK (shape = 'list' OR shape = 'object'),
+    -- When the first complete listing was seen; until then `baseline_silent` tells whether new items may ring.
     baseline_at      INTEGER,
+    baseline_silent  INTEGER NOT NULL CHECK (baseline_silent = 0 OR baseline_silent = 1),
+    -- The validator: one of the two, or none.
     etag             TEXT,
-    last_modified    TEXT,
+    last_modified    TEXT CHECK (last_modified IS NULL OR etag IS NULL),
     body_hash        BLOB CHECK (length(body_hash) = 16),
     has_missing      INTEGER NOT NULL CHECK (has_missing = 0 OR has_missing = 1),
     interval_ns      INTEGER NOT NULL CHECK (interval_ns >= 0),

@@ -15,7 +15,8 @@ const BATCH: u64 = 100;
 fn new_events(first: u64, body: &str) -> Vec<NewEvent> {
     (first..first + BATCH)
         .map(|seq| {
-            let mut event = event("tickets", &format!("item-{}", seq % 5000), seq, 1_790_000_000_000);
+            let mut event =
+                event("tickets", &format!("item-{}", seq % 5000), seq, 1_790_000_000_000);
             let mixed = u128::from(seq).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
             event.id = crate::core::ids::EventId::new(format!("evt_{mixed:032x}"));
             event.body = JsonText::trusted(body);
@@ -43,7 +44,9 @@ fn life_cycles_per_second() {
         store.apply(&[poll(commit)]).expect("it writes");
         polling += begun.elapsed();
         let writes: Vec<Write> = (first..first + BATCH)
-            .map(|id| settle(id, Some(tried(1, 1_790_000_000_100)), Verdict::Delivered, 1_790_000_000_100))
+            .map(|id| {
+                settle(id, Some(tried(1, 1_790_000_000_100)), Verdict::Delivered, 1_790_000_000_100)
+            })
             .collect();
         let begun = Instant::now();
         store.apply(&writes).expect("it writes");
@@ -53,7 +56,9 @@ fn life_cycles_per_second() {
     let per_second = |time: Duration| cycles as f64 / time.as_secs_f64();
     println!(
         "{cycles} life cycles: {:.0}/s (poll {:.0}/s, attempt {:.0}/s)",
-        per_second(polling + settling), per_second(polling), per_second(settling)
+        per_second(polling + settling),
+        per_second(polling),
+        per_second(settling)
     );
     let _unused = (at(0), present("x", 1));
 }
