@@ -1,1 +1,217 @@
-//! Stub.
+//! `sources.yaml`: text → tree with places → validated [`Config`]. All problems at once, each with its place; no secret in any
+//! of them. A bad configuration changes nothing.
+//!
+//! | step | module |
+//! |---|---|
+//! | the files, their `include`s | `files` |
+//! | YAML → tree with places | `tree` |
+//! | `${…}` in string values | `fill`, `lookup` |
+//! | which keys there are | `keys`, `schema` |
+//! | tree → typed values | `walk`, `measures`, `web`, `server`, `source`, `rules`, `body`, `endpoint` |
+//! | what is wrong, shown to people | `report`, `hint`, `mask`, `problem` |
+//! | old and new, for a reload | `difference` |
+
+mod body;
+pub(crate) mod difference;
+mod endpoint;
+mod files;
+mod fill;
+mod hint;
+mod keys;
+pub(crate) mod lookup;
+mod mask;
+mod measures;
+pub(crate) mod problem;
+mod report;
+mod rules;
+pub(crate) mod schema;
+pub(crate) mod server;
+mod source;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod walk;
+mod web;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::config::lookup::Lookup;
+use crate::config::problem::Problems;
+use crate::config::report::{Finding, ReadFile, Report};
+use crate::config::server::Server;
+use crate::config::tree::{Key, Node, Place, Value};
+use crate::config::walk::Walk;
+use crate::core::endpoint::Endpoint;
+use crate::core::ids::{EndpointName, SourceName};
+use crate::core::limits::NAME_BYTES_MAX;
+use crate::core::secret::Secret;
+use crate::core::source::Source;
+
+/// A valid configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Config {
+    pub(crate) server: Server,
+    /// In the order they stand in the files.
+    pub(crate) sources: Vec<Source>,
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// Every secret and everything that was filled in from outside, for the redaction of logs.
+    pub(crate) secrets: Vec<Secret>,
+    /// The files it was read from, the first one first.
+    pub(crate) files: Vec<PathBuf>,
+    /// What should be looked at, though it is no error.
+    pub(crate) warnings: Problems,
+}
+
+/// Reads a configuration from a file and those it includes.
+///
+/// # Errors
+/// Every problem at once, sorted by place.
+pub(crate) fn load(path: &Path, lookup: &dyn Lookup) -> Result<Config, Problems> {
+    let (files, findings) = files::read(path, lookup);
+    validate(&files, findings)
+}
+
+/// Reads a configuration from a text, with paths relative to the working directory.
+///
+/// # Errors
+/// Every problem at once, sorted by place.
+pub(crate) fn load_text(text: &str, lookup: &dyn Lookup) -> Result<Config, Problems> {
+    let (files, findings) = files::read_text(Path::new("sources.yaml"), text.to_owned(), lookup);
+    validate(&files, findings)
+}
+
+fn validate(files: &[ReadFile], findings: Vec<Finding>) -> Result<Config, Problems> {
+    let readable = files.iter().all(|file| file.root.is_some());
+    let report = Report::new(findings);
+    let mut walk = Walk::new(files, report);
+    let top = Top::read(&mut walk);
+    // Where files are missing, so may be the sources.
+    if readable && top.sources.places.is_empty() && !walk.report.any_error() {
+        let finding =
+            Finding::error(Place::top(0), "there are no sources: nothing would be polled");
+        let hint = "such as `sources: {tickets: {url: https://helpdesk.example/tickets}}`";
+        walk.report.add(finding.hint(hint));
+    }
+    let secrets = std::mem::take(&mut walk.report.secrets);
+    let problems = walk.report.problems(files);
+    if problems.any_error() {
+        return Err(problems);
+    }
+    Ok(Config {
+        server: top.server,
+        sources: top.sources.read,
+        endpoints: top.endpoints.read,
+        secrets,
+        files: files.iter().map(|file| file.path.clone()).collect(),
+        warnings: problems,
+    })
+}
+
+/// What the top levels of all files come to.
+#[derive(Default)]
+struct Top {
+    server: Server,
+    /// Where `server` stands.
+    server_place: Option<Place>,
+    sources: Named<Source>,
+    endpoints: Named<Endpoint>,
+}
+
+/// Declarations with names, and where each name stands.
+struct Named<T> {
+    read: Vec<T>,
+    places: HashMap<String, Place>,
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self { read: Vec::new(), places: HashMap::new() }
+    }
+}
+
+impl Top {
+    fn read(walk: &mut Walk<'_>) -> Self {
+        let mut top = Self::default();
+        let files = walk.files;
+        for (index, file) in (0..).zip(files) {
+            let Some(root) = &file.root else { continue };
+            let Some(fields) = walk.fields(root, keys::TOP, Place::top(index)) else { continue };
+            if let Some(node) = fields.get("server") {
+                top.server(walk, node);
+            }
+            if let Some(node) = fields.get("sources") {
+                top.sources.add(walk, node, "source", |walk, name, node, place| {
+                    source::read(walk, &SourceName::new(name), node, place)
+                });
+            }
+            if let Some(node) = fields.get("endpoints") {
+                top.endpoints.add(walk, node, "endpoint", |walk, name, node, place| {
+                    endpoint::read(walk, &EndpointName::new(name), node, place)
+                });
+            }
+        }
+        top
+    }
+
+    fn server<'a>(&mut self, walk: &mut Walk<'a>, node: &'a Node) {
+        if let Some(server) = server::read(walk, node) {
+            self.server = server;
+        }
+        if self.server_place.replace(node.place).is_some() {
+            let sentence = "`server` stands in another file already";
+            walk.report.add(Finding::error(node.place, sentence).hint("keep one of the two"));
+        }
+    }
+}
+
+impl<T> Named<T> {
+    fn add<'a>(
+        &mut self,
+        walk: &mut Walk<'a>,
+        node: &'a Node,
+        what: &str,
+        read: impl Fn(&mut Walk<'a>, &str, &'a Node, Place) -> Option<T>,
+    ) {
+        let Value::Map(entries) = &node.value else { return };
+        for (key, node) in entries {
+            if node.value != Value::Null {
+                walk.report.reveal_key(key);
+            }
+            if let Some(flaw) = name_flaw(what, &key.name) {
+                let hint = "choose one of letters, digits, `_`, `-` and `.`";
+                walk.report.add(Finding::error(key.place, flaw).hint(hint));
+            }
+            self.place(walk, key, what);
+            self.read.extend(read(walk, &key.name, node, key.place));
+        }
+    }
+
+    /// Remembers where a name stands; a name twice is an error, in whichever files.
+    fn place(&mut self, walk: &mut Walk<'_>, key: &Key, what: &str) {
+        let Some(first) = self.places.insert(key.name.clone(), key.place) else { return };
+        let file = walk.files.get(usize::from(first.file)).map(|file| file.path.display());
+        let sentence = format!("there are two {what}s with the name `{}`", key.name);
+        let hint = match file {
+            Some(file) => format!("the first stands at {file}:{}:{}", first.line, first.column),
+            None => String::new(),
+        };
+        walk.report.add(Finding::error(key.place, sentence).hint(hint));
+    }
+}
+
+/// What is wrong with a name.
+fn name_flaw(what: &str, name: &str) -> Option<String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.is_empty() {
+        Some(format!("this {what} has no name"))
+    } else if name.len() > NAME_BYTES_MAX {
+        Some(format!("the name of this {what} is longer than {NAME_BYTES_MAX} characters"))
+    } else if what == "source" && name == "doorbell" {
+        Some(String::from("the name `doorbell` is taken: doorbell's own events have it as source"))
+    } else if !name.chars().all(legal) {
+        Some(format!("`{}` is not a {what} name", name.escape_debug()))
+    } else {
+        None
+    }
+}

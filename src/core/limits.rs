@@ -48,6 +48,20 @@ pub(crate) const DELETE_AFTER_LISTINGS: u32 = 2;
 pub(crate) const BRAKE_COUNT: usize = 50;
 /// See [`BRAKE_COUNT`]; percent of the items known.
 pub(crate) const BRAKE_PERCENT: usize = 20;
+/// Length of one configuration file. Larger set-ups are split with `include`.
+pub(crate) const CONFIG_FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Nesting in a configuration file; a valid one needs eight.
+pub(crate) const CONFIG_DEPTH_MAX: usize = 32;
+/// Values any configuration file may hold; a file may hold one more for every four bytes of its length.
+pub(crate) const CONFIG_NODES_MIN: usize = 100_000;
+/// Configuration files, all `include`s together.
+pub(crate) const CONFIG_FILES_MAX: usize = 10_000;
+/// Length of a file that holds one secret or other value.
+pub(crate) const VALUE_FILE_BYTES_MAX: usize = 64 * 1024;
+/// Length of a source's or endpoint's name in bytes: it travels in logs, URLs and metrics.
+pub(crate) const NAME_BYTES_MAX: usize = 128;
+/// The longest duration that can be written: a hundred years.
+pub(crate) const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 const _: () = assert!(BODY_BYTES_DEFAULT <= BODY_BYTES_MAX);
 const _: () = assert!(ENDPOINT_CONCURRENCY_DEFAULT <= ENDPOINT_CONCURRENCY_MAX);

@@ -1,0 +1,219 @@
+//! One of `endpoints`, from its map to a validated [`Endpoint`].
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::header::HeaderMap;
+
+use crate::config::keys;
+use crate::config::report::{Finding, Flaw};
+use crate::config::rules::is_type_character;
+use crate::config::source::backoff;
+use crate::config::tree::{Node, Place, Value};
+use crate::config::walk::{Fields, Walk};
+use crate::core::backoff::BackoffPolicy;
+use crate::core::endpoint::{BreakerPolicy, Endpoint, Order, RetryPolicy, Subscription, Target};
+use crate::core::ids::EndpointName;
+use crate::core::limits::ENDPOINT_CONCURRENCY_DEFAULT;
+use crate::core::secret::Secret;
+use crate::core::signature::{Encoding, Scheme};
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+const RETRY_FIRST: Duration = Duration::from_secs(5);
+const RETRY_MAX: Duration = Duration::from_hours(10);
+const GIVE_UP_AFTER: Duration = Duration::from_hours(72);
+const BREAKER: BreakerPolicy =
+    BreakerPolicy { failures: 10, without_success_for: Duration::from_mins(1) };
+
+/// Reads an endpoint; `owner` is where its name stands.
+pub(super) fn read<'a>(
+    walk: &mut Walk<'a>,
+    name: &EndpointName,
+    node: &'a Node,
+    owner: Place,
+) -> Option<Endpoint> {
+    let fields = walk.fields(node, keys::ENDPOINT, owner)?;
+    let target = fields.need("url", |node| target(walk, node));
+    let subscription =
+        fields.or("events", Subscription::default_types(), |node| subscription(walk, node));
+    let sign = fields.or("sign", Scheme::Standard, |node| sign(walk, node));
+    let secrets = fields.or("secret", Vec::new(), |node| secrets(walk, node, sign.as_ref()));
+    let retry = retry(walk, &fields);
+    let breaker = fields.or("breaker", BREAKER, |node| breaker(walk, node));
+    let timeout = fields.or("timeout", TIMEOUT, |node| walk.span(node));
+    let headers = fields.or("headers", HeaderMap::new(), |node| headers(walk, node));
+    let concurrency = fields.or("concurrency", ENDPOINT_CONCURRENCY_DEFAULT, |node| {
+        walk.count(node, keys::ENDPOINT, "concurrency")
+    });
+    let order = fields.or("order", Order::Item, |node| order(walk, node));
+    let unsigned = matches!(target, Some(Target::Stdout)) || matches!(sign, Some(Scheme::None));
+    if !fields.has("secret") && target.is_some() && sign.is_some() && !unsigned {
+        let sentence = "the key `secret` is missing: receivers could not tell who rings";
+        let hint =
+            "such as `secret: ${AGENT_SECRET}`; `doorbell secret` makes one; or `sign: none`";
+        walk.report.add(Finding::error(owner, sentence).hint(hint));
+        return None;
+    }
+    Some(Endpoint {
+        name: name.clone(),
+        target: target?,
+        subscription: subscription?,
+        secrets: secrets?,
+        sign: sign?,
+        retry: retry?,
+        breaker: breaker?,
+        timeout: timeout?,
+        headers: headers?,
+        concurrency: concurrency?,
+        order: order?,
+    })
+}
+
+fn target<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Target> {
+    match node.text() {
+        Some("stdout:") => Some(Target::Stdout),
+        Some("stdout" | "stdout://") => {
+            let flaw = Flaw::new("this is not a URL", "did you mean `stdout:`?");
+            walk.flaw(node, "a URL", &flaw)
+        }
+        _ => walk.web_address(node).map(|url| Target::Http { url }),
+    }
+}
+
+fn subscription<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Subscription> {
+    let globs = walk.each(node, |walk, node| {
+        let text = walk.text(node)?;
+        match text.find(|c: char| c != '*' && !is_type_character(c)) {
+            None => Some(text.to_owned()),
+            Some(at) => {
+                let hint =
+                    "letters, digits, `_`, `-`, `.`, and `*` for any text, such as `ticket.*`";
+                let flaw = Flaw::new("no event type can match this", hint).at(at..at + 1);
+                walk.flaw(node, "an event type or glob", &flaw)
+            }
+        }
+    })?;
+    Some(Subscription::to(globs))
+}
+
+fn secrets<'a>(walk: &mut Walk<'a>, node: &'a Node, sign: Option<&Scheme>) -> Option<Vec<Secret>> {
+    walk.each(node, |walk, node| {
+        let secret = walk.secret_text(node)?;
+        let encoded = secret.expose().strip_prefix("whsec_");
+        let (Some(Scheme::Standard), Some(encoded)) = (sign, encoded) else { return Some(secret) };
+        match BASE64_STANDARD.decode(encoded) {
+            Ok(key) if !key.is_empty() => Some(secret),
+            _ => {
+                let sentence = "what follows `whsec_` is not base64";
+                walk.report.wrong(node, sentence, "`doorbell secret` makes a good one")
+            }
+        }
+    })
+}
+
+fn sign<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Scheme> {
+    let Value::Map(entries) = &node.value else {
+        return match walk.word(node, keys::SIGN_WORDS)? {
+            "standard" => Some(Scheme::Standard),
+            "github" => Some(Scheme::Github { event: None }),
+            _ => Some(Scheme::None),
+        };
+    };
+    let fields = walk.fields(node, keys::SIGN, node.place)?;
+    if fields.has("github") {
+        if let Some((other, _)) = entries.iter().find(|(key, _)| key.name != "github") {
+            let sentence = format!("`{}` does not go together with `github`", other.name);
+            walk.report.add(Finding::error(other.place, sentence));
+            return None;
+        }
+        return fields.need("github", |node| github(walk, node));
+    }
+    let header = fields.need("header", |node| walk.header_name_text(node));
+    let prefix = fields.or("prefix", String::new(), |node| prefix(walk, node));
+    let encoding =
+        fields.or("encoding", Encoding::Hex, |node| match walk.word(node, keys::ENCODINGS)? {
+            "base64" => Some(Encoding::Base64),
+            _ => Some(Encoding::Hex),
+        });
+    let timestamp_header =
+        fields.or("timestamp_header", None, |node| walk.header_name_text(node).map(Some));
+    let later = keys::SIGN.iter().any(|key| !key.supported && fields.has(key.name));
+    if !fields.has("header") && !later {
+        let sentence = "the key `header` is missing: which header carries the signature?";
+        return walk.report.wrong(node, sentence, "such as `header: X-Signature`");
+    }
+    Some(Scheme::Custom {
+        header: header?,
+        prefix: prefix?,
+        encoding: encoding?,
+        timestamp_header: timestamp_header?,
+    })
+}
+
+fn github<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Scheme> {
+    let fields = walk.fields(node, keys::GITHUB, node.place)?;
+    let event = fields.or("event", None, |node| {
+        walk.no_template(node)?;
+        prefix(walk, node).map(Some)
+    });
+    Some(Scheme::Github { event: event? })
+}
+
+/// Text that goes into a header.
+fn prefix<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<String> {
+    let text = node.text()?;
+    if text.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+        return Some(text.to_owned());
+    }
+    let sentence = "text in a header is plain ASCII without control characters";
+    walk.report.wrong(node, sentence, "")
+}
+
+fn headers<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<HeaderMap> {
+    let mut free = true;
+    if let Value::Map(entries) = &node.value {
+        for (key, _) in entries {
+            if key.name.to_ascii_lowercase().starts_with("webhook-") {
+                let sentence = format!("the header `{}` is set by doorbell itself", key.name);
+                walk.report.add(Finding::error(key.place, sentence).hint("take it away"));
+                free = false;
+            }
+        }
+    }
+    walk.headers(node).filter(|_| free)
+}
+
+fn retry<'a>(walk: &mut Walk<'a>, fields: &Fields<'a>) -> Option<RetryPolicy> {
+    let default = RetryPolicy {
+        backoff: BackoffPolicy::try_new(RETRY_FIRST, RETRY_MAX).expect("5s is less than 10h"),
+        give_up_after: GIVE_UP_AFTER,
+    };
+    fields.or("retry", default, |node| {
+        let fields = walk.fields(node, keys::RETRY, node.place)?;
+        let backoff = backoff(walk, &fields, node, (RETRY_FIRST, RETRY_MAX));
+        let give_up_after = fields.or("for", GIVE_UP_AFTER, |node| walk.span(node));
+        Some(RetryPolicy { backoff: backoff?, give_up_after: give_up_after? })
+    })
+}
+
+fn breaker<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<BreakerPolicy> {
+    let fields = walk.fields(node, keys::BREAKER, node.place)?;
+    let failures = fields.or("failures", BREAKER.failures as usize, |node| {
+        walk.count(node, keys::BREAKER, "failures")
+    });
+    let without_success_for =
+        fields.or("for", BREAKER.without_success_for, |node| walk.duration(node));
+    Some(BreakerPolicy {
+        failures: u32::try_from(failures?).ok()?,
+        without_success_for: without_success_for?,
+    })
+}
+
+fn order<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Order> {
+    match walk.word(node, keys::ORDER)? {
+        "endpoint" => Some(Order::Endpoint),
+        "none" => Some(Order::None),
+        _ => Some(Order::Item),
+    }
+}

@@ -1,0 +1,492 @@
+//! Every key of `sources.yaml`, declared once: what belongs under it, what it means, what stands in for it when it is
+//! absent. The walk, its hints and the JSON Schema all read these tables.
+//!
+//! To add a key: a row here, a line in the reader of its map. To support one that is refused so far: turn its `later`
+//! row into a `key` row.
+
+use crate::core::limits::{ENDPOINT_CONCURRENCY_MAX, PAGES_MAX};
+
+use self::Shape::{
+    Address, Anything, Count, Duration, Either, Expression, Interval, List, Map, Named, OneOrList,
+    Pairs, Receiver, Size, Text, Yes,
+};
+
+/// The keys of one map.
+pub(super) type Table = &'static [Key];
+
+/// The words of one key.
+pub(super) type Words = &'static [Word];
+
+/// One key.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) shape: Shape,
+    /// One line, for editors.
+    pub(super) doc: &'static str,
+    /// As it could be typed; empty for none.
+    pub(super) default: &'static str,
+    /// As it could be typed; empty for none.
+    pub(super) example: &'static str,
+    pub(super) required: bool,
+    /// Whether what stands here is hidden wherever the text is shown.
+    pub(super) secret: bool,
+    /// Keys of the contract that this version refuses.
+    pub(super) supported: bool,
+}
+
+/// What belongs under a key.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// Any text; numbers are taken as they were typed.
+    Text,
+    /// A URL to ask.
+    Address,
+    /// A URL to ring, or `stdout:`; its path may be a secret.
+    Receiver,
+    /// `30s`
+    Duration,
+    /// `30s` or `30s..15m`
+    Interval,
+    /// `8MiB`
+    Size,
+    /// A whole number within bounds.
+    Count { min: usize, max: usize },
+    /// `true`, nothing else.
+    Yes,
+    /// jq.
+    Expression,
+    /// One of these words.
+    Word(Words),
+    /// Any value at all.
+    Anything,
+    /// A list.
+    List(&'static Shape),
+    /// One value, or a list of them.
+    OneOrList(&'static Shape),
+    /// A map with these keys.
+    Map(Table),
+    /// Names of the person's own choice, each with a map of these keys.
+    Named(Table),
+    /// Names of the person's own choice, each with a scalar, or also with a list of scalars.
+    Pairs { lists: bool },
+    /// Any of these, told apart by the kind of value.
+    Either(&'static [Shape]),
+}
+
+/// A word with a meaning.
+#[derive(Debug)]
+pub(super) struct Word {
+    pub(super) text: &'static str,
+    pub(super) supported: bool,
+}
+
+const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
+    let (default, example) = ("", "");
+    Key { name, shape, doc, default, example, required: false, secret: false, supported: true }
+}
+
+/// A key of the contract that is refused for now.
+const fn later(name: &'static str) -> Key {
+    Key { supported: false, ..key(name, Shape::Anything, "") }
+}
+
+const fn word(text: &'static str) -> Word {
+    Word { text, supported: true }
+}
+
+/// A word of the contract that is refused for now.
+const fn later_word(text: &'static str) -> Word {
+    Word { text, supported: false }
+}
+
+impl Key {
+    const fn default(self, default: &'static str) -> Self {
+        Self { default, ..self }
+    }
+    const fn example(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+    const fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+    const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+}
+
+/// The top level.
+pub(super) static TOP: Table = &[
+    key("server", Map(SERVER), "The daemon's own address: dashboard, API, metrics."),
+    key(
+        "include",
+        OneOrList(&Text),
+        "More files of the same shape; `*` in the file name matches any text.",
+    )
+    .example("sources.d/*.yaml"),
+    later("retention"),
+    later("defaults"),
+    later("apis"),
+    key("sources", Named(SOURCE), "The APIs to poll, by names of your choice."),
+    key("endpoints", Named(ENDPOINT), "The receivers to ring, by names of your choice."),
+];
+
+/// `server`.
+pub(super) static SERVER: Table = &[
+    key("listen", Text, "ADDRESS:PORT, `unix:PATH` or `off`.")
+        .default("127.0.0.1:8600")
+        .example("unix:/run/doorbell/api.sock"),
+    key(
+        "token",
+        Text,
+        "What callers of the API must show; required for anything but loopback or a unix socket.",
+    )
+    .example("${DOORBELL_TOKEN}")
+    .secret(),
+    later("reload"),
+];
+
+/// One of `sources`.
+pub(super) static SOURCE: Table = &[
+    key("url", Address, "What to ask, `https://` or `http://`.")
+        .example("https://helpdesk.example/api/v1/tickets")
+        .required(),
+    key("method", Text, "The HTTP method.").default("GET").example("POST"),
+    key(
+        "query",
+        Pairs { lists: true },
+        "Parameters added to the URL; a list repeats one, null leaves it out.",
+    )
+    .example("{status: new, page: 1}")
+    .secret(),
+    key("headers", Pairs { lists: false }, "Headers of every request.")
+        .example("{Accept: application/json}")
+        .secret(),
+    key("body", Anything, "A text is sent as it is, anything else as JSON.")
+        .example("{status: new}")
+        .secret(),
+    key("auth", Map(AUTH), "Credentials.").example("{bearer: \"${HELPDESK_TOKEN}\"}").secret(),
+    later("tls"),
+    later("proxy"),
+    key("timeout", Duration, "For one whole answer.").default("30s"),
+    key("max_body", Size, "The longest answer, after decompression.").default("32MiB"),
+    later("redirects"),
+    later("format"),
+    later("fail_when"),
+    key("every", Interval, "How often to ask: adaptive between the two, or fixed with one value.")
+        .default("30s..15m")
+        .example("5m"),
+    later("cron"),
+    key("backoff", Map(BACKOFF), "Delays after failed polls, full jitter.")
+        .default("{first: 1s, max: 15m}"),
+    later("api"),
+    later("limit"),
+    later("concurrency"),
+    later("weight"),
+    later("paused"),
+    key("items", Expression, "jq: where the list is; absent = the document itself.")
+        .example(".tickets"),
+    later("where"),
+    key(
+        "key",
+        OneOrList(&Expression),
+        "jq: what identifies an item; several make a composite. Required for lists.",
+    )
+    .example("[.project, .id]"),
+    key("ignore", OneOrList(&Expression), "Paths that are not compared, but still delivered.")
+        .example("[.last_viewed_at]"),
+    later("compare"),
+    key(
+        "pages",
+        Either(&[Shape::Word(PAGES_WORDS), Map(PAGES)]),
+        "How a listing goes on; absent = one page.",
+    )
+    .example("link"),
+    later("since"),
+    later("sweep"),
+    key(
+        "deletes",
+        Either(&[Shape::Word(DELETES_WORDS), Map(DELETES)]),
+        "When an item that is no longer listed counts as deleted.",
+    )
+    .default("{after: 2, brake: {count: 50, percent: 20}}")
+    .example("off"),
+    later("deleted_when"),
+    key(
+        "first_poll",
+        Shape::Word(FIRST_POLL),
+        "What is found first: known silently, or rung as created.",
+    )
+    .default("baseline")
+    .example("emit"),
+    later("flood"),
+    later("settle"),
+    later("silent_after"),
+    later("for_each"),
+    later("until"),
+    later("changed_at"),
+    later("was"),
+    key(
+        "events",
+        List(&Either(&[Shape::Word(RULE_WORDS), Map(RULE)])),
+        "Which events a change makes; absent = NAME.created, NAME.updated, NAME.deleted.",
+    )
+    .example("[default, {type: ticket.status_changed, on: updated, changed: .status}]"),
+];
+
+/// `auth` of a source.
+pub(super) static AUTH: Table = &[
+    key("bearer", Text, "`Authorization: Bearer …`").example("${HELPDESK_TOKEN}").secret(),
+    key("basic", Map(BASIC), "User and password, RFC 7617.")
+        .example("{user: doorbell, password: \"${HELPDESK_PASSWORD}\"}")
+        .secret(),
+    key("header", Pairs { lists: false }, "Headers that hold the credential.")
+        .example("{X-Api-Key: \"${HELPDESK_KEY}\"}")
+        .secret(),
+    key("query", Pairs { lists: false }, "Query parameters that hold the credential.")
+        .example("{api_key: \"${HELPDESK_KEY}\"}")
+        .secret(),
+    later("oauth2"),
+];
+
+/// `auth: {basic: …}`.
+pub(super) static BASIC: Table = &[
+    key("user", Text, "The user's name.").required().secret(),
+    key("password", Text, "The password.").required().secret(),
+];
+
+/// `backoff` of a source.
+pub(super) static BACKOFF: Table = &[
+    key("first", Duration, "The bound of the first delay.").default("1s"),
+    key("max", Duration, "The bound of every delay.").default("15m"),
+];
+
+/// `pages` of a source, as a word.
+pub(super) static PAGES_WORDS: Words = &[word("link")];
+
+/// `pages` of a source, as a map.
+pub(super) static PAGES: Table = &[
+    key("link", Yes, "RFC 8288 `Link: <…>; rel=\"next\"`.").required(),
+    key("max", Count { min: 1, max: PAGES_MAX }, "The most pages of one poll.").default("10000"),
+    later("next"),
+    later("next_url"),
+    later("cursor"),
+    later("param"),
+    later("page"),
+    later("start"),
+    later("size"),
+    later("last"),
+    later("offset"),
+    later("limit"),
+];
+
+/// `deletes` of a source, as a word.
+pub(super) static DELETES_WORDS: Words = &[word("off")];
+
+/// `deletes` of a source, as a map.
+pub(super) static DELETES: Table = &[
+    key("after", Count { min: 1, max: 1_000_000 }, "Complete listings in a row without the item.")
+        .default("2"),
+    later("check"),
+    key(
+        "brake",
+        Map(BRAKE),
+        "Deletions of one poll are held for a person when both limits are exceeded.",
+    )
+    .default("{count: 50, percent: 20}"),
+];
+
+/// `deletes: {brake: …}`.
+pub(super) static BRAKE: Table = &[
+    key("count", Count { min: 0, max: usize::MAX }, "More deletions than this.").default("50"),
+    key("percent", Count { min: 0, max: 100 }, "More than this part of the items known.")
+        .default("20"),
+];
+
+/// `first_poll` of a source.
+pub(super) static FIRST_POLL: Words = &[word("baseline"), word("emit")];
+
+/// Words among the `events` of a source.
+pub(super) static RULE_WORDS: Words = &[word("default")];
+
+/// One of `events` of a source.
+pub(super) static RULE: Table = &[
+    key("type", Text, "The event's type.").example("ticket.status_changed").required(),
+    key("on", OneOrList(&Shape::Word(CHANGES)), "Which kinds of change.")
+        .default("[created, updated, deleted]")
+        .example("updated"),
+    key(
+        "changed",
+        OneOrList(&Expression),
+        "jq over the item: for updates, at least one output differs.",
+    )
+    .example(".status"),
+    key("when", Expression, "jq over `{before, after, changes, key, entry}`: must be true.")
+        .example(".after.priority == \"urgent\""),
+    key("data", Expression, "jq over the same: the event's `data` instead of the item.")
+        .example("\"{id: .after.id}\""),
+];
+
+/// `on` of an event rule.
+pub(super) static CHANGES: Words =
+    &[word("created"), word("updated"), word("deleted"), later_word("ended")];
+
+/// One of `endpoints`.
+pub(super) static ENDPOINT: Table = &[
+    key("url", Receiver, "`https://…`, `http://…` or `stdout:`.")
+        .example("https://agent.example/webhook/new-ticket")
+        .required(),
+    key(
+        "events",
+        OneOrList(&Text),
+        "The event types it wants; `*` matches any text. Absent = all but `doorbell.*`.",
+    )
+    .example("[ticket.*]"),
+    later("where"),
+    key(
+        "secret",
+        OneOrList(&Text),
+        "What signs; a list while rotating, newest first. Required for http(s), or `sign: none`.",
+    )
+    .example("${SUPPORT_AGENT_SECRET}")
+    .secret(),
+    key("sign", Either(&[Shape::Word(SIGN_WORDS), Map(SIGN)]), "The signature scheme.")
+        .default("standard")
+        .example("{header: X-Signature, prefix: sha256=}"),
+    later("format"),
+    later("body"),
+    later("auth"),
+    later("method"),
+    key("headers", Pairs { lists: false }, "Headers of every attempt.")
+        .example("{X-Team: support}")
+        .secret(),
+    later("content_type"),
+    later("tls"),
+    key("timeout", Duration, "For one whole attempt.").default("15s"),
+    key("order", Shape::Word(ORDER), "What waits for what.").default("item").example("endpoint"),
+    key("retry", Map(RETRY), "When to try again, and when to give up.")
+        .default("{first: 5s, max: 10h, for: 3d}"),
+    key("breaker", Map(BREAKER), "When to leave a failing endpoint alone.")
+        .default("{failures: 10, for: 60s}"),
+    later("limit"),
+    key("concurrency", Count { min: 1, max: ENDPOINT_CONCURRENCY_MAX }, "Requests in flight.")
+        .default("8"),
+    later("paused"),
+    later("was"),
+    later("proxy"),
+    later("source_address"),
+];
+
+/// `sign` of an endpoint, as a word.
+pub(super) static SIGN_WORDS: Words = &[
+    word("standard"),
+    later_word("standard-ed25519"),
+    word("github"),
+    later_word("stripe"),
+    later_word("shopify"),
+    later_word("slack"),
+    later_word("http-message-signatures"),
+    word("none"),
+];
+
+/// `sign` of an endpoint, as a map.
+pub(super) static SIGN: Table = &[
+    key("github", Map(GITHUB), "GitHub's headers, with fields.").example("{event: issues}"),
+    later("standard-ed25519"),
+    later("stripe"),
+    later("shopify"),
+    later("slack"),
+    later("http-message-signatures"),
+    key("header", Text, "The header that carries the signature.").example("X-Signature"),
+    key("prefix", Text, "What stands before the digest.").example("sha256="),
+    key("encoding", Shape::Word(ENCODINGS), "How the digest becomes text.").default("hex"),
+    key("timestamp_header", Text, "With it, `TIMESTAMP.BODY` is signed instead of the body.")
+        .example("X-Timestamp"),
+];
+
+/// `sign: {github: …}`.
+pub(super) static GITHUB: Table =
+    &[key("event", Text, "The value of `X-GitHub-Event`.").example("issues")];
+
+/// `encoding` of a signature.
+pub(super) static ENCODINGS: Words = &[word("hex"), word("base64")];
+
+/// `order` of an endpoint.
+pub(super) static ORDER: Words = &[word("item"), word("endpoint"), word("none")];
+
+/// `retry` of an endpoint.
+pub(super) static RETRY: Table = &[
+    key("first", Duration, "The bound of the first delay.").default("5s"),
+    key("max", Duration, "The bound of every delay.").default("10h"),
+    key("for", Duration, "How long a delivery is tried; stands still while the endpoint is paused or its breaker open.")
+        .default("3d"),
+];
+
+/// `breaker` of an endpoint.
+pub(super) static BREAKER: Table = &[
+    key(
+        "failures",
+        Count { min: 1, max: 1_000_000 },
+        "Failures in a row, over more than one item.",
+    )
+    .default("10"),
+    key("for", Duration, "Without a success for that long.").default("60s"),
+];
+
+/// Every table, for what must hold of all keys.
+pub(super) static TABLES: &[Table] = &[
+    TOP, SERVER, SOURCE, AUTH, BASIC, BACKOFF, PAGES, DELETES, BRAKE, RULE, ENDPOINT, SIGN, GITHUB,
+    RETRY, BREAKER,
+];
+
+/// Whether text under a key of this name may hold a secret.
+pub(super) fn is_secret(name: &str) -> bool {
+    TABLES.iter().copied().flatten().any(|key| key.name == name && key.secret)
+}
+
+/// Whether text under a key of this name surely holds none.
+pub(super) fn is_harmless(name: &str) -> bool {
+    let known = TABLES.iter().copied().flatten().any(|key| key.name == name && key.supported);
+    known && !is_secret(name)
+}
+
+impl Shape {
+    /// What belongs here, for a sentence.
+    pub(super) fn expected(&self) -> String {
+        match self {
+            Self::Text => String::from("text"),
+            Self::Address | Self::Receiver => String::from("a URL"),
+            Self::Duration => String::from("a duration such as `30s`"),
+            Self::Interval => String::from("a duration such as `5m`, or two as in `30s..15m`"),
+            Self::Size => String::from("a size such as `8MiB`"),
+            Self::Count { min, max: usize::MAX } => format!("a whole number from {min}"),
+            Self::Count { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Yes => String::from("`true`"),
+            Self::Expression => String::from("a jq expression such as `.id`"),
+            Self::Word(words) => one_of(words),
+            Self::Anything => String::from("a value"),
+            Self::List(_) => String::from("a list"),
+            Self::OneOrList(shape) => format!("{}, or a list of such", shape.expected()),
+            Self::Map(table) => match table.iter().find(|key| key.supported) {
+                Some(key) => format!("a map with keys such as `{}`", key.name),
+                None => String::from("a map"),
+            },
+            Self::Named(_) => String::from("a map with names of your choice"),
+            Self::Pairs { .. } => String::from("a map of `NAME: value`"),
+            Self::Either(shapes) => {
+                let each: Vec<_> = shapes.iter().map(Self::expected).collect();
+                each.join(", or ")
+            }
+        }
+    }
+}
+
+fn one_of(words: &[Word]) -> String {
+    let quoted: Vec<_> =
+        words.iter().filter(|word| word.supported).map(|word| format!("`{}`", word.text)).collect();
+    match quoted.as_slice() {
+        [] => String::new(),
+        [only] => format!("the word {only}"),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}

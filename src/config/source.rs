@@ -1,0 +1,265 @@
+//! One of `sources`, from its map to a validated [`Source`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use url::Url;
+
+use crate::config::body;
+use crate::config::keys;
+use crate::config::report::{Finding, Flaw};
+use crate::config::rules;
+use crate::config::tree::{Node, Place, Value};
+use crate::config::walk::{Fields, Walk};
+use crate::core::auth::Auth;
+use crate::core::backoff::BackoffPolicy;
+use crate::core::event::EventRules;
+use crate::core::ids::SourceName;
+use crate::core::limits::{
+    BODY_BYTES_DEFAULT, BODY_BYTES_MAX, BRAKE_COUNT, BRAKE_PERCENT, DELETE_AFTER_LISTINGS,
+    PAGES_MAX,
+};
+use crate::core::pages::Pages;
+use crate::core::schedule::Every;
+use crate::core::secret::Secret;
+use crate::core::source::{Brake, Deletes, FirstPoll, Source};
+use crate::core::time::humane;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_mins(15);
+const EVERY_MIN: Duration = Duration::from_secs(30);
+const EVERY_MAX: Duration = Duration::from_mins(15);
+
+/// Reads a source; `owner` is where its name stands.
+pub(super) fn read<'a>(
+    walk: &mut Walk<'a>,
+    name: &SourceName,
+    node: &'a Node,
+    owner: Place,
+) -> Option<Source> {
+    let fields = walk.fields(node, keys::SOURCE, owner)?;
+    let mut url = fields.need("url", |node| walk.web_address(node));
+    let query = fields.or("query", (), |node| walk.add_query(url.as_mut(), node));
+    let headers = fields.or("headers", HeaderMap::new(), |node| walk.headers(node));
+    let request = request(walk, &fields, url, headers);
+    let auth = fields.or("auth", Auth::None, |node| auth(walk, node));
+    let timeout = fields.or("timeout", TIMEOUT, |node| walk.span(node));
+    let body_bytes_max =
+        fields.or("max_body", BODY_BYTES_DEFAULT, |node| walk.size(node, BODY_BYTES_MAX));
+    let every = fields.or("every", default_every(), |node| walk.interval(node));
+    let backoff = fields.or("backoff", default_backoff(), |node| {
+        let fields = walk.fields(node, keys::BACKOFF, node.place)?;
+        backoff(walk, &fields, node, (BACKOFF_FIRST, BACKOFF_MAX))
+    });
+    let items = fields.or("items", None, |node| walk.expression(node).map(Some));
+    let key = fields.or("key", Vec::new(), |node| walk.each(node, Walk::expression));
+    let ignore = fields.or("ignore", Vec::new(), |node| walk.each(node, Walk::expression));
+    let pages = fields.or("pages", Pages::One, |node| pages(walk, node));
+    let first_poll = fields.or("first_poll", FirstPoll::Baseline, |node| first_poll(walk, node));
+    let deletes = fields.or("deletes", default_deletes(), |node| deletes(walk, node));
+    let events =
+        fields.or("events", EventRules::default_for(name), |node| rules::read(walk, name, node));
+    key_for_lists(walk, &fields, owner);
+    query?;
+    let (method, url, headers, body) = request?;
+    Some(Source {
+        name: name.clone(),
+        method,
+        url,
+        headers,
+        body,
+        auth: auth?,
+        timeout: timeout?,
+        body_bytes_max: body_bytes_max?,
+        every: every?,
+        backoff: backoff?,
+        items: items?,
+        key: key?,
+        ignore: ignore?,
+        pages: pages?,
+        first_poll: first_poll?,
+        deletes: deletes?,
+        events: events?,
+    })
+}
+
+fn default_every() -> Every {
+    Every::try_new(EVERY_MIN, EVERY_MAX).expect("30s is less than 15m")
+}
+
+fn default_backoff() -> BackoffPolicy {
+    BackoffPolicy::try_new(BACKOFF_FIRST, BACKOFF_MAX).expect("1s is less than 15m")
+}
+
+fn default_deletes() -> Deletes {
+    let brake = Brake { count: BRAKE_COUNT, percent: BRAKE_PERCENT };
+    Deletes::After { listings: DELETE_AFTER_LISTINGS, brake }
+}
+
+/// Method, URL, headers and body: a body that is not text is JSON, and says so unless the headers say otherwise.
+fn request<'a>(
+    walk: &mut Walk<'a>,
+    fields: &Fields<'a>,
+    url: Option<Url>,
+    headers: Option<HeaderMap>,
+) -> Option<(Method, Url, HeaderMap, Bytes)> {
+    let method = fields.or("method", Method::GET, |node| method(walk, node));
+    let body = fields.or("body", (Bytes::new(), false), |node| {
+        body::read(walk, node).map(|body| (body, node.text().is_none() || is_number(node)))
+    });
+    let (mut headers, (body, json)) = (headers?, body?);
+    if json && !headers.contains_key(CONTENT_TYPE) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    Some((method?, url?, headers, body))
+}
+
+fn is_number(node: &Node) -> bool {
+    matches!(node.value, Value::Number(_))
+}
+
+fn method<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Method> {
+    let text = walk.text(node)?;
+    let upper = text.to_ascii_uppercase();
+    if text != upper {
+        let flaw = Flaw::new("methods are written in capitals", format!("did you mean `{upper}`?"));
+        return walk.flaw(node, "an HTTP method", &flaw);
+    }
+    match Method::from_bytes(text.as_bytes()) {
+        Ok(method) if method != Method::CONNECT => Some(method),
+        _ => walk.flaw(
+            node,
+            "an HTTP method",
+            &Flaw::new("this is not a method to poll with", "such as `GET` or `POST`"),
+        ),
+    }
+}
+
+fn auth<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Auth> {
+    let fields = walk.fields(node, keys::AUTH, node.place)?;
+    let bearer = fields.or("bearer", None, |node| Some(Some(Auth::Bearer(bearer(walk, node)?))));
+    let basic = fields.or("basic", None, |node| basic(walk, node).map(Some));
+    let header =
+        fields.or("header", None, |node| Some(Some(Auth::Header(walk.secret_headers(node)?))));
+    let query =
+        fields.or("query", None, |node| Some(Some(Auth::Query(walk.secret_parameters(node)?))));
+    let mut given: Vec<Auth> = [bearer?, basic?, header?, query?].into_iter().flatten().collect();
+    let known = matches!(&node.value, Value::Map(entries) if entries.len() == fields.count());
+    match (given.pop(), given.is_empty(), known && !fields.has("oauth2")) {
+        (_, _, false) => None,
+        (Some(auth), true, true) => Some(auth),
+        _ => walk.report.wrong(
+            node,
+            "`auth` takes exactly one scheme",
+            "`bearer`, `basic`, `header` or `query`",
+        ),
+    }
+}
+
+fn bearer<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Secret> {
+    let secret = walk.secret_text(node)?;
+    if !secret.expose().chars().all(|c| c.is_ascii_graphic()) {
+        let hint =
+            "the word `Bearer` is added by doorbell; a stray blank or quote is the usual cause";
+        return walk.report.wrong(node, "a bearer token is plain ASCII without blanks", hint);
+    }
+    Some(secret)
+}
+
+fn basic<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Auth> {
+    let fields = walk.fields(node, keys::BASIC, node.place)?;
+    let user = fields.need("user", |node| {
+        let user = walk.secret_text(node)?;
+        if user.expose().contains(':') {
+            return walk.report.wrong(node, "a user's name cannot hold a colon (RFC 7617)", "");
+        }
+        Some(user.expose().to_owned())
+    });
+    let password = fields.need("password", |node| walk.secret_text(node));
+    Some(Auth::Basic { user: user?, password: password? })
+}
+
+/// `first` and `max` of a map, checked against each other.
+pub(super) fn backoff<'a>(
+    walk: &mut Walk<'a>,
+    fields: &Fields<'a>,
+    node: &'a Node,
+    defaults: (Duration, Duration),
+) -> Option<BackoffPolicy> {
+    let first = fields.or("first", defaults.0, |node| walk.span(node));
+    let max = fields.or("max", defaults.1, |node| walk.span(node));
+    let (first, max) = (first?, max?);
+    BackoffPolicy::try_new(first, max).or_else(|| {
+        let given = fields.get("first").or(fields.get("max")).unwrap_or(node);
+        let sentence = format!("`first`, {}, is longer than `max`, {}", humane(first), humane(max));
+        let typed = [fields.get("first"), fields.get("max")];
+        let typed = typed.iter().flatten().all(|node| node.pieces().is_empty());
+        let sentence = if typed { sentence } else { String::from("`first` is longer than `max`") };
+        walk.report.wrong(given, sentence, "")
+    })
+}
+
+fn pages<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Pages> {
+    let Value::Map(_) = node.value else {
+        walk.word(node, keys::PAGES_WORDS)?;
+        return Some(Pages::Link { pages_max: PAGES_MAX });
+    };
+    // A style that is not supported yet is said so; that `link` is missing then says nothing more.
+    let Value::Map(entries) = &node.value else { return None };
+    let later = |name: &str| keys::PAGES.iter().any(|key| key.name == name && !key.supported);
+    if let Some((key, _)) = entries.iter().find(|(key, _)| later(&key.name)) {
+        let sentence = format!("`pages` by `{}` is not supported yet", key.name);
+        walk.report.add(Finding::error(key.place, sentence));
+        return None;
+    }
+    let fields = walk.fields(node, keys::PAGES, node.place)?;
+    let pages_max = fields.or("max", PAGES_MAX, |node| walk.count(node, keys::PAGES, "max"));
+    fields.need("link", |_| Some(Pages::Link { pages_max: pages_max? }))
+}
+
+fn first_poll<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<FirstPoll> {
+    match walk.word(node, keys::FIRST_POLL)? {
+        "emit" => Some(FirstPoll::Emit),
+        _ => Some(FirstPoll::Baseline),
+    }
+}
+
+fn deletes<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Deletes> {
+    let Value::Map(_) = node.value else {
+        walk.word(node, keys::DELETES_WORDS)?;
+        return Some(Deletes::Off);
+    };
+    let fields = walk.fields(node, keys::DELETES, node.place)?;
+    let after = fields.or("after", DELETE_AFTER_LISTINGS as usize, |node| {
+        walk.count(node, keys::DELETES, "after")
+    });
+    let default = Brake { count: BRAKE_COUNT, percent: BRAKE_PERCENT };
+    let brake = fields.or("brake", default, |node| {
+        let fields = walk.fields(node, keys::BRAKE, node.place)?;
+        let count =
+            fields.or("count", default.count, |node| walk.count(node, keys::BRAKE, "count"));
+        let percent =
+            fields.or("percent", default.percent, |node| walk.count(node, keys::BRAKE, "percent"));
+        Some(Brake { count: count?, percent: percent? })
+    });
+    if fields.has("check") {
+        return None;
+    }
+    Some(Deletes::After { listings: u32::try_from(after?).ok()?, brake: brake? })
+}
+
+/// A listing is compared by key: what can only be a list needs one.
+fn key_for_lists(walk: &mut Walk<'_>, fields: &Fields<'_>, owner: Place) {
+    if fields.has("key") {
+        return;
+    }
+    let many = fields.get("items").and_then(Node::text).is_some_and(|items| items.ends_with("[]"));
+    if many || fields.get("pages").is_some() {
+        let finding =
+            Finding::error(owner, "the key `key` is missing: a list needs what identifies an item");
+        walk.report.add(finding.hint("such as `key: .id`"));
+    }
+}

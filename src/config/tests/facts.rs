@@ -1,0 +1,407 @@
+//! What valid files mean.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use http::Method;
+
+use super::{Given, endpoint_text, read, source_text, valid};
+use crate::config::difference::{Names, difference};
+use crate::config::keys::{self, Key, Shape, Table};
+use crate::config::lookup::Surroundings;
+use crate::config::problem::Severity;
+use crate::config::schema::schema;
+use crate::config::server::Listen;
+use crate::config::{Config, load, load_text};
+use crate::core::auth::Auth;
+use crate::core::endpoint::{Endpoint, Order, Target};
+use crate::core::event::{EventRule, EventRules};
+use crate::core::ids::SourceName;
+use crate::core::pages::Pages;
+use crate::core::schedule::Every;
+use crate::core::secret::Secret;
+use crate::core::signature::{Encoding, Scheme};
+use crate::core::source::{Brake, Deletes, FirstPoll, Source};
+
+#[track_caller]
+fn source(keys: &str) -> Source {
+    valid(&source_text(keys)).sources.remove(0)
+}
+
+#[track_caller]
+fn endpoint(keys: &str) -> Endpoint {
+    valid(&endpoint_text(keys)).endpoints.remove(0)
+}
+
+#[test]
+fn absent_keys_have_their_defaults() {
+    let source = source("");
+    assert_eq!(source.method, Method::GET);
+    assert_eq!(source.url.as_str(), "https://a.example/");
+    assert_eq!(source.every.min(), Duration::from_secs(30));
+    assert_eq!(source.every.max(), Duration::from_mins(15));
+    assert_eq!(source.timeout, Duration::from_secs(30));
+    assert_eq!(source.body_bytes_max, 32 * 1024 * 1024);
+    assert_eq!(source.backoff.first(), Duration::from_secs(1));
+    assert_eq!(source.backoff.max(), Duration::from_mins(15));
+    assert_eq!(source.first_poll, FirstPoll::Baseline);
+    let brake = Brake { count: 50, percent: 20 };
+    assert_eq!(source.deletes, Deletes::After { listings: 2, brake });
+    assert_eq!((source.auth, source.pages, source.items), (Auth::None, Pages::One, None));
+    assert!(source.headers.is_empty() && source.body.is_empty() && source.key.is_empty());
+    assert_eq!(source.events, EventRules::default_for(&SourceName::new("s")));
+
+    let endpoint = endpoint("url: https://b.example/hook\nsecret: s3cret");
+    assert_eq!(endpoint.retry.backoff.first(), Duration::from_secs(5));
+    assert_eq!(endpoint.retry.backoff.max(), Duration::from_hours(10));
+    assert_eq!(endpoint.retry.give_up_after, Duration::from_hours(72));
+    assert_eq!(endpoint.breaker.failures, 10);
+    assert_eq!(endpoint.breaker.without_success_for, Duration::from_mins(1));
+    assert_eq!(endpoint.timeout, Duration::from_secs(15));
+    assert_eq!((endpoint.concurrency, endpoint.order), (8, Order::Item));
+    assert_eq!((endpoint.sign, endpoint.secrets), (Scheme::Standard, vec![Secret::new("s3cret")]));
+    assert!(endpoint.subscription.wants("any.thing") && !endpoint.subscription.wants("doorbell.x"));
+
+    let server = valid(&source_text("")).server;
+    assert_eq!(server.listen, Listen::Tcp(([127, 0, 0, 1], 8600).into()));
+    assert_eq!(server.token, None);
+}
+
+/// The tables' defaults are what the readers use: written out, they change nothing.
+#[test]
+fn defaults_can_be_written_out() {
+    fn written(table: Table) -> String {
+        let with_default = table.iter().filter(|key| !key.default.is_empty());
+        let lines: Vec<_> =
+            with_default.map(|key| format!("{}: {}\n", key.name, key.default)).collect();
+        lines.concat()
+    }
+    assert_eq!(source(&written(keys::SOURCE)), source(""));
+    let nested = |name: &str, table: Table| {
+        let lines: Vec<_> = written(table).lines().map(str::to_owned).collect();
+        format!("{name}: {{{}}}", lines.join(", "))
+    };
+    assert_eq!(source(&nested("backoff", keys::BACKOFF)), source(""));
+    assert_eq!(source(&nested("deletes", keys::DELETES)), source(""));
+    let plain = "url: https://b.example/hook\nsecret: s3cret\n";
+    let with = |more: &str| endpoint(&format!("{plain}{more}"));
+    assert_eq!(with(&written(keys::ENDPOINT)), with(""));
+    assert_eq!(with(&nested("retry", keys::RETRY)), with(""));
+    assert_eq!(with(&nested("breaker", keys::BREAKER)), with(""));
+}
+
+/// Every example of the tables is valid where it stands, and a wrong kind of value is noticed at every key.
+#[test]
+fn every_key_is_read() {
+    let given = ["HELPDESK_TOKEN", "HELPDESK_PASSWORD", "HELPDESK_KEY", "SUPPORT_AGENT_SECRET"]
+        .iter()
+        .fold(Given::default(), |given, name| given.variable(name, "filled"));
+    for key in keys::SOURCE.iter().filter(|key| key.supported && !key.example.is_empty()) {
+        let more = if key.name == "pages" { "\nkey: .id" } else { "" };
+        let typed = source_text(&format!("{}: {}{more}", key.name, key.example));
+        let typed = if key.name == "url" { typed.replacen("    url", "    #", 1) } else { typed };
+        let config = load_text(&typed, &given).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_ne!(
+            config.sources,
+            valid(&source_text(more)).sources,
+            "`{}` does nothing",
+            key.name
+        );
+    }
+    let wrong = |key: &Key| match key.shape {
+        Shape::List(_) | Shape::OneOrList(_) | Shape::Either(_) => "false",
+        Shape::Anything => "",
+        _ => "[[]]",
+    };
+    for key in keys::SOURCE.iter().filter(|key| key.name != "url") {
+        let typed = source_text(&format!("{}: {}", key.name, wrong(key)));
+        assert!(read(&typed).is_err(), "{typed}");
+    }
+    for key in keys::ENDPOINT.iter().filter(|key| key.name != "url") {
+        let keys = format!("url: 'stdout:'\n{}: {}", key.name, wrong(key));
+        assert!(read(&endpoint_text(&keys)).is_err(), "{keys}");
+    }
+}
+
+#[test]
+fn requests_are_as_typed() {
+    let url = |keys: &str| source(keys).url.to_string();
+    assert_eq!(
+        url("query: {q: a b&c, n: 1e3, yes: true, none: null, many: [1, x], z: 012}"),
+        "https://a.example/?q=a+b%26c&n=1e3&yes=true&many=1&many=x&z=012"
+    );
+    assert_eq!(url("query: {}"), "https://a.example/");
+    let text = source("method: POST\nbody: 'a=b'");
+    assert_eq!((text.method, text.body.as_ref()), (Method::POST, b"a=b".as_slice()));
+    assert!(text.headers.is_empty());
+    let json = source("body: {z: [1, 1.50, \"a\\\"b\", null, true], a: {}, 012x: '012'}");
+    assert_eq!(json.body.as_ref(), br#"{"z":[1,1.50,"a\"b",null,true],"a":{},"012x":"012"}"#);
+    assert_eq!(json.headers["content-type"], "application/json");
+    let own = source("body: [1]\nheaders: {Content-Type: application/x-own, X-Number: 7}");
+    assert_eq!(own.headers["content-type"], "application/x-own");
+    assert_eq!(own.headers["x-number"], "7");
+    assert!(own.headers.values().next().unwrap().is_sensitive());
+}
+
+#[test]
+fn credentials_are_read() {
+    let secret = Secret::new;
+    assert_eq!(source("auth: {bearer: abc}").auth, Auth::Bearer(secret("abc")));
+    let basic = Auth::Basic { user: "me".into(), password: secret("12345") };
+    assert_eq!(source("auth: {basic: {user: me, password: 12345}}").auth, basic);
+    let header = Auth::Header(vec![("x-key".parse().unwrap(), secret("no"))]);
+    assert_eq!(source("auth: {header: {X-Key: no}}").auth, header);
+    let query = Auth::Query(vec![("api_key".into(), secret("a&b"))]);
+    assert_eq!(source("auth: {query: {api_key: a&b}}").auth, query);
+}
+
+#[test]
+fn sources_are_read() {
+    let every = |text: &str| source(&format!("every: {text}")).every;
+    assert_eq!(every("5m"), Every::Fixed(Duration::from_mins(5)));
+    assert_eq!(every("5m..5m"), Every::Fixed(Duration::from_mins(5)));
+    let range = Every::Range { min: Duration::from_secs(90), max: Duration::from_hours(2) };
+    assert_eq!(every("1m30s..2h"), range);
+    let listed = source("key: [.a, .b]\nitems: .tickets\nignore: .seen\npages: link");
+    let texts = |expressions: &[crate::core::jq::Expression]| -> Vec<String> {
+        expressions.iter().map(|expression| expression.text().to_owned()).collect()
+    };
+    assert_eq!(texts(&listed.key), [".a", ".b"]);
+    assert_eq!(texts(&listed.ignore), [".seen"]);
+    assert_eq!(listed.items.unwrap().text(), ".tickets");
+    assert!(matches!(listed.pages, Pages::Link { pages_max: 10_000 }));
+    let few = source("key: .id\npages: {link: true, max: 3}");
+    assert_eq!(few.pages, Pages::Link { pages_max: 3 });
+    assert_eq!(source("deletes: off").deletes, Deletes::Off);
+    let brake = Brake { count: 0, percent: 20 };
+    let deletes = source("deletes: {after: 3, brake: {count: 0}}").deletes;
+    assert_eq!(deletes, Deletes::After { listings: 3, brake });
+    assert_eq!(source("first_poll: emit").first_poll, FirstPoll::Emit);
+    assert_eq!(source("max_body: 500KB").body_bytes_max, 500_000);
+}
+
+#[test]
+fn event_rules_are_read() {
+    use crate::core::diff::ChangeKind::{Created, Deleted, Updated};
+    let rule = |event_type: &str, on: &[_]| EventRule {
+        event_type: event_type.to_owned(),
+        on: on.to_vec(),
+        changed: Vec::new(),
+        when: None,
+        data: None,
+    };
+    let events = source(
+        "events: [default, {type: a, on: created}, {type: b, on: [updated, deleted]}, {type: c}]",
+    );
+    let mut rules = EventRules::default_rules(&SourceName::new("s"));
+    rules.extend([rule("a", &[Created]), rule("b", &[Updated, Deleted])]);
+    rules.push(rule("c", &[Created, Updated, Deleted]));
+    assert_eq!(events.events, EventRules::new(rules));
+}
+
+#[test]
+fn endpoints_are_read() {
+    let stdout = endpoint("url: 'stdout:'");
+    assert_eq!((stdout.target, stdout.secrets.len()), (Target::Stdout, 0));
+    let sign =
+        |text: &str| endpoint(&format!("url: http://b.example/\nsecret: abc\nsign: {text}")).sign;
+    assert_eq!(sign("none"), Scheme::None);
+    assert_eq!(sign("github"), Scheme::Github { event: None });
+    assert_eq!(sign("{github: {event: issues}}"), Scheme::Github { event: Some("issues".into()) });
+    let custom = Scheme::Custom {
+        header: "x-signature".parse().unwrap(),
+        prefix: "sha256=".into(),
+        encoding: Encoding::Base64,
+        timestamp_header: Some("x-time".parse().unwrap()),
+    };
+    let typed =
+        "{header: X-Signature, prefix: sha256=, encoding: base64, timestamp_header: X-Time}";
+    assert_eq!(sign(typed), custom);
+    let secrets = endpoint("url: http://b.example/\nsecret: [new, old]").secrets;
+    assert_eq!(secrets, [Secret::new("new"), Secret::new("old")]);
+    let only = endpoint("url: 'stdout:'\nevents: ticket.*").subscription;
+    assert!(only.wants("ticket.created") && !only.wants("order.created"));
+    endpoint("url: http://b.example/\nsecret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    endpoint("url: http://b.example/\nsecret: whsec_not base64\nsign: github");
+    endpoint("url: http://b.example/\nsign: none");
+}
+
+#[test]
+fn listen_addresses_are_read() {
+    let listen = |text: &str| {
+        valid(&format!("server: {{listen: '{text}'}}\n{}", source_text(""))).server.listen
+    };
+    assert_eq!(listen("off"), Listen::Off);
+    assert_eq!(
+        listen("unix:/run/doorbell/api.sock"),
+        Listen::Unix("/run/doorbell/api.sock".into())
+    );
+    assert_eq!(listen("localhost:1"), Listen::Tcp(([127, 0, 0, 1], 1).into()));
+    assert_eq!(listen("[::1]:0"), Listen::Tcp("[::1]:0".parse().unwrap()));
+    let open = format!("server: {{listen: '0.0.0.0:80', token: abc}}\n{}", source_text(""));
+    assert_eq!(valid(&open).server.token, Some(Secret::new("abc")));
+}
+
+#[test]
+fn values_are_filled_in_from_outside() {
+    let given = Given::default()
+        .variable("HOST", "a.example")
+        .variable("EMPTY", "")
+        .variable("N", "3")
+        .variable("STRUCTURE", "x, timeout: 1s}\nendpoints: {")
+        .variable("CREDENTIALS_DIRECTORY", "/creds")
+        .file("conf/token.txt", "s3cret-token\r\n")
+        .file("/creds/key", "s3cret-key\n")
+        .file("/abs/world", "readable\n")
+        .file("conf/sources.yaml", "sources:\n  s:\n    url: https://${HOST}/${env:EMPTY}${EMPTY:-dflt}?a=$HOST\n    method: ${STRUCTURE:-X}${N}\n    headers: {A: '${STRUCTURE:-}', B: '${file:/abs/world}'}\n    auth: {header: {T: '${file:token.txt}', K: '${cred:key}'}}\n    deletes: {after: \"${N}\"}\n");
+    let problems = load(Path::new("conf/sources.yaml"), &given).unwrap_err();
+    assert!(problems.0.iter().all(|problem| problem.line == 4 || problem.line == 5), "{problems}");
+    let given = given.variable("STRUCTURE", "X");
+    let config = load(Path::new("conf/sources.yaml"), &given).unwrap();
+    let source = &config.sources[0];
+    assert_eq!(source.url.as_str(), "https://a.example/dflt?a=$HOST");
+    assert_eq!(source.method.as_str(), "X3");
+    let Auth::Header(fields) = &source.auth else { panic!("{:?}", source.auth) };
+    let texts: Vec<_> = fields.iter().map(|(_, secret)| secret.expose()).collect();
+    assert_eq!(texts, ["s3cret-token", "s3cret-key"]);
+    for secret in ["s3cret-token", "s3cret-key", "a.example"] {
+        assert!(config.secrets.contains(&Secret::new(secret)), "{secret} is not redacted");
+    }
+    let debug = format!("{config:?}");
+    assert!(!debug.contains("s3cret"), "{debug}");
+    let [warning] = config.warnings.0.as_slice() else { panic!("{}", config.warnings) };
+    assert_eq!((warning.severity, warning.line), (Severity::Warning, 5));
+}
+
+#[test]
+fn literal_secrets_are_redacted_too() {
+    let text = endpoint_text(
+        "url: http://b.example/\nsecret: [new-s3cret, old-s3cret]\nheaders: {X-Token: tok-s3cret}",
+    )
+    .replace(
+        "a.example/}",
+        "a.example/, auth: {bearer: bearer-s3cret}, query: {api_key: key-s3cret}}",
+    );
+    let config = valid(&text);
+    for secret in ["new", "old", "tok", "bearer", "key"] {
+        let secret = Secret::new(format!("{secret}-s3cret"));
+        assert!(config.secrets.contains(&secret), "{} is not redacted", secret.expose());
+    }
+}
+
+#[test]
+fn a_reload_tells_what_changed() {
+    let old = valid(
+        "sources: {a: {url: http://a/}, b: {url: http://b/}, c: {url: http://c/}}\nendpoints: {e: {url: 'stdout:'}, f: {url: http://f/, secret: one}}",
+    );
+    let new = valid(
+        "sources: {d: {url: http://d/}, c: {url: http://c/}, b: {url: http://b/, every: 1m}}\nendpoints: {e: {url: 'stdout:'}, f: {url: http://f/, secret: two}}",
+    );
+    let names = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let difference = difference(&old, &new);
+    let sources = Names {
+        added: names("d"),
+        removed: names("a"),
+        changed: names("b"),
+        unchanged: names("c"),
+    };
+    assert_eq!(difference.sources, sources);
+    let endpoints = Names { changed: names("f"), unchanged: names("e"), ..Names::default() };
+    assert_eq!(difference.endpoints, endpoints);
+    assert!(!difference.server_changed);
+    assert_eq!(old, old.clone());
+}
+
+#[test]
+fn merge_keys_and_aliases_are_expanded() {
+    let config = valid(
+        "sources:\n  a: &a {url: http://a/, every: &pace 5m, timeout: 1s}\n  b: {<<: *a, timeout: 2s}\n  c: {url: http://c/, every: *pace}\n  d: {timeout: 9s, <<: [{every: 1m}, *a]}\n",
+    );
+    let facts: Vec<_> =
+        config.sources.iter().map(|s| (s.every.min().as_secs(), s.timeout.as_secs())).collect();
+    assert_eq!(facts, [(300, 1), (300, 2), (300, 30), (60, 9)]);
+}
+
+fn of_the_project() -> Config {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sources.yaml");
+    load(&path, &Surroundings).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn the_example_is_valid_and_polite() {
+    let config = of_the_project();
+    assert_eq!(config.sources.len(), 3);
+    for source in &config.sources {
+        assert!(source.every.min() >= Duration::from_mins(5), "{} is asked too often", source.name);
+        assert_eq!(source.url.scheme(), "https");
+    }
+    assert!(config.endpoints.iter().any(|endpoint| endpoint.target == Target::Stdout));
+    assert!(config.warnings.0.is_empty());
+}
+
+/// Word by word, so that `for` in a comment's prose does not count for the key: a key is followed by a colon.
+#[test]
+fn the_example_mentions_every_key_and_word() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sources.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let words: BTreeSet<&str> =
+        text.split(|c: char| c.is_whitespace() || "{}[](),`\"'".contains(c)).collect();
+    for table in keys::TABLES {
+        for key in table.iter().filter(|key| key.supported) {
+            let typed = format!("{}:", key.name);
+            assert!(words.contains(typed.as_str()), "sources.yaml does not mention `{typed}`");
+        }
+    }
+    let words_of = [
+        keys::PAGES_WORDS,
+        keys::DELETES_WORDS,
+        keys::FIRST_POLL,
+        keys::RULE_WORDS,
+        keys::CHANGES,
+        keys::SIGN_WORDS,
+        keys::ENCODINGS,
+        keys::ORDER,
+    ];
+    for word in words_of.iter().copied().flatten().filter(|word| word.supported) {
+        assert!(words.contains(word.text), "sources.yaml does not mention `{}`", word.text);
+    }
+}
+
+#[test]
+fn the_schema_has_every_supported_key_and_no_other() {
+    fn names(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
+        if let Some(properties) = schema["properties"].as_object() {
+            found.extend(properties.keys().cloned());
+            assert_eq!(schema["additionalProperties"], false);
+            for property in properties.values() {
+                assert!(property["description"].as_str().is_some_and(|doc| !doc.is_empty()));
+            }
+        }
+        let inner: Vec<&serde_json::Value> = match schema {
+            serde_json::Value::Object(entries) => entries.values().collect(),
+            serde_json::Value::Array(entries) => entries.iter().collect(),
+            _ => Vec::new(),
+        };
+        for schema in inner {
+            names(schema, found);
+        }
+    }
+    let schema = schema();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    let mut found = BTreeSet::new();
+    names(&schema, &mut found);
+    let supported: BTreeSet<String> = keys::TABLES
+        .iter()
+        .copied()
+        .flatten()
+        .filter(|key| key.supported)
+        .map(|key| key.name.to_owned())
+        .collect();
+    assert_eq!(found, supported);
+    let source = &schema["properties"]["sources"]["additionalProperties"];
+    assert_eq!(source["required"], serde_json::json!(["url"]));
+    assert_eq!(source["properties"]["every"]["default"], "30s..15m");
+    let text = schema.to_string();
+    assert!(!text.contains("stripe") && !text.contains("oauth2"), "{text}");
+}
