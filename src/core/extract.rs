@@ -1,5 +1,4 @@
 //! Response body → items. A stub to be replaced.
-#![allow(dead_code, unused_variables, missing_docs)]
 use crate::core::fault::Fault;
 use crate::core::ids::ItemKey;
 use crate::core::jq::Expression;
