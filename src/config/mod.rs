@@ -77,6 +77,20 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Nothing declared.
+    pub(crate) fn empty() -> Self {
+        Self {
+            server: Server::default(),
+            sources: Vec::new(),
+            endpoints: Vec::new(),
+            secrets: Vec::new(),
+            files: Vec::new(),
+            warnings: Problems::default(),
+        }
+    }
+}
+
 /// Reads a configuration from a file and those it includes.
 ///
 /// # Errors
@@ -189,7 +203,9 @@ impl<T> Named<T> {
     ) {
         let Value::Map(entries) = &node.value else { return };
         for (key, node) in entries {
-            walk.report.reveal_key(key);
+            if node.value != Value::Null {
+                walk.report.reveal_key(key);
+            }
             if let Some(flaw) = name_flaw(what, &key.name) {
                 let hint = "choose one of letters, digits, `_`, `-` and `.`";
                 walk.report.add(Finding::error(key.place, flaw).hint(hint));
