@@ -114,11 +114,8 @@ impl MemoryStore {
     ) {
         let id = DeliveryId(self.deliveries.len() as u64 + 1);
         let is_behind = lane.is_some() && self.first_of_lane(endpoint, lane).is_some();
-        let state = if is_behind {
-            DeliveryState::Waiting
-        } else {
-            DeliveryState::Pending { due: now }
-        };
+        let state =
+            if is_behind { DeliveryState::Waiting } else { DeliveryState::Pending { due: now } };
         self.unfinished.insert(id);
         let record = DeliveryRecord {
             id,
@@ -307,7 +304,8 @@ impl Read for MemoryStore {
     }
 
     fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError> {
-        let newest = (1..).map(EventNo).zip(&self.events).filter(|(_, event)| event.id == *id).last();
+        let newest =
+            (1..).map(EventNo).zip(&self.events).filter(|(_, event)| event.id == *id).last();
         Ok(newest.map(|(no, event)| EventRecord { no, event: event.clone() }))
     }
 

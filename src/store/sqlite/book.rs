@@ -42,11 +42,10 @@ pub(super) struct Book {
 impl Book {
     /// Reads it from the database.
     pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
-        let (commits, last_event, last_delivery) = conn.query_row(
-            "SELECT commits, last_event, last_delivery FROM meta",
-            [],
-            |columns| Ok((columns.get::<_, i64>(0)?, columns.get(1)?, columns.get(2)?)),
-        )?;
+        let (commits, last_event, last_delivery) =
+            conn.query_row("SELECT commits, last_event, last_delivery FROM meta", [], |columns| {
+                Ok((columns.get::<_, i64>(0)?, columns.get(1)?, columns.get(2)?))
+            })?;
         let mut book = Self {
             commits: commits.cast_unsigned(),
             last_event,

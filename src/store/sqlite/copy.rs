@@ -174,11 +174,8 @@ pub(super) fn verify(conn: &Connection, seed: u64) -> Result<Verified, StoreErro
     let items = verify_items(conn, seed).map_err(failed("items"))?;
     let events = verify_events(conn, seed).map_err(failed("events"))?;
     let counts = verify_counts(conn).map_err(failed("endpoints"))?;
-    Ok(Verified {
-        items: items.whole_or("items")?,
-        events: events.whole_or("events")?,
-    })
-    .and_then(|verified| counts.whole_or("endpoints").map(|_| verified))
+    Ok(Verified { items: items.whole_or("items")?, events: events.whole_or("events")? })
+        .and_then(|verified| counts.whole_or("endpoints").map(|_| verified))
 }
 
 /// A count of rows, and of those that are wrong.
@@ -239,8 +236,7 @@ fn verify_items(conn: &Connection, seed: u64) -> rusqlite::Result<Inspected> {
 }
 
 fn verify_events(conn: &Connection, seed: u64) -> rusqlite::Result<Inspected> {
-    let sql =
-        format!("SELECT {EVENT_COLUMNS} FROM events e LEFT JOIN bodies b ON b.event = e.no");
+    let sql = format!("SELECT {EVENT_COLUMNS} FROM events e LEFT JOIN bodies b ON b.event = e.no");
     inspect(conn, &sql, |columns, inspected| {
         let is_whole = row::event(columns, 0, seed)?.is_some();
         let no: i64 = columns.get(0)?;

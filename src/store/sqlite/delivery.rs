@@ -52,11 +52,8 @@ impl Group<'_> {
             Some(lane) => self.lane_is_busy(fresh.endpoint, lane)?,
             None => false,
         };
-        let (status, due) = if is_behind {
-            ("waiting", None)
-        } else {
-            ("pending", Some(fresh.at.as_millis()))
-        };
+        let (status, due) =
+            if is_behind { ("waiting", None) } else { ("pending", Some(fresh.at.as_millis())) };
         let sql = "INSERT INTO deliveries (id, endpoint, event, lane, trigger, status, due_at, created_at, attempts) \
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0)";
         self.conn.prepare_cached(sql)?.execute(params![

@@ -183,11 +183,8 @@ impl SqliteStore {
         if pages - moved < LOG_PAGES_MAX {
             return Ok(());
         }
-        let mode = if pages < LOG_PAGES_FULL {
-            CheckpointMode::PASSIVE
-        } else {
-            CheckpointMode::TRUNCATE
-        };
+        let mode =
+            if pages < LOG_PAGES_FULL { CheckpointMode::PASSIVE } else { CheckpointMode::TRUNCATE };
         self.run_checkpoint(mode).map(drop)
     }
 
@@ -337,7 +334,9 @@ fn failure(action: &'static str, table: &'static str, error: rusqlite::Error) ->
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
         | rusqlite::Error::InvalidColumnType(..)
-        | rusqlite::Error::Utf8Error(..) => StoreError::Damaged { table, detail: error.to_string() },
+        | rusqlite::Error::Utf8Error(..) => {
+            StoreError::Damaged { table, detail: error.to_string() }
+        }
         _ => StoreError::Sqlite { action, source: error },
     }
 }

@@ -100,9 +100,11 @@ pub(super) fn database(dir: &Path, accept: bool) -> Result<(Connection, Meta), S
     let path = dir.join(DATABASE_NAME);
     // Made here, because SQLite would give it the mode that the umask allows. A log of an earlier database that is
     // gone would be taken for one of this one, but SQLite removes it when the database is empty.
-    private_file(&path)
-        .map(drop)
-        .map_err(|source| StoreError::File { action: "opening", path: path.clone(), source })?;
+    private_file(&path).map(drop).map_err(|source| StoreError::File {
+        action: "opening",
+        path: path.clone(),
+        source,
+    })?;
     let conn = writable(&path)?;
     let schema = migrate::found(&conn, &path)?;
     if !accept {
@@ -133,9 +135,7 @@ pub(super) fn readable(dir: &Path) -> Result<(Connection, Meta), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = connect(&path, flags)?;
     let schema = migrate::found(&conn, &path)?;
-    let set = conn
-        .pragma_update(None, "query_only", true)
-        .and_then(|()| conn.pragma_update(None, "cache_size", -READER_CACHE_KIB));
+    let set = conn.pragma_update(None, "cache_size", -READER_CACHE_KIB);
     set.map_err(|source| StoreError::Open { path: path.clone(), source })?;
     if schema < migrate::KNOWN {
         let detail = format!("{} has no state yet", path.display());
@@ -180,8 +180,9 @@ fn set_up(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     if mode == "wal" && full == 2 && auto == 0 {
         return Ok(());
     }
-    let said =
-        format!("journal_mode is {mode}, synchronous {full}, wal_autocheckpoint {auto}: not durable here");
+    let said = format!(
+        "journal_mode is {mode}, synchronous {full}, wal_autocheckpoint {auto}: not durable here"
+    );
     let source = rusqlite::Error::InvalidParameterName(said);
     Err(StoreError::Open { path: path.to_owned(), source })
 }
@@ -190,9 +191,7 @@ fn refuse_if_behind(dir: &Path, conn: &Connection, schema: i64) -> Result<(), St
     let Some(mark) = Mark::read(dir)? else { return Ok(()) };
     let meta = match schema {
         0 => None,
-        _ => Some(
-            Meta::read(conn).map_err(|error| failure("reading the state", "meta", error))?,
-        ),
+        _ => Some(Meta::read(conn).map_err(|error| failure("reading the state", "meta", error))?),
     };
     let found = meta.map_or(0, |meta| meta.commits);
     let is_same = meta.is_some_and(|meta| meta.instance == mark.instance);

@@ -119,7 +119,13 @@ impl Group<'_> {
         for delivery in &new.deliveries {
             let at = new.event.at;
             let endpoint = self.book.endpoint_or_new(self.conn, &delivery.endpoint, at)?;
-            self.deliver(&Fresh { event: no, endpoint, lane: delivery.lane, trigger: "change", at })?;
+            self.deliver(&Fresh {
+                event: no,
+                endpoint,
+                lane: delivery.lane,
+                trigger: "change",
+                at,
+            })?;
         }
         Ok(())
     }

@@ -254,7 +254,7 @@ fn deliveries(
     filter: &DeliveryFilter,
     slice: Slice,
 ) -> rusqlite::Result<Vec<DeliveryRecord>> {
-    let (clause, values) = Where::deliveries(filter).slice("d.id", slice);
+    let (clause, values) = Where::listing(filter).slice("d.id", slice);
     let sql = format!("SELECT {DELIVERY_COLUMNS} FROM {DELIVERY_TABLES}{clause}");
     collect(conn, &sql, params_from_iter(values), row::delivery)
 }
@@ -265,14 +265,13 @@ fn delivery(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Delive
 }
 
 fn attempts(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<Attempt>> {
-    let sql =
-        format!("SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery = ?1 ORDER BY number");
+    let sql = format!("SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery = ?1 ORDER BY number");
     collect(conn, &sql, [row::count(id.0)], row::attempt)
 }
 
 /// The latest delivery of each pair of event and endpoint that a replay sends again. A pair under way is none.
 pub(super) fn replayable(filter: &DeliveryFilter, columns: &str) -> (String, Vec<Value>) {
-    let (clause, values) = Where::deliveries(filter).into_parts();
+    let (clause, values) = Where::replay(filter).into_parts();
     let sql = format!(
         "SELECT {columns} FROM deliveries d JOIN events e ON e.no = d.event{clause} \
          AND d.finished_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM deliveries n WHERE n.event = d.event \

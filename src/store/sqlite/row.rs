@@ -34,8 +34,7 @@ pub(super) const EVENT_COLUMNS: &str =
     "e.no, e.id, e.source, e.type, e.key, e.seq, e.at, e.row_hash, b.body";
 
 /// The columns of [`delivery`], of the tables `d`, `p` and `e`.
-pub(super) const DELIVERY_COLUMNS: &str =
-    "d.id, p.name, d.lane, d.trigger, d.status, d.due_at, d.finished_at, \
+pub(super) const DELIVERY_COLUMNS: &str = "d.id, p.name, d.lane, d.trigger, d.status, d.due_at, d.finished_at, \
     d.reason, d.created_at, d.attempts, d.started_at, d.started_suspended_ns, d.event, \
     e.id, e.type, e.source, e.key, e.seq";
 
@@ -188,8 +187,7 @@ impl ItemRow {
     pub(super) fn read(row: &Row<'_>, seed: u64) -> rusqlite::Result<Self> {
         let key = ItemKey::new(lossy(row, 1)?);
         let fingerprint = row.get::<_, [u8; 32]>(2).map_or(Fingerprint::NONE, Fingerprint);
-        let (missing, held_since) =
-            (row.get_ref(6)?.as_i64().ok(), row.get_ref(7)?.as_i64().ok());
+        let (missing, held_since) = (row.get_ref(6)?.as_i64().ok(), row.get_ref(7)?.as_i64().ok());
         let standing = standing(&lossy(row, 5)?, missing, held_since);
         let mut entry = IndexEntry {
             fingerprint,
