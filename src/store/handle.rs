@@ -285,7 +285,7 @@ async fn with_reader<T: Send + 'static>(
     let pool = Arc::clone(pool);
     blocking(move || {
         let reader = locked(&pool.readers).pop();
-        let loan = Loan { reader, pool };
+        let loan = Loan { pool, reader };
         let result = loan.reader.as_ref().ok_or(StoreError::Stopped).and_then(work);
         // The reader is back before the permit is.
         drop(loan);

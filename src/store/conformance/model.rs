@@ -32,6 +32,9 @@ enum Step {
     Checkpoint,
 }
 
+/// An endpoint and a lane.
+type Destination = (usize, Option<i64>);
+
 #[derive(Debug, Clone)]
 enum Deed {
     Poll {
@@ -42,7 +45,7 @@ enum Deed {
         upserts: Vec<(usize, u64, Standing)>,
         marks: Vec<(usize, Standing)>,
         /// Key, and endpoint with lane.
-        events: Vec<(usize, Vec<(usize, Option<i64>)>)>,
+        events: Vec<(usize, Vec<Destination>)>,
     },
     Attempt {
         delivery: u64,

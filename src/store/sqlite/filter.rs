@@ -87,8 +87,10 @@ impl Where {
 
     /// Ends the clause with an order and a limit, and gives its parts.
     pub(super) fn slice(mut self, order_by: &str, slice: Slice) -> (String, Vec<Value>) {
-        let direction = if slice.newest_first { "DESC" } else { "ASC" };
-        self.sql.push_str(&format!(" ORDER BY {order_by} {direction} LIMIT ?"));
+        let direction = if slice.newest_first { " DESC LIMIT ?" } else { " ASC LIMIT ?" };
+        self.sql.push_str(" ORDER BY ");
+        self.sql.push_str(order_by);
+        self.sql.push_str(direction);
         self.values.push(Value::Integer(i64::try_from(slice.rows_max).unwrap_or(i64::MAX)));
         self.into_parts()
     }

@@ -53,9 +53,9 @@ fn life_cycles_per_second() {
         settling += begun.elapsed();
     }
     let cycles = BATCHES * BATCH;
-    let per_second = |time: Duration| cycles as f64 / time.as_secs_f64();
+    let per_second = |time: Duration| u128::from(cycles) * 1_000_000 / time.as_micros();
     println!(
-        "{cycles} life cycles: {:.0}/s (poll {:.0}/s, attempt {:.0}/s)",
+        "{cycles} life cycles: {}/s (poll {}/s, attempt {}/s)",
         per_second(polling + settling),
         per_second(polling),
         per_second(settling)
