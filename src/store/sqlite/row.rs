@@ -154,13 +154,6 @@ pub(super) fn source_state(row: &Row<'_>, first: usize) -> rusqlite::Result<Sour
     let etag = row.get::<_, Option<String>>(first + 5)?.map(Validator::ETag);
     let last_modified = row.get::<_, Option<String>>(first + 6)?.map(Validator::LastModified);
     let validator = etag.or(last_modified);
-    let baseline = match optional_time(row, first + 4)? {
-        Some(at) => Baseline::Taken { at },
-        None => Baseline::Due { silent: row.get(first + 20)? },
-    };
-    let etag = row.get::<_, Option<String>>(first + 5)?.map(Validator::ETag);
-    let last_modified = row.get::<_, Option<String>>(first + 6)?.map(Validator::LastModified);
-    let validator = etag.or(last_modified);
     Ok(SourceState {
         last_seq: unsigned(row, first)?,
         identity: Definition(row.get(first + 1)?),

@@ -101,15 +101,6 @@ impl Group<'_> {
             Some(Validator::LastModified(date)) => (None, Some(date)),
             None => (None, None),
         };
-        let (taken_at, is_silent) = match state.baseline {
-            Baseline::Taken { at } => (Some(at), false),
-            Baseline::Due { silent } => (None, silent),
-        };
-        let (etag, last_modified) = match &state.validator {
-            Some(Validator::ETag(tag)) => (Some(tag), None),
-            Some(Validator::LastModified(date)) => (None, Some(date)),
-            None => (None, None),
-        };
         self.conn.prepare_cached(&sql)?.execute(params![
             id,
             name.as_str(),
@@ -133,7 +124,6 @@ impl Group<'_> {
             fault.map(|fault| &fault.code),
             fault.map(|fault| &fault.sentence),
             row::millis(state.fault.as_ref().map(|(_, since)| *since)),
-            is_silent,
             is_silent,
         ])?;
         Ok(id.unwrap_or_else(|| self.conn.last_insert_rowid()))
