@@ -10,6 +10,7 @@ use crate::core::ids::{EndpointName, SourceName};
 use crate::store::{Refusal, SourceState, Write, Written};
 
 use super::book::Book;
+use super::hot::Hot;
 use super::row;
 use super::row::SOURCE_COLUMNS;
 
@@ -19,6 +20,7 @@ pub(super) type Answer = Result<Written, Refusal>;
 /// A transaction under way.
 pub(super) struct Group<'a> {
     pub(super) conn: &'a Connection,
+    pub(super) hot: Hot<'a>,
     pub(super) book: &'a mut Book,
     pub(super) seed: u64,
 }
