@@ -77,20 +77,6 @@ impl Config {
     }
 }
 
-impl Config {
-    /// Nothing declared.
-    pub(crate) fn empty() -> Self {
-        Self {
-            server: Server::default(),
-            sources: Vec::new(),
-            endpoints: Vec::new(),
-            secrets: Vec::new(),
-            files: Vec::new(),
-            warnings: Problems::default(),
-        }
-    }
-}
-
 /// Reads a configuration from a file and those it includes.
 ///
 /// # Errors
