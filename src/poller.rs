@@ -61,7 +61,7 @@ struct Memory {
 }
 
 /// Why a poll did not come to an outcome. Nothing was lost: the next one meets the same changes.
-#[derive(Debug, Clone, Error)]
+#[derive(Debug, Error)]
 pub(crate) enum PollError {
     #[error("no source {0} is declared")]
     Unknown(SourceName),
@@ -69,7 +69,7 @@ pub(crate) enum PollError {
     #[error("the state of source {0} moved on during the poll")]
     Conflict(SourceName),
     #[error(transparent)]
-    Store(#[from] Arc<StoreError>),
+    Store(#[from] StoreError),
 }
 
 impl Poller {
@@ -129,7 +129,7 @@ impl Poller {
         &self,
         memory: &mut Memory,
         source: &Source,
-    ) -> Result<SourceState, Arc<StoreError>> {
+    ) -> Result<SourceState, StoreError> {
         if let Some(state) = &memory.state {
             return Ok(state.clone());
         }
