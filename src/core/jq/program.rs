@@ -16,23 +16,28 @@ use crate::core::jq::meter::{self, Meter, Run};
 use crate::core::jq::problem::{self, JqProblem};
 use crate::core::json::{JsonFault, Value, null};
 
-/// What jq has and jaq's library has not, or not within bounds.
-const OWN_DEFINITIONS: &str = r"
+/// What jq has and jaq's library has not, or not within bounds: its `sub` keeps every intermediate text.
+const OWN_DEFINITIONS: &str = r#"
     def IN(s): any(s == .; .);
     def IN(src; s): any(src == s; .);
-    def INDEX(stream; f): reduce stream as $row ({}; .[$row | f | tostring] = $row);
+    def INDEX(stream; f):
+        reduce stream as $row ({}; ($row | f | tostring) as $name | .[$name] = $row);
     def INDEX(f): INDEX(.[]; f);
     def combinations($n): [range($n) as $i | .] | combinations;
+    def sub(re; f; flags): [
+        split_matches(re; flags)[]
+        | if isarray then first(capture_of_match | f) end
+        | if isstring then . else error end
+    ] | join("");
     def leaf_paths: paths(scalars);
     def toarray: if isarray then . else [.] end;
     def trimstr($x): ltrimstr($x) | rtrimstr($x);
-";
+"#;
 
 /// Definitions of jaq's library that can build much more than they are given: they run under the meter.
-const METERED: &[&str] = &["transpose", "combinations", "pick"];
-/// Definitions of jaq's library that ours stand in for, by name and number of arguments.
-const REPLACED: &[(&str, usize)] =
-    &[("join", 1), ("flatten", 0), ("flatten", 1), ("combinations", 1), ("recurse", 0)];
+const METERED: &[&str] = &["transpose", "combinations", "getpath", "pick"];
+/// Filters of jaq's library that ones written in Rust stand in for, by name and number of arguments.
+const REPLACED: &[(&str, usize)] = &[("join", 1), ("flatten", 0), ("flatten", 1), ("recurse", 0)];
 
 /// One definition of the library, and what it calls.
 struct Entry {
@@ -43,22 +48,28 @@ struct Entry {
 static LIBRARY: LazyLock<Vec<Entry>> = LazyLock::new(library);
 
 fn library() -> Vec<Entry> {
-    let of_jaq = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()).filter(|entry| {
-        let arguments = entry.args.len();
-        !REPLACED.contains(&(entry.name, arguments))
-            && problem::refusal(entry.name, arguments).is_none()
-    });
-    let own = jaq_core::load::parse(OWN_DEFINITIONS, |parser| parser.defs())
+    let signature = |entry: &Def<&'static str>| (entry.name, entry.args.len());
+    let mut own = jaq_core::load::parse(OWN_DEFINITIONS, |parser| parser.defs())
         .expect("our definitions are jq");
-    let of_jaq = of_jaq.map(|definition| (METERED.contains(&definition.name), definition));
-    of_jaq
-        .chain(own.into_iter().map(|definition| (true, definition)))
-        .map(|(is_metered, Def { name, args, body })| {
-            let mut guard = Guard::of_library(is_metered);
-            let body = guard.term(body).expect("nothing in the library is refused");
-            Entry { definition: Def { name, args, body }, calls: guard.calls }
-        })
-        .collect()
+    let mut library = Vec::new();
+    for theirs in jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()) {
+        let (name, arguments) = signature(&theirs);
+        // Ours take the place of theirs, because definitions see only what stands before them.
+        if let Some(at) = own.iter().position(|own| signature(own) == (name, arguments)) {
+            library.push((true, own.remove(at)));
+        } else if !REPLACED.contains(&(name, arguments))
+            && problem::refusal(name, arguments).is_none()
+        {
+            library.push((METERED.contains(&name), theirs));
+        }
+    }
+    library.extend(own.into_iter().map(|own| (true, own)));
+    let guarded = library.into_iter().map(|(is_metered, Def { name, args, body })| {
+        let mut guard = Guard::of_library(is_metered);
+        let body = guard.term(body).expect("nothing in the library is refused");
+        Entry { definition: Def { name, args, body }, calls: guard.calls }
+    });
+    guarded.collect()
 }
 
 /// Every filter that is written in Rust.
@@ -88,20 +99,20 @@ impl Program {
         // The guarded tree takes the place of a definition, because only those can be handed over as trees.
         let main = Def { name: MAIN, args: Vec::new(), body };
         let definitions: Vec<Def<&str>> = library.chain([main]).collect();
+        let natives = natives().filter(|(name, ..)| name.starts_with('!') || called.contains(name));
         let arena = Arena::default();
         let modules = Loader::new(definitions)
             .load(&arena, File { code: MAIN, path: () })
             .map_err(|_| JqProblem::new(0..text.len(), "this is no jq"))?;
-        let filter =
-            Compiler::default().with_funs(natives()).compile(modules).map_err(|errors| {
-                let first = errors.iter().flat_map(|(_, errors)| errors).next();
-                match first {
-                    Some((name, undefined)) => {
-                        problem::of_compiler(text, name, undefined, &arities(name))
-                    }
-                    None => JqProblem::new(0..text.len(), "this does not compile"),
+        let filter = Compiler::default().with_funs(natives).compile(modules).map_err(|errors| {
+            let first = errors.iter().flat_map(|(_, errors)| errors).next();
+            match first {
+                Some((name, undefined)) if is_part(text, name) => {
+                    problem::of_compiler(text, name, undefined, &arities(name))
                 }
-            })?;
+                _ => JqProblem::new(0..text.len(), "this does not compile"),
+            }
+        })?;
         Ok(Self { filter })
     }
 
@@ -158,8 +169,13 @@ impl Program {
     }
 }
 
+/// Whether a name is a slice of the text, not of the library.
+fn is_part(text: &str, name: &str) -> bool {
+    text.as_bytes().as_ptr_range().contains(&name.as_ptr())
+}
+
 /// Everything that is called, and what that calls in turn.
-fn closure<'s>(calls: BTreeSet<&'s str>) -> BTreeSet<&'s str> {
+fn closure(calls: BTreeSet<&str>) -> BTreeSet<&str> {
     let mut called = calls;
     loop {
         let before = called.len();
