@@ -3,6 +3,9 @@
 //!
 //! `cargo bench --bench delivery`; `BENCH_QUICK=1` for a smoke test.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its figures")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot go on may say so by ending")]
+
 mod kit;
 
 use std::collections::HashSet;
@@ -233,7 +236,8 @@ fn be_sqlite(path: &Path, events: i64) {
         while marked < events {
             let batch = conn.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
             let before = stored;
-            let mut mark = batch.prepare_cached("UPDATE outbox SET due = NULL WHERE id = ?1").unwrap();
+            let mut mark =
+                batch.prepare_cached("UPDATE outbox SET due = NULL WHERE id = ?1").unwrap();
             while marked < before {
                 marked += 1;
                 mark.execute([marked]).unwrap();
@@ -261,7 +265,9 @@ fn main() {
     let (rounds, events) = if is_quick() { (1, 2000) } else { (7, 20_000) };
     print_versions();
     print_load("before");
-    println!("\n{events} events, {CONCURRENCY} at a time, synchronous=FULL; {rounds} rounds: median (min–max)");
+    println!(
+        "\n{events} events, {CONCURRENCY} at a time, synchronous=FULL; {rounds} rounds: median (min–max)"
+    );
     let world = World::start(events);
     let [mut posts, mut rows, mut ours] = [(); 3].map(|()| (Rounds::default(), Rounds::default()));
     let mut extras = Extras::default();
@@ -281,9 +287,17 @@ fn main() {
     println!("  {:<24}{:.0}{}", "doorbell", ours.0, ours.1);
     println!("  {:<24}{:.0}", "  from the list's answer", extras.since_listed);
     println!("  {:<24}{:.0} bytes an event", "", extras.body_bytes);
-    println!("  {:<24}{:.0} MiB at most, {} events repeated\n", "", extras.peak_mib, extras.repeated);
+    println!(
+        "  {:<24}{:.0} MiB at most, {} events repeated\n",
+        "", extras.peak_mib, extras.repeated
+    );
     let slower = posts.0.least(&rows.0);
     goal("rate ÷ the slower floor's", &ours.0.over(&slower), RATE_AIM, at_least);
-    goal("CPU per event ÷ both floors' together", &ours.1.over(&posts.1.plus(&rows.1)), CPU_AIM, at_most);
+    goal(
+        "CPU per event ÷ both floors' together",
+        &ours.1.over(&posts.1.plus(&rows.1)),
+        CPU_AIM,
+        at_most,
+    );
     print_load("after");
 }

@@ -3,6 +3,9 @@
 //!
 //! `cargo bench --bench polling`; `BENCH_QUICK=1` for a smoke test.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its figures")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot go on may say so by ending")]
+
 mod kit;
 
 use std::fmt::Write as _;
@@ -204,7 +207,8 @@ fn main() {
     let mut results = CASES.map(|case| (case, [(); 4].map(|()| Rounds::default())));
     for _ in 0..rounds {
         for (case, [floor_cpu, floor_rate, cpu, rate]) in &mut results {
-            let (floor, daemon) = (loop_cost(&api, *case, window), daemon_cost(&api, *case, window));
+            let (floor, daemon) =
+                (loop_cost(&api, *case, window), daemon_cost(&api, *case, window));
             floor_cpu.push(floor.0);
             floor_rate.push(floor.1);
             cpu.push(daemon.0);

@@ -19,7 +19,7 @@ impl Rounds {
         let middle = sorted.len() / 2;
         let upper = sorted.get(middle).copied().unwrap_or(f64::NAN);
         let lower = sorted.get(middle.saturating_sub(1)).copied().unwrap_or(f64::NAN);
-        if sorted.len() % 2 == 0 { f64::midpoint(lower, upper) } else { upper }
+        if sorted.len().is_multiple_of(2) { f64::midpoint(lower, upper) } else { upper }
     }
 
     /// Round by round, this over `floor`.
@@ -86,9 +86,8 @@ pub(crate) fn print_versions() {
         let output = Command::new(program).arg(argument).output().ok()?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    let crates = ["tokio", "hyper", "reqwest", "rusqlite", "libsqlite3-sys"].map(|name| {
-        format!("{name} {}", locked_version(name).unwrap_or("?"))
-    });
+    let crates = ["tokio", "hyper", "reqwest", "rusqlite", "libsqlite3-sys"]
+        .map(|name| format!("{name} {}", locked_version(name).unwrap_or("?")));
     println!("doorbell {}, {}", env!("CARGO_PKG_VERSION"), crates.join(", "));
     println!(
         "{}, Linux {}, {} cores",

@@ -80,7 +80,8 @@ async fn converse(mut stream: TcpStream, answers: Answers) -> Option<()> {
             continue;
         };
         let head = std::str::from_utf8(buffer.get(..end)?).ok()?;
-        let body_bytes = header(head, "content-length").map_or(Some(0), |text| text.parse().ok())?;
+        let body_bytes =
+            header(head, "content-length").map_or(Some(0), |text| text.parse().ok())?;
         let whole = end + 4 + body_bytes;
         if buffer.len() < whole {
             buffer.reserve(whole);
