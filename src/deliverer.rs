@@ -6,6 +6,7 @@
 //! killed process has attempted nothing that it will not attempt again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ struct Desk {
     name: EndpointName,
     wake: Wake,
     health: Mutex<EndpointHealth>,
+    /// The store has another condition than this one: a write of it failed.
+    is_unkept: AtomicBool,
 }
 
 /// What a desk holds between looks.
@@ -152,6 +155,7 @@ impl Deliverer {
                 name: name.clone(),
                 wake: Wake::default(),
                 health: Mutex::new(health),
+                is_unkept: AtomicBool::new(false),
             });
             desks.insert(name.clone(), Arc::clone(&desk));
             let (deliverer, stop, endpoint) =
@@ -301,13 +305,16 @@ impl Deliverer {
         let now = self.ports.clock.now();
         let (commit, result) = self.settled(desk, endpoint, &delivery, sent, (began, now));
         let verdict = commit.verdict.clone();
+        let has_health = commit.health.is_some();
         let kept = match self.ports.store.write(Write::Attempt(Box::new(commit))).await {
             Ok(Ok(_)) => true,
             Ok(Err(refusal)) => {
                 debug!(delivery = %delivery.id, %refusal, "the outcome of an attempt was not wanted");
+                desk.is_unkept.fetch_or(has_health, Ordering::Relaxed);
                 true
             }
             Err(fault) => {
+                desk.is_unkept.fetch_or(has_health, Ordering::Relaxed);
                 error!(delivery = %delivery.id, %fault, "the outcome of an attempt could not be kept");
                 false
             }
@@ -361,7 +368,8 @@ impl Deliverer {
         let lane = delivery.lane.unwrap_or_else(|| i64::from_le_bytes(delivery.id.0.to_le_bytes()));
         let after = health.after(&result, lane, (&endpoint.breaker, &endpoint.retry), now, unit);
         log_health(&health, &after);
-        let worth_keeping = !(health.is_well() && after.is_well());
+        let worth_keeping =
+            desk.is_unkept.swap(false, Ordering::Relaxed) || !(health.is_well() && after.is_well());
         *health = after.clone();
         drop(health);
         let counted = !matches!(verdict, Verdict::NotCounted { .. });
@@ -441,6 +449,7 @@ impl Deliverer {
         info!("the endpoint is declared anew and is tried again");
         let write = Write::Health { name: desk.name.clone(), health: reopened };
         if let Err(fault) = self.ports.store.write(write).await {
+            desk.is_unkept.store(true, Ordering::Relaxed);
             warn!(%fault, "the endpoint's condition could not be kept");
         }
     }
