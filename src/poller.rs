@@ -21,9 +21,9 @@ use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::schedule::Schedule;
 use crate::core::source::{Source, SourceState};
+use crate::core::time::Timestamp;
 use crate::http::HttpClient;
 use crate::store::StoreError;
-use crate::core::time::Timestamp;
 use crate::store::handle::StoreHandle;
 use crate::telemetry::Telemetry;
 use crate::wake::Wake;
@@ -138,12 +138,6 @@ impl Poller {
             self.wake.ring();
         }
         Ok(report)
-    }
-
-    /// Forgets what is remembered of a source: somebody else changed its state in the store.
-    pub(crate) async fn forget(&self, name: &SourceName) {
-        *self.slot(name).0.lock().await = Memory::default();
-        self.wake.ring();
     }
 
     fn slot(&self, name: &SourceName) -> Arc<Slot> {

@@ -13,7 +13,7 @@ use crate::clock::{Clock, Entropy, Random, SystemClock};
 use crate::config::difference::{Difference, Names, difference};
 use crate::config::lookup::Surroundings;
 use crate::config::{self, Config};
-use crate::core::ids::SourceName;
+use crate::core::ids::{EndpointName, SourceName};
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::deliverer::{self, Deliverer};
@@ -189,19 +189,31 @@ impl Operations for Works {
     }
 
     fn poll(&self, source: SourceName, mode: Mode) -> Operation<'_, PollReport> {
-        Box::pin(async move { self.poller.poll(&source, mode).await.map_err(refused) })
+        Box::pin(
+            async move { self.poller.poll(&source, mode).await.map_err(|error| refused(&error)) },
+        )
     }
 
     fn release(&self, source: SourceName) -> Operation<'_, usize> {
-        Box::pin(
-            async move { self.poller.decide(&source, Decision::Release).await.map_err(refused) },
-        )
+        Box::pin(async move {
+            self.poller.decide(&source, Decision::Release).await.map_err(|error| refused(&error))
+        })
     }
 
     fn discard(&self, source: SourceName) -> Operation<'_, usize> {
-        Box::pin(
-            async move { self.poller.decide(&source, Decision::Discard).await.map_err(refused) },
-        )
+        Box::pin(async move {
+            self.poller.decide(&source, Decision::Discard).await.map_err(|error| refused(&error))
+        })
+    }
+
+    fn resume(&self, endpoint: EndpointName) -> Operation<'_, ()> {
+        Box::pin(async move {
+            match self.deliverer.resume(&endpoint).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Refused::Unknown(format!("no endpoint {endpoint} is known"))),
+                Err(fault) => Err(Refused::Failed(fault.to_string())),
+            }
+        })
     }
 
     fn reload(&self) -> Operation<'_, Vec<String>> {
@@ -218,7 +230,7 @@ impl Operations for Works {
     }
 }
 
-fn refused(error: PollError) -> Refused {
+fn refused(error: &PollError) -> Refused {
     let sentence = error.to_string();
     match error {
         PollError::Unknown(_) => Refused::Unknown(sentence),

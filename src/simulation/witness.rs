@@ -139,8 +139,8 @@ impl World {
                 if let (Some(health), Some(record)) = (&commit.health, record) {
                     self.books.believe(record.endpoint.as_str(), health);
                 }
-                let receiver = record
-                    .and_then(|record| self.receivers.all.get_mut(record.endpoint.as_str()));
+                let receiver =
+                    record.and_then(|record| self.receivers.all.get_mut(record.endpoint.as_str()));
                 if let (Some(receiver), Some(record)) = (receiver, record) {
                     receiver.asked.remove(record.event_id.as_str());
                 }
