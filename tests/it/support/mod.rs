@@ -4,6 +4,7 @@
 //! - [`receiver::Receiver`]: a receiver that keeps a ledger of what rang.
 //! - [`daemon::Daemon`]: the real executable with its own directory; started, stopped, killed, asked.
 //! - [`reply::Reply`]: what a server answers, well or badly; the same for both servers.
+//! - [`scene::Scene`]: all three of them, joined by a small configuration and running.
 //! - [`wait`]: waiting for conditions. Nothing here sleeps for a fixed time.
 //!
 //! `example.rs` beside this directory shows all of it in one page.
@@ -14,6 +15,7 @@ pub(crate) mod ask;
 pub(crate) mod daemon;
 pub(crate) mod receiver;
 pub(crate) mod reply;
+pub(crate) mod scene;
 pub(crate) mod server;
 mod tests;
 pub(crate) mod wait;
@@ -22,3 +24,4 @@ pub(crate) use api::ApiServer;
 pub(crate) use daemon::Daemon;
 pub(crate) use receiver::Receiver;
 pub(crate) use reply::Reply;
+pub(crate) use scene::Scene;
