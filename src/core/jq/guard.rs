@@ -17,10 +17,12 @@ use crate::core::jq::JqProblem;
 use crate::core::jq::problem;
 use crate::core::limits::JQ_TEXT_BYTES_MAX;
 
-/// Brackets in one expression. Lexer, parser and compiler recurse into them.
+/// Brackets in one expression: the lexer recurses into them.
 const BRACKETS_MAX: usize = 400;
+/// Levels of brackets: parser, compiler and engine recurse into them, and take more at each.
+const NESTING_MAX: usize = 64;
 /// Names, numbers and signs in one expression: chains of operators are recursion too.
-const TOKENS_MAX: usize = 2000;
+const TOKENS_MAX: usize = 600;
 
 // No expression can name these: they are no jq identifiers.
 /// Counts what passes.
@@ -53,8 +55,11 @@ pub(super) fn lex(text: &str) -> Result<Vec<Token<&str>>, JqProblem> {
         let first = errors.first().map(|error| problem::of_lexer(text, error));
         first.unwrap_or_else(|| JqProblem::new(whole.clone(), "this is no jq"))
     })?;
-    if count(&tokens) > TOKENS_MAX {
-        let sentence = format!("the expression has more than {TOKENS_MAX} parts");
+    let (count, depth) = measure(&tokens);
+    if count > TOKENS_MAX || depth > NESTING_MAX {
+        let sentence = format!(
+            "the expression has more than {TOKENS_MAX} parts or {NESTING_MAX} levels of brackets"
+        );
         return Err(JqProblem::new(whole, sentence).with_hint(split));
     }
     match tokens.first() {
@@ -78,19 +83,24 @@ pub(super) fn parse<'s>(
     })
 }
 
-fn count(tokens: &[Token<&str>]) -> usize {
-    let inner = |Token(_, kind): &Token<&str>| match kind {
-        Tok::Block(tokens) => count(tokens),
-        Tok::Str(parts) => parts
-            .iter()
-            .map(|part| match part {
-                StrPart::Term(token) => count(std::slice::from_ref(token)),
-                _ => 1,
-            })
-            .sum(),
-        _ => 0,
+/// How many tokens there are, inner ones too, and how deep they nest.
+fn measure(tokens: &[Token<&str>]) -> (usize, usize) {
+    let mut whole = (0, 0);
+    let mut add = |(count, depth): (usize, usize)| {
+        whole = (whole.0 + count, whole.1.max(depth + 1));
     };
-    tokens.iter().map(|token| 1 + inner(token)).sum()
+    for Token(_, kind) in tokens {
+        add((1, 0));
+        match kind {
+            Tok::Block(tokens) => add(measure(tokens)),
+            Tok::Str(parts) => parts.iter().for_each(|part| match part {
+                StrPart::Term(token) => add(measure(std::slice::from_ref(token))),
+                _ => {}
+            }),
+            _ => {}
+        }
+    }
+    whole
 }
 
 fn refuse(text: &str, name: &str, arguments: usize) -> JqProblem {
@@ -394,6 +404,10 @@ fn is_scalar(term: &Term<&str>) -> bool {
 fn is_one_place(term: &Term<&str>) -> bool {
     match term {
         Term::Id | Term::Var(_) => true,
+        Term::Call("tostring" | "tojson" | "type" | "length" | "ascii_downcase", arguments) => {
+            arguments.is_empty()
+        }
+        Term::BinOp(left, BinaryOp::Pipe(None), right) => is_one_place(left) && is_one_place(right),
         Term::Path(head, path) => {
             is_one_place(head)
                 && path.0.iter().all(|(part, _)| match part {

@@ -10,9 +10,9 @@ use jaq_json::{Num, Val};
 use crate::core::jq::guard::{PLUS, TICK, TIMES, WEIGH};
 use crate::core::json::VALUE_DEPTH_MAX;
 
-/// What any run may do: outputs counted, values built and sixteen bytes of text each count as one step. Worth about a
-/// second of work and a hundred megabytes.
-const STEPS_BASE: u64 = 4_000_000;
+/// What any run may do: outputs counted, values built and sixteen bytes of text each count as one step. Worth about
+/// half a second of work and some tens of megabytes.
+const STEPS_BASE: u64 = 1_000_000;
 /// What a run may do more for each value in its input.
 const STEPS_PER_VALUE: u64 = 64;
 /// Bytes of text that count as one step.
@@ -88,6 +88,12 @@ impl<'a> Meter<'a> {
         let weighed = weigh(value, VALUE_DEPTH_MAX, &mut left);
         self.steps_left.set(left);
         self.note(weighed)
+    }
+
+    /// A path is a list that recurses when it is dropped. No value is deeper than this, but `null` has any path.
+    fn reach<T>(&self, mut path: impl Iterator<Item = T>) -> Result<(), Error<Val>> {
+        let is_long = path.nth(VALUE_DEPTH_MAX).is_some();
+        self.note(if is_long { Err(Excess::Depth) } else { Ok(()) })
     }
 
     /// After the first excess everything fails, so that loops that catch errors end too.
@@ -233,13 +239,21 @@ fn from_json(value: &Val) -> ValR<Val> {
 /// The meter's filters, and those that stand in for jaq's own because those could be made to do too much.
 pub(super) fn filters() -> impl Iterator<Item = Fun<Run>> {
     let tick = Native::<Run>::new(|cv| bome(cv.0.data().spend(1).map(|()| cv.1)))
-        .with_paths(|cv| box_once(cv.0.data().spend(1).map(|()| cv.1).map_err(Exn::from)))
+        .with_paths(|(context, (value, path))| {
+            let meter = context.data();
+            let counted = meter.spend(1).and_then(|()| meter.reach(path.iter()));
+            box_once(counted.map(|()| (value, path)).map_err(Exn::from))
+        })
         .with_update(|cv, update| match cv.0.data().spend(1) {
             Ok(()) => update(cv.1),
             Err(error) => box_once(Err(error.into())),
         });
     let weigh = Native::<Run>::new(|cv| bome(cv.0.data().weigh(&cv.1).map(|()| cv.1)))
-        .with_paths(|cv| box_once(cv.0.data().weigh(&cv.1.0).map(|()| cv.1).map_err(Exn::from)))
+        .with_paths(|(context, (value, path))| {
+            let meter = context.data();
+            let weighed = meter.weigh(&value).and_then(|()| meter.reach(path.iter()));
+            box_once(weighed.map(|()| (value, path)).map_err(Exn::from))
+        })
         .with_update(|cv, update| match cv.0.data().weigh(&cv.1) {
             Ok(()) => update(cv.1),
             Err(error) => box_once(Err(error.into())),

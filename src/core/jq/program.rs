@@ -16,23 +16,28 @@ use crate::core::jq::meter::{self, Meter, Run};
 use crate::core::jq::problem::{self, JqProblem};
 use crate::core::json::{JsonFault, Value, null};
 
-/// What jq has and jaq's library has not, or not within bounds.
-const OWN_DEFINITIONS: &str = r"
+/// What jq has and jaq's library has not, or not within bounds: its `sub` keeps every intermediate text.
+const OWN_DEFINITIONS: &str = r#"
     def IN(s): any(s == .; .);
     def IN(src; s): any(src == s; .);
-    def INDEX(stream; f): reduce stream as $row ({}; .[$row | f | tostring] = $row);
+    def INDEX(stream; f):
+        reduce stream as $row ({}; ($row | f | tostring) as $name | .[$name] = $row);
     def INDEX(f): INDEX(.[]; f);
     def combinations($n): [range($n) as $i | .] | combinations;
+    def sub(re; f; flags): [
+        split_matches(re; flags)[]
+        | if isarray then first(capture_of_match | f) end
+        | if isstring then . else error end
+    ] | join("");
     def leaf_paths: paths(scalars);
     def toarray: if isarray then . else [.] end;
     def trimstr($x): ltrimstr($x) | rtrimstr($x);
-";
+"#;
 
 /// Definitions of jaq's library that can build much more than they are given: they run under the meter.
-const METERED: &[&str] = &["transpose", "combinations", "pick"];
-/// Definitions of jaq's library that ours stand in for, by name and number of arguments.
-const REPLACED: &[(&str, usize)] =
-    &[("join", 1), ("flatten", 0), ("flatten", 1), ("combinations", 1), ("recurse", 0)];
+const METERED: &[&str] = &["transpose", "combinations", "getpath", "pick"];
+/// Filters of jaq's library that ones written in Rust stand in for, by name and number of arguments.
+const REPLACED: &[(&str, usize)] = &[("join", 1), ("flatten", 0), ("flatten", 1), ("recurse", 0)];
 
 /// One definition of the library, and what it calls.
 struct Entry {
@@ -43,22 +48,28 @@ struct Entry {
 static LIBRARY: LazyLock<Vec<Entry>> = LazyLock::new(library);
 
 fn library() -> Vec<Entry> {
-    let of_jaq = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()).filter(|entry| {
-        let arguments = entry.args.len();
-        !REPLACED.contains(&(entry.name, arguments))
-            && problem::refusal(entry.name, arguments).is_none()
-    });
-    let own = jaq_core::load::parse(OWN_DEFINITIONS, |parser| parser.defs())
+    let signature = |entry: &Def<&'static str>| (entry.name, entry.args.len());
+    let mut own = jaq_core::load::parse(OWN_DEFINITIONS, |parser| parser.defs())
         .expect("our definitions are jq");
-    let of_jaq = of_jaq.map(|definition| (METERED.contains(&definition.name), definition));
-    of_jaq
-        .chain(own.into_iter().map(|definition| (true, definition)))
-        .map(|(is_metered, Def { name, args, body })| {
-            let mut guard = Guard::of_library(is_metered);
-            let body = guard.term(body).expect("nothing in the library is refused");
-            Entry { definition: Def { name, args, body }, calls: guard.calls }
-        })
-        .collect()
+    let mut library = Vec::new();
+    for theirs in jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()) {
+        let (name, arguments) = signature(&theirs);
+        // Ours take the place of theirs, because definitions see only what stands before them.
+        if let Some(at) = own.iter().position(|own| signature(own) == (name, arguments)) {
+            library.push((true, own.remove(at)));
+        } else if !REPLACED.contains(&(name, arguments))
+            && problem::refusal(name, arguments).is_none()
+        {
+            library.push((METERED.contains(&name), theirs));
+        }
+    }
+    library.extend(own.into_iter().map(|own| (true, own)));
+    let guarded = library.into_iter().map(|(is_metered, Def { name, args, body })| {
+        let mut guard = Guard::of_library(is_metered);
+        let body = guard.term(body).expect("nothing in the library is refused");
+        Entry { definition: Def { name, args, body }, calls: guard.calls }
+    });
+    guarded.collect()
 }
 
 /// Every filter that is written in Rust.
@@ -156,6 +167,11 @@ impl Program {
         catch_unwind(AssertUnwindSafe(|| run(&Meter::new(&self.filter.lut, input))))
             .unwrap_or_else(|_| Err(fault("the jq engine does not cope with this input")))
     }
+}
+
+/// Whether a name is a slice of the text, not of the library.
+fn is_part(text: &str, name: &str) -> bool {
+    text.as_bytes().as_ptr_range().contains(&name.as_ptr())
 }
 
 /// Everything that is called, and what that calls in turn.
