@@ -11,6 +11,8 @@ mod hash;
 mod mark;
 mod migrate;
 mod open;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod poll;
 mod read;
 mod row;

@@ -87,7 +87,7 @@ impl World {
     pub(super) fn sources_yaml(&self) -> String {
         let site = format!("http://{}", self.server.address());
         let source = |name: &&str| {
-            let more = match **name {
+            let more = match *name {
                 "paged" => ", key: .id, pages: link",
                 "single" => "",
                 _ => ", key: .id",
