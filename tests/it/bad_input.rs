@@ -107,12 +107,12 @@ fn answers_that_are_no_listing() {
         ("a number", json("42"), &["key", "list", "item"]),
         ("null", json("null"), &["key", "list", "item", "null"]),
         ("a list of lists", json("[[1],[2]]"), &["key", "item"]),
-        ("an item without key", json(r#"[{"id":1},{"name":"x"}]"#), &["key"]),
-        ("an item whose key is null", json(r#"[{"id":1},{"id":null}]"#), &["key"]),
-        ("an item whose key is a list", json(r#"[{"id":1},{"id":[2]}]"#), &["key"]),
+        ("an item without key", json(r#"[{"id":1,"status":"new"},{"name":"x"}]"#), &["key"]),
+        ("an item whose key is null", json(r#"[{"id":1,"status":"new"},{"id":null}]"#), &["key"]),
+        ("an item whose key is a list", json(r#"[{"id":1,"status":"new"},{"id":[2]}]"#), &["key"]),
         (
             "a key twice",
-            json(r#"[{"id":1},{"id":2},{"id":1}]"#),
+            json(r#"[{"id":1,"status":"new"},{"id":2,"status":"new"},{"id":1,"status":"old"}]"#),
             &["twice", "duplicate", "more than one"],
         ),
         ("a member twice", json(r#"[{"id":1,"id":2}]"#), &["twice", "duplicate"]),
@@ -136,10 +136,10 @@ fn refusals() {
 
 #[test]
 fn not_modified_since_nothing() {
-    let scene = Scene::with_items(items(2));
+    let mut scene = Scene::set(items(2));
     scene.api.set_etags(false);
-    // The next listing has no validator, so that later requests are unconditional.
-    scene.api.wait_for_requests(2);
+    scene.daemon.start();
+    scene.daemon.wait_for_good_polls("tickets", 1);
     scene.survives(&[("a 304 that was not asked for", Reply::status(304), &["304"])]);
 }
 
@@ -325,15 +325,16 @@ fn a_receiver_that_is_gone_is_left_alone_and_keeps_what_waits() {
     scene.api.set_items(items(2));
     scene.receiver.wait_for_requests(1);
     scene.daemon.wait_until("the endpoint being disabled", |daemon| {
-        daemon.cli(&["endpoints", "--json"]).stdout.contains("disabled")
+        daemon.control_json("/v1/endpoints")[0]["condition"] == "disabled"
     });
     scene.receiver.heal();
     scene.api.set_items(items(3));
     scene.daemon.wait_for_good_polls("tickets", 2);
     stays("nothing is sent", || scene.receiver.ledger().rings.len() == 1);
 
-    let resumed = scene.daemon.cli(&["endpoints", "resume", "desk"]);
-    assert_eq!(resumed.code, Some(0), "{resumed:?}");
+    // Declared anew, it gets another chance.
+    scene.daemon.write_config(&scene.config().replace("secret: any", "secret: another"));
+    scene.daemon.hup();
     scene.receiver.expect(&["tickets.created 2", "tickets.created 3"]);
 }
 
