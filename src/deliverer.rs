@@ -102,7 +102,9 @@ impl Deliverer {
         loop {
             self.ports.telemetry.alive("deliverer", self.ports.clock.now());
             self.open_desks(&mut desks, &mut running, &stop).await;
-            desks.values().for_each(|desk| desk.wake.ring());
+            for desk in desks.values() {
+                desk.wake.ring();
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -457,7 +459,7 @@ fn log_health(before: &EndpointHealth, after: &EndpointHealth) {
             warn!(failures = after.failures, %fault, "the endpoint is failing; its events wait, probes go on");
         }
         (Breaker::Open { .. } | Breaker::Disabled { .. }, Breaker::Closed) => {
-            info!("the endpoint is back")
+            info!("the endpoint is back");
         }
         (Breaker::Closed | Breaker::Open { .. }, Breaker::Disabled { .. }) => {
             warn!(

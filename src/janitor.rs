@@ -8,7 +8,7 @@ use tracing::warn;
 use crate::store::handle::StoreHandle;
 
 /// How often the log is moved into the database.
-const CHECKPOINT_PERIOD: Duration = Duration::from_secs(60);
+const CHECKPOINT_PERIOD: Duration = Duration::from_mins(1);
 
 /// Looks after the store.
 #[derive(Debug)]

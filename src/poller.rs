@@ -61,7 +61,7 @@ struct Memory {
 }
 
 /// Why a poll did not come to an outcome. Nothing was lost: the next one meets the same changes.
-#[derive(Debug, Clone, Error)]
+#[derive(Debug, Error)]
 pub(crate) enum PollError {
     #[error("no source {0} is declared")]
     Unknown(SourceName),
@@ -69,7 +69,7 @@ pub(crate) enum PollError {
     #[error("the state of source {0} moved on during the poll")]
     Conflict(SourceName),
     #[error(transparent)]
-    Store(#[from] Arc<StoreError>),
+    Store(#[from] StoreError),
 }
 
 impl Poller {
@@ -129,7 +129,7 @@ impl Poller {
         &self,
         memory: &mut Memory,
         source: &Source,
-    ) -> Result<SourceState, Arc<StoreError>> {
+    ) -> Result<SourceState, StoreError> {
         if let Some(state) = &memory.state {
             return Ok(state.clone());
         }
@@ -156,7 +156,7 @@ fn tell(report: &PollReport, failing: bool) {
             warn!(%source, code = %fault.code, outcome = report.outcome, next = %report.next_due, "{}", fault.sentence);
         }
         Some(fault) => {
-            debug!(%source, code = %fault.code, next = %report.next_due, "{}", fault.sentence)
+            debug!(%source, code = %fault.code, next = %report.next_due, "{}", fault.sentence);
         }
         None if failing => info!(%source, "the source is well again"),
         None => {}

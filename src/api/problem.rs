@@ -1,7 +1,5 @@
 //! Refusals as RFC 9457 problem documents.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -52,8 +50,8 @@ impl Problem {
     }
 }
 
-impl From<Arc<StoreError>> for Problem {
-    fn from(fault: Arc<StoreError>) -> Self {
+impl From<StoreError> for Problem {
+    fn from(fault: StoreError) -> Self {
         error!(%fault, "a request met a failure of the store");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the store failed; the log says how")
     }

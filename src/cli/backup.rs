@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::control::Control;
 use super::{Common, Usage, print};
-use crate::store::sqlite;
+use crate::store::sqlite::copy;
 use crate::telemetry::Redactor;
 
 /// Arguments of `backup`.
@@ -60,7 +60,7 @@ pub(crate) fn restore(args: &RestoreArgs, common: &Common) -> anyhow::Result<Exi
     if !args.file.exists() {
         return Err(Usage(format!("there is no file {}", args.file.display())).into());
     }
-    sqlite::restore(&common.state, &args.file).context("putting the copy back")?;
+    copy::restore(&common.state, &args.file).context("putting the copy back")?;
     if common.json {
         print::line(&serde_json::json!({ "restored": common.state }).to_string())?;
     } else {

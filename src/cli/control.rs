@@ -141,7 +141,7 @@ impl Control {
     /// Ends the use of the state; writes what must be written at the end.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
         if let Self::Own { store, .. } = self {
-            store.close().await?;
+            store.close().await;
         }
         Ok(())
     }

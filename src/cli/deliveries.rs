@@ -115,9 +115,9 @@ async fn list(control: &Control, args: &Args, common: &Common) -> anyhow::Result
             let id = row.get("id").map(Value::to_string).unwrap_or_default();
             if seen.insert(id, row.clone()).is_some_and(|before| before != row) {
                 if common.json {
-                    print::line(&row.to_string())?
+                    print::line(&row.to_string())?;
                 } else {
-                    table::deliveries(&[row])?
+                    table::deliveries(&[row])?;
                 }
             }
         }

@@ -40,10 +40,10 @@ pub(crate) async fn run(
             if common.json { print::line(&held.to_string())? } else { table::held(&held)? }
         }
         Sub::Release { source } => {
-            decide(&control, &source, "release", "ring now", common.json).await?
+            decide(&control, &source, "release", "ring now", common.json).await?;
         }
         Sub::Discard { source } => {
-            decide(&control, &source, "discard", "are dropped", common.json).await?
+            decide(&control, &source, "discard", "are dropped", common.json).await?;
         }
     }
     control.close().await?;

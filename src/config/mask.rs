@@ -16,6 +16,7 @@ use crate::config::tree::{Place, Scalar};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Showing {
     Whole,
+    Nothing,
     /// A URL without user, password and query.
     Address,
     /// A URL's scheme and host only.
@@ -76,7 +77,7 @@ impl<'a> Excerpts<'a> {
             }
             pieces.extend(structure(text, from..place.start.max(from)));
             let shown = self.shown.get(&(number, at.start)).copied();
-            let shown = if *is_key { Some(Showing::Whole) } else { shown };
+            let shown = shown.or(is_key.then_some(Showing::Whole));
             let source = text.get(place.clone()).unwrap_or_default();
             let parts = parts_of(source, shown).into_iter().map(|(part, shown)| {
                 let part = place.start + part.start..place.start + part.end;
@@ -127,7 +128,7 @@ fn parts_of(source: &str, showing: Option<Showing>) -> Vec<Piece> {
         Some(Showing::Whole) => vec![(0..content.len(), true)],
         Some(Showing::Address) => address_parts(content, true),
         Some(Showing::Host) => address_parts(content, false),
-        None => references_only(content),
+        Some(Showing::Nothing) | None => references_only(content),
     };
     for (part, _) in &mut parts {
         *part = part.start + inner.start..part.end + inner.start;

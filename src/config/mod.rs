@@ -189,7 +189,9 @@ impl<T> Named<T> {
     ) {
         let Value::Map(entries) = &node.value else { return };
         for (key, node) in entries {
-            walk.report.reveal_key(key);
+            if node.value != Value::Null {
+                walk.report.reveal_key(key);
+            }
             if let Some(flaw) = name_flaw(what, &key.name) {
                 let hint = "choose one of letters, digits, `_`, `-` and `.`";
                 walk.report.add(Finding::error(key.place, flaw).hint(hint));

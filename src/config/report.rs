@@ -144,6 +144,20 @@ impl Report {
         self.shown.insert((key.place.file, key.place.start), Showing::Whole);
     }
 
+    /// Forbids the keys inside a value to be shown: where no map belongs, they may be values.
+    pub(super) fn conceal(&mut self, node: &Node) {
+        match &node.value {
+            Value::List(nodes) => nodes.iter().for_each(|node| self.conceal(node)),
+            Value::Map(entries) => {
+                for (key, node) in entries {
+                    self.shown.insert((key.place.file, key.place.start), Showing::Nothing);
+                    self.conceal(node);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Remembers a secret for the redaction of logs: what was filled in, and the whole text.
     pub(super) fn secret(&mut self, node: &Node) {
         self.filled_in(node);

@@ -150,6 +150,7 @@ impl<'a> Walk<'a> {
             }
             _ if known.shape.accepts(value) => Slot::Good(value),
             _ => {
+                self.report.conceal(value);
                 let expected = known.shape.expected();
                 let sentence = format!("`{}` is {}, not {expected}", key.name, value.kind());
                 let hint = match &value.value {
@@ -193,6 +194,7 @@ impl<'a> Walk<'a> {
         if node.value == Value::Unfilled {
             return None;
         }
+        self.report.conceal(node);
         let sentence = format!("expected {}, found {}", shape.expected(), node.kind());
         self.report.wrong(node, sentence, "")
     }

@@ -5,6 +5,7 @@ use http::header::{
 };
 use url::Url;
 
+use crate::config::keys::Shape;
 use crate::config::report::{Finding, Flaw, is_plain};
 use crate::config::tree::{self, Node, Value};
 use crate::config::walk::Walk;
@@ -57,10 +58,7 @@ impl<'a> Walk<'a> {
                 self.report.add(Finding::error(key.place, sentence).hint(hint));
                 None
             }
-            _ => node.text().or_else(|| {
-                let sentence = format!("expected text, found {}", node.kind());
-                self.report.wrong(node, sentence, "")
-            }),
+            _ => node.text().or_else(|| self.unexpected(node, &Shape::Text)),
         }
     }
 

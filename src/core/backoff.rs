@@ -19,11 +19,13 @@ impl BackoffPolicy {
     }
 
     /// The bound of the first delay.
+    #[cfg(test)]
     pub(crate) fn first(&self) -> Duration {
         self.first
     }
 
     /// The bound of every delay.
+    #[cfg(test)]
     pub(crate) fn max(&self) -> Duration {
         self.max
     }

@@ -1,5 +1,7 @@
 //! Events: the immutable messages made from changes. Id and bytes are fixed here, once and for ever.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::core::diff::{Change, ChangeKind};
@@ -12,6 +14,7 @@ use crate::core::time::Timestamp;
 
 /// An immutable message about one change. `body` is the envelope as it is signed and sent, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "`type` is a word of the language")]
 pub(crate) struct Event {
     pub(crate) id: EventId,
     pub(crate) event_type: String,
@@ -166,7 +169,8 @@ fn derive_id(event_type: &str, source: &SourceName, change: &Change) -> EventId 
     }
     let mut id = String::from("evt_");
     for byte in digest.finalize().iter().take(16) {
-        id.push_str(&format!("{byte:02x}"));
+        // Writing to a string cannot fail.
+        write!(id, "{byte:02x}").expect("a string takes any text");
     }
     EventId::new(id)
 }

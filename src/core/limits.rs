@@ -33,11 +33,11 @@ pub(crate) const LOOKUPS_IN_FLIGHT_MAX: usize = 64;
 /// Idle connections kept to one origin; see [`CONNECTION_IDLE_MAX`].
 pub(crate) const CONNECTIONS_IDLE_PER_ORIGIN_MAX: usize = 64;
 /// How long an idle connection is kept. Below the common 75 s of servers, so that we hang up first.
-pub(crate) const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
+pub(crate) const CONNECTION_IDLE_MAX: Duration = Duration::from_mins(1);
 /// The longest we obey a source's `Retry-After`.
-pub(crate) const SOURCE_RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const SOURCE_RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 /// The longest we obey a receiver's `Retry-After`.
-pub(crate) const ENDPOINT_RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+pub(crate) const ENDPOINT_RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 /// Polls under way at once, over all sources.
 pub(crate) const POLLS_IN_FLIGHT_MAX: usize = 512;
 /// Requests in flight to one endpoint, unless it says otherwise.
@@ -53,7 +53,7 @@ pub(crate) const COMMIT_ITEMS_MAX: usize = 5_000;
 /// Bodies larger than this are read off the loop's own threads.
 pub(crate) const LIGHT_BODY_BYTES_MAX: usize = 128 * 1024;
 /// What polls that changed nothing taught is written this often.
-pub(crate) const STATE_FLUSH_PERIOD: Duration = Duration::from_secs(60);
+pub(crate) const STATE_FLUSH_PERIOD: Duration = Duration::from_mins(1);
 /// Over how long the first and the overdue polls are spread at most.
 pub(crate) const START_SPREAD_MAX: Duration = Duration::from_secs(5);
 /// Rows one listing call of the API or command line answers at most.
@@ -79,7 +79,7 @@ pub(crate) const VALUE_FILE_BYTES_MAX: usize = 64 * 1024;
 /// Length of a source's or endpoint's name in bytes: it travels in logs, URLs and metrics.
 pub(crate) const NAME_BYTES_MAX: usize = 128;
 /// The longest duration that can be written: a hundred years.
-pub(crate) const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub(crate) const DURATION_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
 const _: () = assert!(BODY_BYTES_DEFAULT <= BODY_BYTES_MAX);
 const _: () = assert!(ENDPOINT_CONCURRENCY_DEFAULT <= ENDPOINT_CONCURRENCY_MAX);

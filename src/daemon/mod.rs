@@ -12,6 +12,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -22,9 +23,13 @@ use crate::core::secret::Secret;
 use crate::janitor::Janitor;
 use crate::store::StoreError;
 use crate::store::handle::StoreHandle;
+use crate::store::sqlite::{Opening, SqliteStore};
 use crate::telemetry::Redactor;
 
 use works::{Origin, Works};
+
+/// Connections for reading beside the writer.
+const STORE_READERS: usize = 4;
 
 /// How often systemd's status line is renewed.
 const STATUS_PERIOD: Duration = Duration::from_secs(10);
@@ -53,9 +58,16 @@ pub(crate) enum DaemonError {
     #[error("listening for signals")]
     Signals(std::io::Error),
     #[error(
-        "the store failed: {0}; nothing more is acknowledged, a restart goes on from what is on disk"
+        "the store failed: nothing more is acknowledged, a restart goes on from what is on disk"
     )]
-    StoreFailed(Arc<StoreError>),
+    StoreFailed,
+}
+
+/// Why the daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Asked,
+    StoreFailed,
 }
 
 /// A running daemon.
@@ -76,7 +88,10 @@ pub(crate) struct Daemon {
 /// # Errors
 /// The store's, or the HTTP client's.
 pub(crate) fn build(settings: Settings) -> Result<Arc<Works>, DaemonError> {
-    let store = StoreHandle::open(&settings.state, settings.accept_state)?;
+    let started = Instant::now();
+    let opening =
+        Opening { accept: settings.accept_state, steady: Box::new(move || started.elapsed()) };
+    let store = StoreHandle::pooled(SqliteStore::open(&settings.state, opening)?, STORE_READERS)?;
     Ok(Works::new(store, settings.config, settings.origin, settings.redactor)?)
 }
 
@@ -158,11 +173,10 @@ impl Daemon {
         let mut hup = listen(SignalKind::hangup())?;
         notify::ready(&self.status());
         info!(version = env!("CARGO_PKG_VERSION"), status = self.status(), "ready");
-        let failed = self.wait(&mut term, &mut int, &mut hup).await;
-        if let Some(fault) = failed {
-            error!(%fault, "the store failed; ending");
+        if self.wait(&mut term, &mut int, &mut hup).await == End::StoreFailed {
+            error!("the store failed; ending");
             self.loops.shutdown().await;
-            return Err(DaemonError::StoreFailed(fault));
+            return Err(DaemonError::StoreFailed);
         }
         notify::stopping();
         info!("draining; a second signal ends at once");
@@ -174,19 +188,15 @@ impl Daemon {
         Ok(())
     }
 
-    /// Waits for the end; answers the store's failure if it was that.
-    async fn wait(
-        &mut self,
-        term: &mut Signal,
-        int: &mut Signal,
-        hup: &mut Signal,
-    ) -> Option<Arc<StoreError>> {
+    /// Waits for the end.
+    async fn wait(&mut self, term: &mut Signal, int: &mut Signal, hup: &mut Signal) -> End {
         let mut beat = tokio::time::interval(notify::watchdog_period().unwrap_or(STATUS_PERIOD));
+        let mut failed = self.works.store.failed();
         loop {
             tokio::select! {
-                _ = term.recv() => return None,
-                _ = int.recv() => return None,
-                fault = self.works.store.failed() => return Some(fault),
+                _ = term.recv() => return End::Asked,
+                _ = int.recv() => return End::Asked,
+                _ = failed.wait_for(|failed| *failed) => return End::StoreFailed,
                 _ = hup.recv() => {
                     notify::reloading();
                     // A bad file changes nothing, and `reload` has said why.
@@ -225,9 +235,7 @@ impl Daemon {
         while self.loops.join_next().await.is_some() {}
         self.close.cancel();
         while self.servers.join_next().await.is_some() {}
-        if let Err(fault) = self.works.store.close().await {
-            warn!(%fault, "the store did not close cleanly; the next start recovers it");
-        }
+        self.works.store.close().await;
     }
 }
 

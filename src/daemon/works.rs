@@ -219,10 +219,11 @@ impl Operations for Works {
 }
 
 fn refused(error: PollError) -> Refused {
+    let sentence = error.to_string();
     match error {
-        PollError::Unknown(_) => Refused::Unknown(error.to_string()),
-        PollError::Conflict(_) => Refused::Conflict(error.to_string()),
-        PollError::Store(_) => Refused::Failed(error.to_string()),
+        PollError::Unknown(_) => Refused::Unknown(sentence),
+        PollError::Conflict(_) => Refused::Conflict(sentence),
+        PollError::Store(_) => Refused::Failed(sentence),
     }
 }
 

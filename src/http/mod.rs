@@ -13,8 +13,6 @@ mod resolver;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use client::ReqwestClient;
-
 /// The answer to come. Dropping it abandons the exchange.
 pub(crate) type Exchange<'a> =
     Pin<Box<dyn Future<Output = Result<Response, TransportFault>> + Send + 'a>>;

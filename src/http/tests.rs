@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use crate::core::fault::Whose;
 use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault};
+use crate::http::HttpClient;
 use crate::http::body::LeastRate;
-use crate::http::{HttpClient, ReqwestClient};
+use crate::http::client::ReqwestClient;
 use server::{Script, Server};
 
 /// Bytes that a test's bodies may have unless it says otherwise.

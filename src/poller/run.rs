@@ -194,10 +194,7 @@ impl Poller {
         own.roster = roster;
     }
 
-    async fn replan(
-        &self,
-        source: &crate::core::source::Source,
-    ) -> Result<Timestamp, Arc<StoreError>> {
+    async fn replan(&self, source: &crate::core::source::Source) -> Result<Timestamp, StoreError> {
         let slot = self.slot(&source.name);
         let mut memory = slot.0.lock().await;
         let state = self.recall(&mut memory, source).await?;
@@ -232,7 +229,7 @@ impl Poller {
         match self.ports.store.write(write).await {
             Ok(_) => memory.kept = Some(state),
             Err(fault) => {
-                warn!(source = %name, %fault, "what was learned of the source could not be kept")
+                warn!(source = %name, %fault, "what was learned of the source could not be kept");
             }
         }
     }

@@ -344,7 +344,7 @@ impl<'a> Turn<'a> {
         Ok(snapshot)
     }
 
-    async fn snapshot(&self) -> Result<Snapshot, Arc<StoreError>> {
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let name = self.source.name.clone();
         self.ports.store.read(move |store| store.snapshot(&name)).await
     }

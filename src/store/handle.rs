@@ -1,190 +1,304 @@
-//! The async face of the store: groups the writes that are waiting into one transaction, and reads beside the writer.
+//! The async face of the store.
+//!
+//! Writes that wait at the same time share one transaction and one fsync: whoever gets the writer takes the whole
+//! queue along, and answers each caller after the commit. Reads go to a few connections of their own. Everything that
+//! blocks runs on the blocking pool; the simulation calls the store directly instead, so that a seed replays.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(test)]
+mod tests;
 
-use tokio::sync::{oneshot, watch};
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, oneshot, watch};
+use tokio::task::spawn_blocking;
 
 use crate::core::limits::GROUP_WRITES_MAX;
-use crate::store::sqlite::{Opening, SqliteReader, SqliteStore};
+use crate::store::sqlite::{SqliteReader, SqliteStore};
 use crate::store::{Read, Refusal, Store, StoreError, Write, Written};
 
-const READERS: usize = 4;
+/// What a write came to.
+type Answer = Result<Result<Written, Refusal>, StoreError>;
 
-type Answer = Result<Result<Written, Refusal>, Arc<StoreError>>;
+/// The store as the loops see it. Clones share one store.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreHandle {
+    face: Face,
+    failed: Arc<watch::Sender<bool>>,
+    seed: u64,
+}
 
-struct Job {
+#[derive(Clone)]
+enum Face {
+    Inline(Arc<Mutex<Box<dyn Store>>>),
+    Pooled(Arc<Pool>),
+}
+
+impl fmt::Debug for Face {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Inline(_) => "Inline",
+            Self::Pooled(_) => "Pooled",
+        })
+    }
+}
+
+struct Pool {
+    queue: Mutex<VecDeque<Waiting>>,
+    /// `None` once the store is closed.
+    writer: Arc<AsyncMutex<Option<SqliteStore>>>,
+    readers: Mutex<Vec<SqliteReader>>,
+    /// One permit per reader.
+    free_readers: Arc<Semaphore>,
+}
+
+/// A write in the queue, and whom to tell.
+struct Waiting {
     write: Write,
     answer: oneshot::Sender<Answer>,
 }
 
-struct Inner {
-    writer: Arc<Mutex<Box<dyn Store>>>,
-    turn: tokio::sync::Mutex<()>,
-    queue: Mutex<Vec<Job>>,
-    readers: Mutex<Vec<SqliteReader>>,
-    permits: Option<tokio::sync::Semaphore>,
-    failed: watch::Sender<Option<Arc<StoreError>>>,
-    seed: u64,
-}
-
-/// The store, from async code. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct StoreHandle(Arc<Inner>);
-
-impl std::fmt::Debug for StoreHandle {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("StoreHandle")
-    }
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl StoreHandle {
-    pub(crate) fn open(dir: &Path, accept: bool) -> Result<Self, StoreError> {
-        let started = tokio::time::Instant::now();
-        let store = SqliteStore::open(
-            dir,
-            Opening { accept, steady: Box::new(move || started.elapsed()) },
-        )?;
-        let readers =
-            (0..READERS).map(|_| SqliteReader::open(dir)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self::new(Box::new(store), readers))
-    }
+    /// A handle that calls the store in place: no threads, no waiting. For the simulation and for tests.
     pub(crate) fn inline(store: Box<dyn Store>) -> Self {
-        Self::new(store, Vec::new())
-    }
-    fn new(store: Box<dyn Store>, readers: Vec<SqliteReader>) -> Self {
         let seed = store.seed();
-        let permits = (!readers.is_empty()).then(|| tokio::sync::Semaphore::new(readers.len()));
-        Self(Arc::new(Inner {
-            writer: Arc::new(Mutex::new(store)),
-            turn: tokio::sync::Mutex::new(()),
-            queue: Mutex::default(),
-            readers: Mutex::new(readers),
-            permits,
-            failed: watch::channel(None).0,
-            seed,
-        }))
+        Self::new(Face::Inline(Arc::new(Mutex::new(store))), seed)
     }
+
+    /// A handle for the daemon: groups of writes on the blocking pool, and so many connections for reading.
+    pub(crate) fn pooled(store: SqliteStore, readers: usize) -> Result<Self, StoreError> {
+        let seed = store.seed();
+        let connections = (0..readers.max(1))
+            .map(|_| SqliteReader::open(store.dir()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let pool = Pool {
+            queue: Mutex::new(VecDeque::new()),
+            writer: Arc::new(AsyncMutex::new(Some(store))),
+            free_readers: Arc::new(Semaphore::new(connections.len())),
+            readers: Mutex::new(connections),
+        };
+        Ok(Self::new(Face::Pooled(Arc::new(pool)), seed))
+    }
+
+    fn new(face: Face, seed: u64) -> Self {
+        Self { face, failed: Arc::new(watch::Sender::new(false)), seed }
+    }
+
+    /// The seed of raw hashes, drawn when the state was made.
     pub(crate) fn seed(&self) -> u64 {
-        self.0.seed
+        self.seed
     }
-    fn fail(&self, error: StoreError) -> Arc<StoreError> {
-        let error = Arc::new(error);
-        if !matches!(*error, StoreError::Full { .. }) {
-            self.0.failed.send_if_modified(|f| {
-                if f.is_none() {
-                    *f = Some(Arc::clone(&error));
-                    true
-                } else {
-                    false
-                }
-            });
-        }
-        error
+
+    /// Becomes true, for good, when a write failed in a way after which nothing may be acknowledged: the process has
+    /// to stop. A full disk is no such failure.
+    pub(crate) fn failed(&self) -> watch::Receiver<bool> {
+        self.failed.subscribe()
     }
-    pub(crate) async fn failed(&self) -> Arc<StoreError> {
-        let mut failed = self.0.failed.subscribe();
-        loop {
-            if let Some(error) = failed.borrow_and_update().clone() {
-                return error;
-            }
-            if failed.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-    }
+
+    /// Does a write, and returns when it is durable. Writes of one caller happen in the order they were begun.
+    ///
+    /// Dropping the future before the write has begun means that it does not happen; after that it may or may not.
+    ///
+    /// # Errors
+    /// What [`Store::apply`] said of the whole group.
     pub(crate) async fn write(&self, write: Write) -> Answer {
-        if self.0.permits.is_none() {
-            let mut done = lock(&self.0.writer)
-                .apply(std::slice::from_ref(&write))
-                .map_err(|e| self.fail(e))?;
-            return Ok(done.remove(0));
-        }
-        let (answer, mut answered) = oneshot::channel();
-        lock(&self.0.queue).push(Job { write, answer });
-        let turn = tokio::select! { biased; got = &mut answered => return got.unwrap_or_else(|_| Err(Arc::new(StoreError::Stopped))), turn = self.0.turn.lock() => turn };
-        if let Ok(got) = answered.try_recv() {
-            return got;
-        }
-        loop {
-            let jobs: Vec<Job> = {
-                let mut q = lock(&self.0.queue);
-                let n = q.len().min(GROUP_WRITES_MAX);
-                q.drain(..n).collect()
-            };
-            if jobs.is_empty() {
-                break;
+        match &self.face {
+            Face::Inline(store) => {
+                let answers = self.note(locked(store).apply(&[write]))?;
+                answers.into_iter().next().ok_or(StoreError::Stopped)
             }
-            let this = self.clone();
-            let _ = tokio::task::spawn_blocking(move || this.apply(jobs)).await;
-            if let Ok(got) = answered.try_recv() {
-                drop(turn);
-                return got;
-            }
-        }
-        drop(turn);
-        answered.await.unwrap_or_else(|_| Err(Arc::new(StoreError::Stopped)))
-    }
-    fn apply(&self, jobs: Vec<Job>) {
-        let (writes, answers): (Vec<_>, Vec<_>) =
-            jobs.into_iter().map(|j| (j.write, j.answer)).unzip();
-        let result = lock(&self.0.writer).apply(&writes);
-        match result {
-            Ok(done) => {
-                for (a, d) in answers.into_iter().zip(done) {
-                    let _ = a.send(Ok(d));
-                }
-            }
-            Err(e) => {
-                let e = self.fail(e);
-                for a in answers {
-                    let _ = a.send(Err(Arc::clone(&e)));
-                }
-            }
+            Face::Pooled(pool) => self.write_pooled(pool, write).await,
         }
     }
+
+    /// Reads, several things as of one moment.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&dyn Read) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Arc<StoreError>> {
-        let Some(permits) = &self.0.permits else {
-            let store = lock(&self.0.writer);
-            return f(&**store).map_err(Arc::new);
+        read: impl FnOnce(&dyn Read) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match &self.face {
+            Face::Inline(store) => read(locked(store).as_ref()),
+            Face::Pooled(pool) => with_reader(pool, move |reader| reader.at_one_moment(read)).await,
+        }
+    }
+
+    /// Moves the log into the database; see [`Store::checkpoint`].
+    pub(crate) async fn checkpoint(&self) -> Result<(), StoreError> {
+        let result = match &self.face {
+            Face::Inline(store) => locked(store).checkpoint(),
+            Face::Pooled(pool) => {
+                let mut writer = Arc::clone(&pool.writer).lock_owned().await;
+                blocking(move || match writer.as_mut() {
+                    Some(store) => store.checkpoint(),
+                    None => Err(StoreError::Stopped),
+                })
+                .await
+            }
         };
-        let _permit = permits.acquire().await.map_err(|_| Arc::new(StoreError::Stopped))?;
-        let Some(reader) = lock(&self.0.readers).pop() else {
-            return Err(Arc::new(StoreError::Stopped));
+        self.note(result)
+    }
+
+    /// Writes a consistent copy of the state to a new file, while writing goes on.
+    pub(crate) async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        match &self.face {
+            Face::Inline(store) => locked(store).backup(to),
+            Face::Pooled(pool) => {
+                let to = to.to_owned();
+                with_reader(pool, move |reader| reader.backup(&to)).await
+            }
+        }
+    }
+
+    /// Closes the store after the writes that wait, and frees the state directory. Later writes are answered with
+    /// [`StoreError::Stopped`].
+    pub(crate) async fn close(&self) {
+        if let Face::Pooled(pool) = &self.face {
+            let mut writer = Arc::clone(&pool.writer).lock_owned().await;
+            let (pool, failed) = (Arc::clone(pool), Arc::clone(&self.failed));
+            let closed = spawn_blocking(move || {
+                lead(&pool, &mut writer, &failed);
+                locked(&pool.readers).clear();
+                pool.free_readers.close();
+                *writer = None;
+            });
+            if let Err(error) = closed.await {
+                tracing::error!(%error, "closing the store");
+            }
+        }
+    }
+
+    async fn write_pooled(&self, pool: &Arc<Pool>, write: Write) -> Answer {
+        if *self.failed.borrow() {
+            return Err(StoreError::Stopped);
+        }
+        let (answer, mut told) = oneshot::channel();
+        locked(&pool.queue).push_back(Waiting { write, answer });
+        let answer = tokio::select! {
+            biased;
+            answer = &mut told => answer,
+            mut writer = Arc::clone(&pool.writer).lock_owned() => {
+                // The guard goes along: if this future is dropped meanwhile, the group is still finished and answered
+                // before anybody else gets the writer. Nothing is left in the queue, so our write is among them.
+                let (pool, failed) = (Arc::clone(pool), Arc::clone(&self.failed));
+                drop(spawn_blocking(move || lead(&pool, &mut writer, &failed)));
+                told.await
+            }
         };
-        let (reader, result) = tokio::task::spawn_blocking(move || {
-            let r = reader.at_one_moment(|r| f(r));
-            (reader, r)
+        answer.unwrap_or_else(|_| {
+            tracing::error!("the writer died");
+            self.failed.send_replace(true);
+            Err(StoreError::Stopped)
         })
-        .await
-        .map_err(|_| Arc::new(StoreError::Stopped))?;
-        lock(&self.0.readers).push(reader);
-        result.map_err(Arc::new)
     }
-    async fn writer<T: Send + 'static>(
-        &self,
-        f: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Arc<StoreError>> {
-        let writer = Arc::clone(&self.0.writer);
-        tokio::task::spawn_blocking(move || f(&mut **lock(&writer)))
-            .await
-            .map_err(|_| Arc::new(StoreError::Stopped))?
-            .map_err(|e| self.fail(e))
+
+    fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result {
+            raise(&self.failed, error);
+        }
+        result
     }
-    pub(crate) async fn checkpoint(&self) -> Result<(), Arc<StoreError>> {
-        self.writer(|s| s.checkpoint()).await
+}
+
+/// Says that the process has to stop, unless the failure may pass.
+fn raise(failed: &watch::Sender<bool>, error: &StoreError) {
+    if !error.may_pass() {
+        failed.send_if_modified(|failed| !std::mem::replace(failed, true));
     }
-    pub(crate) async fn backup(&self, to: PathBuf) -> Result<(), Arc<StoreError>> {
-        self.writer(move |s| s.backup(&to)).await
+}
+
+/// Writes groups until the queue is empty.
+fn lead(pool: &Pool, writer: &mut Option<SqliteStore>, failed: &watch::Sender<bool>) {
+    loop {
+        let (writes, answers) = take_group(pool);
+        if writes.is_empty() {
+            return;
+        }
+        let result = match writer.as_mut() {
+            Some(store) => store.apply(&writes),
+            None => Err(StoreError::Stopped),
+        };
+        match result {
+            Ok(results) => {
+                for (answer, result) in answers.into_iter().zip(results) {
+                    tell(answer, Ok(result));
+                }
+            }
+            Err(error) => {
+                raise(failed, &error);
+                let error = Arc::new(error);
+                for answer in answers {
+                    tell(answer, Err(StoreError::Group(Arc::clone(&error))));
+                }
+            }
+        }
     }
-    pub(crate) async fn close(&self) -> Result<(), Arc<StoreError>> {
-        self.checkpoint().await
+}
+
+/// Takes what waits from the queue, up to a bound, without the writes whose callers are gone.
+fn take_group(pool: &Pool) -> (Vec<Write>, Vec<oneshot::Sender<Answer>>) {
+    let mut queue = locked(&pool.queue);
+    let (mut writes, mut answers) = (Vec::new(), Vec::new());
+    while writes.len() < GROUP_WRITES_MAX
+        && let Some(waiting) = queue.pop_front()
+    {
+        if !waiting.answer.is_closed() {
+            writes.push(waiting.write);
+            answers.push(waiting.answer);
+        }
     }
+    (writes, answers)
+}
+
+fn tell(caller: oneshot::Sender<Answer>, answer: Answer) {
+    if caller.send(answer).is_err() {
+        tracing::debug!("a write is done whose caller is gone");
+    }
+}
+
+/// Runs on the blocking pool. A panic goes on in the caller.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(StoreError::Stopped),
+    }
+}
+
+/// A reader on loan; goes back when dropped, also by a panic.
+struct Loan {
+    pool: Arc<Pool>,
+    reader: Option<SqliteReader>,
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        locked(&self.pool.readers).extend(self.reader.take());
+    }
+}
+
+async fn with_reader<T: Send + 'static>(
+    pool: &Arc<Pool>,
+    work: impl FnOnce(&SqliteReader) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let free = Arc::clone(&pool.free_readers).acquire_owned().await;
+    let permit = free.map_err(|_| StoreError::Stopped)?;
+    let pool = Arc::clone(pool);
+    blocking(move || {
+        let reader = locked(&pool.readers).pop();
+        let loan = Loan { pool, reader };
+        let result = loan.reader.as_ref().ok_or(StoreError::Stopped).and_then(work);
+        // The reader is back before the permit is.
+        drop(loan);
+        drop(permit);
+        result
+    })
+    .await
 }

@@ -80,8 +80,9 @@ pub(crate) enum Write {
     Endpoint { name: EndpointName, now: Timestamp },
     /// Replaces an endpoint's condition by a person's word.
     Health { name: EndpointName, health: EndpointHealth },
-    /// New deliveries of old events, one for each pair the filter finds, in the events' order. Pairs that are still
-    /// under way are left out. Answers [`Written::Count`].
+    /// New deliveries of old events, one for each pair of event and endpoint whose last delivery the filter finds, in
+    /// the events' order and in that delivery's lane. Pairs that are still under way are left out. Answers
+    /// [`Written::Count`].
     Replay { filter: DeliveryFilter, now: Timestamp },
     /// Keeps what was learned in polls that changed nothing. Ignored if events were added meanwhile.
     State { source: SourceName, state: Box<SourceState> },
@@ -105,7 +106,7 @@ pub(crate) enum Refusal {
     /// The source's state moved on since it was read: read it again.
     #[error("the state of source {source_name} moved on meanwhile")]
     Conflict { source_name: SourceName },
-    /// The delivery does not exist or is settled already.
+    /// The delivery does not exist, is settled already, waits behind another, or the attempt is not its next one.
     #[error("delivery {0} is not under way")]
     NotUnderWay(DeliveryId),
     /// No such endpoint is known.
@@ -256,9 +257,12 @@ pub(crate) trait Read: Send {
     fn items(&self, source: &SourceName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError>;
     /// Items that stand as `Held`, by key.
     fn held(&self, source: &SourceName) -> Result<Vec<StoredItem>, StoreError>;
-    /// Events by number.
+    /// Events by number. Those that fail their hash are left out.
     fn events(&self, filter: &EventFilter, slice: Slice) -> Result<Vec<EventRecord>, StoreError>;
-    /// One event.
+    /// One event; the newest, should an id have come twice.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if it fails its hash.
     fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError>;
     /// Deliveries by id.
     fn deliveries(
@@ -301,8 +305,8 @@ pub(crate) trait Read: Send {
 
 /// Writing. One writer at a time.
 pub(crate) trait Store: Read {
-    /// Does all writes in one durable transaction, each in a savepoint: a refused one leaves no trace, the others
-    /// stand. When this returns `Ok`, they survive kill and power loss; when it returns `Err`, none of them happened
+    /// Does all writes in one durable transaction, in their order. A refused one is refused before it changes anything
+    /// and leaves no trace; the others stand. When this returns `Ok`, they survive kill and power loss; when it returns `Err`, none of them happened
     /// or it is unknown whether they did – re-read before going on.
     fn apply(&mut self, writes: &[Write]) -> Result<Vec<Result<Written, Refusal>>, StoreError>;
 

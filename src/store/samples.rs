@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::core::delivery::Verdict;
+use crate::core::delivery::{NewDelivery, NewEvent, Verdict};
 use crate::core::event::Event;
 use crate::core::ids::{DeliveryId, EndpointName, EventId, ItemKey, SourceName};
 use crate::core::json::JsonText;
@@ -10,10 +10,7 @@ use crate::core::schedule::Schedule;
 use crate::core::snapshot::{Fingerprint, IndexEntry, RawHash, Standing, StoredItem};
 use crate::core::source::{Baseline, Definition, SourceState};
 use crate::core::time::Timestamp;
-use crate::store::{
-    Attempt, AttemptCommit, NewDelivery, NewEvent, PollCommit, Slice, SourceState, Store, Write,
-    Written,
-};
+use crate::store::{Attempt, AttemptCommit, PollCommit, Slice, Store, Write, Written};
 
 /// Everything, oldest first.
 pub(crate) const ALL: Slice = Slice { newest_first: false, rows_max: usize::MAX };

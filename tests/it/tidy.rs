@@ -382,7 +382,7 @@ fn backticked(text: &str) -> Vec<String> {
 fn names_are_found_in_prose() {
     let text = "1. Holds. – test: `a::b`\nno test here: `c`\n2. Too, tests: `d::e`, `f`.";
     assert_eq!(tests_named(text), ["a::b", "d::e", "f"]);
-    let readme = "## Commands\n\n| command | does |\n|---|---|\n| `run` | `x` |\n| `events`, `deliveries show ID` | y |\n\n| `no` |";
+    let readme = "## Commands\n\n| command | does |\n|---|---|\n| `doorbell run` | `x` |\n| `events`, `deliveries show ID` | y |\n\n| `no` |";
     assert_eq!(
         commands_listed(readme),
         BTreeSet::from(["run", "events", "deliveries"].map(str::to_owned))
@@ -391,7 +391,7 @@ fn names_are_found_in_prose() {
     assert_eq!(commands_offered(help), BTreeSet::from(["run", "events"].map(str::to_owned)));
 }
 
-/// The first words of what is backticked in the first cells of the table below “Commands”.
+/// The first words of what is backticked in the first cells of the table below “Commands”, after `doorbell`.
 fn commands_listed(readme: &str) -> BTreeSet<String> {
     let below =
         readme.lines().skip_while(|line| !(line.starts_with('#') && line.ends_with("Commands")));
@@ -400,7 +400,8 @@ fn commands_listed(readme: &str) -> BTreeSet<String> {
     let cells = table.filter_map(|row| row.split('|').nth(1));
     cells
         .flat_map(backticked)
-        .map(|command| command.split(' ').next().unwrap().to_owned())
+        .map(|command| command.strip_prefix("doorbell ").unwrap_or(&command).to_owned())
+        .map(|command| word(&command).to_owned())
         .collect()
 }
 

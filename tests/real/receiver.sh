@@ -10,7 +10,7 @@ case $kind in
     python_tools flask flask==3.1.3 standardwebhooks==1.1.0 gidgethub==6.0.0
     exec "$TOOLS/flask/bin/python" -u "$here/receiver.py" "$port" "$secret" ;;
   express)
-    node_tools express express@5.3.0 standardwebhooks@1.1.1 @octokit/webhooks-methods@6.0.0
+    node_tools express express@5.3.0 standardwebhooks@1.1.1 @octokit/webhooks-methods@5.1.0
     # Node looks for packages from where the file lies, so it runs as a copy beside them.
     cp "$here/receiver.mjs" "$TOOLS/express/receiver.$$.mjs"
     mv "$TOOLS/express/receiver.$$.mjs" "$TOOLS/express/receiver.mjs"

@@ -73,7 +73,9 @@ fn absent_keys_have_their_defaults() {
 fn defaults_can_be_written_out() {
     fn written(table: Table) -> String {
         let with_default = table.iter().filter(|key| !key.default.is_empty());
-        with_default.map(|key| format!("{}: {}\n", key.name, key.default)).collect()
+        let lines: Vec<_> =
+            with_default.map(|key| format!("{}: {}\n", key.name, key.default)).collect();
+        lines.concat()
     }
     assert_eq!(source(&written(keys::SOURCE)), source(""));
     let nested = |name: &str, table: Table| {
@@ -376,14 +378,13 @@ fn the_schema_has_every_supported_key_and_no_other() {
                 assert!(property["description"].as_str().is_some_and(|doc| !doc.is_empty()));
             }
         }
-        match schema {
-            serde_json::Value::Object(entries) => {
-                entries.values().for_each(|entry| names(entry, found))
-            }
-            serde_json::Value::Array(entries) => {
-                entries.iter().for_each(|entry| names(entry, found))
-            }
-            _ => {}
+        let inner: Vec<&serde_json::Value> = match schema {
+            serde_json::Value::Object(entries) => entries.values().collect(),
+            serde_json::Value::Array(entries) => entries.iter().collect(),
+            _ => Vec::new(),
+        };
+        for schema in inner {
+            names(schema, found);
         }
     }
     let schema = schema();

@@ -31,13 +31,10 @@ pub(super) fn listing<'a>(text: &'a str, items: Option<&Expression>) -> Option<L
             let is_plain = |piece: &Piece<'_>| piece.raw.starts_with('{');
             items.iter().all(is_plain).then_some(items)?
         }
-        path => match elements(text, path) {
-            Some(items) => items,
-            None => {
-                let found = find(text, path)?;
-                found.get().starts_with('{').then(|| vec![piece(found)])?
-            }
-        },
+        path => elements(text, path).or_else(|| {
+            let found = find(text, path)?;
+            found.get().starts_with('{').then(|| vec![piece(found)])
+        })?,
     };
     Some(Listing { shape: Shape::List, items })
 }

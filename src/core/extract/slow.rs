@@ -49,20 +49,15 @@ pub(super) fn listing<'a>(text: &str, items: Option<&Expression>) -> Result<List
 /// # Errors
 /// What is wrong with it, as the end of a sentence that begins with the item.
 pub(super) fn key(piece: &Piece<'_>, key: &[Expression]) -> Result<String, JsonFault> {
-    let read;
-    let value = match &piece.value {
-        Some(value) => value,
-        None => {
-            read = json::read(&piece.raw).map_err(|fault| {
-                JsonFault::new(fault.code, format!("cannot be read: {}", fault.sentence))
-            })?;
-            &read
-        }
-    };
+    let read = || json::read(&piece.raw).map(Cow::Owned);
+    let value = piece.value.as_ref().map_or_else(read, |value| Ok(Cow::Borrowed(value)));
+    let value = value.map_err(|fault| {
+        JsonFault::new(fault.code, format!("cannot be read: {}", fault.sentence))
+    })?;
     let mut parts = Vec::new();
     for part in key {
         let at = short(part.text());
-        let found = part.one(value).map_err(|fault| {
+        let found = part.one(&value).map_err(|fault| {
             JsonFault::new("no_key", format!("has no key at {at}: {}", fault.sentence))
         })?;
         let part = key_part(&found).ok_or_else(|| {

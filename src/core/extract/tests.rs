@@ -109,108 +109,61 @@ fn items_without_a_usable_key_are_faults_of_their_own() {
 }
 
 #[test]
-fn unusable_answers_are_faults_with_a_sentence() {
-    let check = |body: &str, items: Option<&str>, key: &[&str], code: &str, sentence: &str| {
-        let fault = run(body.as_bytes(), items, key).expect_err(body);
-        assert_eq!((fault.code.as_str(), fault.sentence.as_str()), (code, sentence), "{body}");
-    };
+fn a_missing_list_is_told_by_what_is_there() {
     let error = r#"{"error":"hunter2","message":"x"}"#;
-    let has = "the answer has \"error\", \"message\" at its top level";
-    check(
-        error,
-        Some(".tickets"),
-        &[".id"],
-        "no_list",
-        &format!("no list at .tickets: found null; {has}"),
+    let check = |body: &str, items: &str, expected: &str| {
+        let fault = run(body.as_bytes(), Some(items), &[".id"]).expect_err(body);
+        assert_eq!(fault.code, "no_list", "{body} {items}");
+        assert_eq!(fault.sentence, format!("no list at {items}: {expected}"), "{body}");
+    };
+    let check_error = |items: &str, found: &str| {
+        let has = "the answer has \"error\", \"message\" at its top level";
+        check(error, items, &format!("{found}; {has}"));
+    };
+    check_error(".tickets", "found null");
+    check_error(".tickets[]", "null has no elements");
+    check_error(".error", "found a string");
+    check_error(".error.x", "a string has no field \"x\"");
+    check_error(".error + 1", "it calculates with values of the wrong kinds");
+    check_error(".[]", "found a string among others");
+    check("{}", ".a", "found null; the answer is an empty object");
+    check("[1]", ".a", "an array has no field \"a\"; the answer is an array");
+    let ids = "found a number among others; the answer has \"a\" at its top level";
+    check(r#"{"a":[1,2]}"#, ".a[]", ids);
+    let named = format!(
+        "{{\"{}\":1,\"\\n\\u001b[1m\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7}}",
+        "n".repeat(99)
     );
-    check(
-        error,
-        Some(".tickets[]"),
-        &[".id"],
-        "no_list",
-        &format!("no list at .tickets[]: null has no elements; {has}"),
+    let shown = format!(
+        "\"{}…\", \"\\n\\u{{1b}}[1m\", \"c\", \"d\", \"e\", \"f\" and more",
+        "n".repeat(40)
     );
-    check(
-        error,
-        Some(".error"),
-        &[".id"],
-        "no_list",
-        &format!("no list at .error: found a string; {has}"),
-    );
-    check(
-        error,
-        Some(".error.x"),
-        &[".id"],
-        "no_list",
-        &format!("no list at .error.x: a string has no field \"x\"; {has}"),
-    );
-    check(
-        error,
-        Some(".error + 1"),
-        &[".id"],
-        "no_list",
-        &format!("no list at .error + 1: it calculates with values of the wrong kinds; {has}"),
-    );
-    check(
-        r#"{"a":[1,2]}"#,
-        Some(".a[]"),
-        &["."],
-        "no_list",
-        "no list at .a[]: found a number among others; the answer has \"a\" at its top level",
-    );
-    check(
-        "{}",
-        Some(".a"),
-        &[".id"],
-        "no_list",
-        "no list at .a: found null; the answer is an empty object",
-    );
-    check(
-        "[1]",
-        Some(".a"),
-        &[".id"],
-        "no_list",
-        "no list at .a: an array has no field \"a\"; the answer is an array",
-    );
-    check(
-        "\"x\"",
-        None,
-        &[".id"],
-        "no_list",
-        "the answer is a string, neither a list nor an object",
-    );
-    check("null", None, &[], "no_list", "the answer is null, neither a list nor an object");
+    check(&named, ".a", &format!("found null; the answer has {shown} at its top level"));
+}
+
+#[test]
+fn unusable_answers_are_faults_with_a_sentence() {
+    let check = |body: &[u8], items: Option<&str>, key: &[&str], code: &str, sentence: &str| {
+        let fault = run(body, items, key).expect_err(sentence);
+        assert_eq!((fault.code.as_str(), fault.sentence.as_str()), (code, sentence));
+    };
+    let plain = "the answer is a string, neither a list nor an object";
+    check(b"\"x\"", None, &[".id"], "no_list", plain);
+    check(b"null", None, &[], "no_list", &plain.replace("a string", "null"));
     let required = "the answer is a list, and nothing says what identifies its items: set `key`";
-    check("[1]", None, &[], "key_required", required);
-    check(r#"{"a":[]}"#, Some(".a"), &[], "key_required", required);
+    check(b"[1]", None, &[], "key_required", required);
+    check(br#"{"a":[]}"#, Some(".a"), &[], "key_required", required);
     for body in ["", " \n", "\u{feff}"] {
-        check(body, None, &[], "not_json", "the answer is empty, and no JSON");
+        check(body.as_bytes(), None, &[], "not_json", "the answer is empty, and no JSON");
     }
-    check(
-        "\n<!doctype html>",
-        None,
-        &[],
-        "not_json",
-        "the answer looks like HTML or XML, not JSON: perhaps a login or error page",
-    );
-    check(
-        "[1,\n 2",
-        None,
-        &["."],
-        "not_json",
-        "not JSON at line 2, column 3: the text ends too early, expected a comma or a closing bracket",
-    );
-    check("oops", Some(".a"), &["."], "not_json", "not JSON at line 1, column 1: expected a value");
-    let names: Vec<_> = (0..9).map(|at| format!("\"{}{at}\":1", "n".repeat(60))).collect();
-    let fault = run(format!("{{{}}}", names.join(",")).as_bytes(), Some(".a"), &["."]).unwrap_err();
-    assert!(
-        fault.sentence.ends_with("… and more at its top level") || fault.sentence.len() < 500,
-        "{fault}"
-    );
-    assert_eq!(
-        run(b"\"\xff\"", None, &["."]).unwrap_err().sentence,
-        "the answer is not UTF-8: invalid byte at 1"
-    );
+    let html = "the answer looks like HTML or XML, not JSON: perhaps a login or error page";
+    check(b"\n<!doctype html>", None, &[], "not_json", html);
+    let place = "not JSON at line 2, column 3: ";
+    let early = "the text ends too early, expected a comma or a closing bracket";
+    check(b"[1,\n 2", None, &["."], "not_json", &format!("{place}{early}"));
+    let value = "not JSON at line 1, column 1: expected a value";
+    check(b"oops", Some(".a"), &["."], "not_json", value);
+    check(b"\"\xff\"", None, &["."], "not_utf8", "the answer is not UTF-8: invalid byte at 1");
 }
 
 #[test]

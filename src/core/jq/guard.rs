@@ -93,9 +93,10 @@ fn measure(tokens: &[Token<&str>]) -> (usize, usize) {
         add((1, 0));
         match kind {
             Tok::Block(tokens) => add(measure(tokens)),
-            Tok::Str(parts) => parts.iter().for_each(|part| match part {
-                StrPart::Term(token) => add(measure(std::slice::from_ref(token))),
-                _ => {}
+            Tok::Str(parts) => parts.iter().for_each(|part| {
+                if let StrPart::Term(token) = part {
+                    add(measure(std::slice::from_ref(token)));
+                }
             }),
             _ => {}
         }

@@ -8,7 +8,7 @@ use jaq_core::{DataT, Error, Exn, Lut, Native, ValR};
 use jaq_json::{Num, Val};
 
 use crate::core::jq::guard::{PLUS, TICK, TIMES, WEIGH};
-use crate::core::json::VALUE_DEPTH_MAX;
+use crate::core::json::{self, VALUE_DEPTH_MAX};
 
 /// What any run may do: outputs counted, values built and sixteen bytes of text each count as one step. Worth about
 /// half a second of work and some tens of megabytes.
@@ -162,7 +162,7 @@ impl<'a> Meter<'a> {
                 Val::Null => {}
                 Val::TStr(text) => joined.extend_from_slice(text),
                 Val::Bool(_) | Val::Num(_) => {
-                    joined.extend_from_slice(value.to_string().as_bytes())
+                    joined.extend_from_slice(value.to_string().as_bytes());
                 }
                 other => return Err(Error::typ(other.clone(), "string")),
             }
@@ -230,10 +230,10 @@ fn levels(value: &Val) -> Result<usize, Error<Val>> {
 
 /// jaq's own reader takes more than JSON and recurses without end; ours does not.
 fn from_json(value: &Val) -> ValR<Val> {
-    let Some(text) = crate::core::json::as_text(value) else {
+    let Some(text) = json::as_text(value) else {
         return Err(Error::typ(value.clone(), "string"));
     };
-    crate::core::json::read(text).map_err(|fault| Error::str(fault.sentence))
+    json::read(text).map_err(|fault| Error::str(fault.sentence))
 }
 
 /// The meter's filters, and those that stand in for jaq's own because those could be made to do too much.

@@ -99,20 +99,20 @@ impl Program {
         // The guarded tree takes the place of a definition, because only those can be handed over as trees.
         let main = Def { name: MAIN, args: Vec::new(), body };
         let definitions: Vec<Def<&str>> = library.chain([main]).collect();
+        let natives = natives().filter(|(name, ..)| name.starts_with('!') || called.contains(name));
         let arena = Arena::default();
         let modules = Loader::new(definitions)
             .load(&arena, File { code: MAIN, path: () })
             .map_err(|_| JqProblem::new(0..text.len(), "this is no jq"))?;
-        let filter =
-            Compiler::default().with_funs(natives()).compile(modules).map_err(|errors| {
-                let first = errors.iter().flat_map(|(_, errors)| errors).next();
-                match first {
-                    Some((name, undefined)) => {
-                        problem::of_compiler(text, name, undefined, &arities(name))
-                    }
-                    None => JqProblem::new(0..text.len(), "this does not compile"),
+        let filter = Compiler::default().with_funs(natives).compile(modules).map_err(|errors| {
+            let first = errors.iter().flat_map(|(_, errors)| errors).next();
+            match first {
+                Some((name, undefined)) if is_part(text, name) => {
+                    problem::of_compiler(text, name, undefined, &arities(name))
                 }
-            })?;
+                _ => JqProblem::new(0..text.len(), "this does not compile"),
+            }
+        })?;
         Ok(Self { filter })
     }
 
@@ -175,7 +175,7 @@ fn is_part(text: &str, name: &str) -> bool {
 }
 
 /// Everything that is called, and what that calls in turn.
-fn closure<'s>(calls: BTreeSet<&'s str>) -> BTreeSet<&'s str> {
+fn closure(calls: BTreeSet<&str>) -> BTreeSet<&str> {
     let mut called = calls;
     loop {
         let before = called.len();

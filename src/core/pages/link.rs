@@ -111,14 +111,14 @@ fn parameter<'a>(text: &'a str, link: &mut Link<'_>) -> Result<&'a str, Fault> {
     let rest = skip_blank(rest);
     let (value, rest) = match rest.strip_prefix('=').map(skip_blank) {
         None => (String::new(), rest),
-        Some(rest) => match rest.strip_prefix('"') {
-            Some(quoted) => unquote(quoted)?,
-            None => {
+        Some(rest) => {
+            let plain = || {
                 let end = rest.find(|c: char| ";, \t".contains(c)).unwrap_or(rest.len());
                 let (value, rest) = rest.split_at(end);
-                (value.to_owned(), rest)
-            }
-        },
+                Ok((value.to_owned(), rest))
+            };
+            rest.strip_prefix('"').map_or_else(plain, unquote)?
+        }
     };
     if name.eq_ignore_ascii_case("rel") {
         link.rel.get_or_insert(value);

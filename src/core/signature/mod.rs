@@ -215,15 +215,6 @@ impl Scheme {
             Self::None => "none",
         }
     }
-
-    /// What makes a secret useless for this scheme, in words; `None` when nothing does.
-    pub(crate) fn objection_to(&self, secret: &Secret) -> Option<&'static str> {
-        if secret.expose().is_empty() {
-            return Some("an empty secret signs nothing");
-        }
-        (*self == Self::Standard && standard::decoded(secret).is_some_and(|key| key.is_err()))
-            .then_some("what follows `whsec_` is not base64; `doorbell secret` prints a good one")
-    }
 }
 
 /// The scheme that a request's headers speak of. Schemes with names of their own come first, because doorbell and others

@@ -24,17 +24,27 @@ impl Where {
         if let Some(after) = filter.after {
             clause.and("e.no > ?", super::row::count(after.0));
         }
-        clause.and_event(filter);
+        clause.and_event(filter, "");
         clause
     }
 
-    /// Of deliveries, over the tables `d` and `e`. The `+` keeps SQLite from collecting and sorting all deliveries of
-    /// an endpoint, when walking along the ids soon fills a page.
-    pub(super) fn deliveries(filter: &DeliveryFilter) -> Self {
+    /// Of a listing of deliveries, over the tables `d` and `e`. Walking along the ids soon fills a page; the `+` keeps
+    /// SQLite from collecting and sorting all that an endpoint or a source ever had.
+    pub(super) fn listing(filter: &DeliveryFilter) -> Self {
+        Self::deliveries(filter, "+")
+    }
+
+    /// Of all deliveries that match, over the tables `d` and `e`.
+    pub(super) fn replay(filter: &DeliveryFilter) -> Self {
+        Self::deliveries(filter, "")
+    }
+
+    fn deliveries(filter: &DeliveryFilter, sign: &str) -> Self {
         let mut clause = Self::all();
         if let Some(endpoint) = &filter.endpoint {
             let name = endpoint.as_str().to_owned();
-            clause.and("+d.endpoint = (SELECT id FROM endpoints WHERE name = ?)", name);
+            let condition = format!("{sign}d.endpoint = (SELECT id FROM endpoints WHERE name = ?)");
+            clause.and(&condition, name);
         }
         if let Some(status) = &filter.status {
             clause.sql.push_str(status_clause(status));
@@ -43,7 +53,7 @@ impl Where {
             let id = event.as_str().to_owned();
             clause.and(&format!("d.event IN ({EVENT_NOS})"), id);
         }
-        clause.and_event(&filter.events);
+        clause.and_event(&filter.events, sign);
         clause
     }
 
@@ -57,12 +67,12 @@ impl Where {
         self.values.push(value.into());
     }
 
-    fn and_event(&mut self, filter: &EventFilter) {
+    fn and_event(&mut self, filter: &EventFilter, sign: &str) {
         if let Some(glob) = &filter.event_type {
             self.and("e.type GLOB ?", sqlite_glob(glob));
         }
         if let Some(source) = &filter.source {
-            self.and("e.source = ?", source.as_str().to_owned());
+            self.and(&format!("{sign}e.source = ?"), source.as_str().to_owned());
         }
         if let Some(key) = &filter.key {
             self.and("e.key = ?", key.as_str().to_owned());
@@ -77,8 +87,10 @@ impl Where {
 
     /// Ends the clause with an order and a limit, and gives its parts.
     pub(super) fn slice(mut self, order_by: &str, slice: Slice) -> (String, Vec<Value>) {
-        let direction = if slice.newest_first { "DESC" } else { "ASC" };
-        self.sql.push_str(&format!(" ORDER BY {order_by} {direction} LIMIT ?"));
+        let direction = if slice.newest_first { " DESC LIMIT ?" } else { " ASC LIMIT ?" };
+        self.sql.push_str(" ORDER BY ");
+        self.sql.push_str(order_by);
+        self.sql.push_str(direction);
         self.values.push(Value::Integer(i64::try_from(slice.rows_max).unwrap_or(i64::MAX)));
         self.into_parts()
     }

@@ -8,11 +8,11 @@ use crate::store::StoreError;
 
 use super::failure;
 
-/// In order; the first brings an empty database to schema 1.
-const STEPS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+/// In order, each with the schema it leads to.
+const STEPS: [(i64, &str); 1] = [(1, include_str!("migrations/0001_first.sql"))];
 
 /// The schema this program writes.
-pub(super) const KNOWN: i64 = STEPS.len() as i64;
+pub(super) const KNOWN: i64 = 1;
 
 /// The schema a database has; 0 for an empty one.
 ///
@@ -30,8 +30,7 @@ pub(super) fn found(conn: &Connection, path: &Path) -> Result<i64, StoreError> {
 
 /// Brings a database from schema `found` to [`KNOWN`]. A crash inside a step leaves the schema before it.
 pub(super) fn migrate(conn: &Connection, found: i64) -> Result<(), StoreError> {
-    let steps = (1_i64..).zip(STEPS).filter(|(number, _)| *number > found);
-    for (number, step) in steps {
+    for (number, step) in STEPS.into_iter().filter(|(number, _)| *number > found) {
         let sql = format!(
             "BEGIN IMMEDIATE;\n{step}\nUPDATE meta SET commits = commits + 1;\n\
              PRAGMA user_version = {number};\nCOMMIT;"

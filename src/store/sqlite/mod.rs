@@ -4,7 +4,7 @@
 //! add a numbered file there and name it in `migrate`; a released one never changes.
 
 mod book;
-mod copy;
+pub(crate) mod copy;
 mod delivery;
 mod filter;
 mod hash;
@@ -35,7 +35,7 @@ use self::mark::Mark;
 use self::read::Connected;
 use self::write::Group;
 
-pub(crate) use self::copy::{Verified, restore};
+use self::copy::Verified;
 
 /// How often the mark is written at most.
 const MARK_PERIOD: Duration = Duration::from_secs(1);

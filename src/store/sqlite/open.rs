@@ -135,9 +135,7 @@ pub(super) fn readable(dir: &Path) -> Result<(Connection, Meta), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = connect(&path, flags)?;
     let schema = migrate::found(&conn, &path)?;
-    let set = conn
-        .pragma_update(None, "query_only", true)
-        .and_then(|()| conn.pragma_update(None, "cache_size", -READER_CACHE_KIB));
+    let set = conn.pragma_update(None, "cache_size", -READER_CACHE_KIB);
     set.map_err(|source| StoreError::Open { path: path.clone(), source })?;
     if schema < migrate::KNOWN {
         let detail = format!("{} has no state yet", path.display());

@@ -40,12 +40,6 @@ impl Group<'_> {
         }))
     }
 
-    fn drop_snapshot(&mut self, source: i64) -> rusqlite::Result<()> {
-        self.conn.prepare_cached("DELETE FROM items WHERE source = ?1")?.execute([source])?;
-        self.conn.prepare_cached("DELETE FROM contents WHERE source = ?1")?.execute([source])?;
-        Ok(())
-    }
-
     fn upsert(&mut self, source: i64, item: &StoredItem) -> rusqlite::Result<()> {
         let content = item.data.as_str();
         let content_hash = hash::of_text(content, self.seed);

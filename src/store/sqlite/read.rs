@@ -254,7 +254,7 @@ fn deliveries(
     filter: &DeliveryFilter,
     slice: Slice,
 ) -> rusqlite::Result<Vec<DeliveryRecord>> {
-    let (clause, values) = Where::deliveries(filter).slice("d.id", slice);
+    let (clause, values) = Where::listing(filter).slice("d.id", slice);
     let sql = format!("SELECT {DELIVERY_COLUMNS} FROM {DELIVERY_TABLES}{clause}");
     collect(conn, &sql, params_from_iter(values), row::delivery)
 }
@@ -271,7 +271,7 @@ fn attempts(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<Attempt>>
 
 /// The latest delivery of each pair of event and endpoint that a replay sends again. A pair under way is none.
 pub(super) fn replayable(filter: &DeliveryFilter, columns: &str) -> (String, Vec<Value>) {
-    let (clause, values) = Where::deliveries(filter).into_parts();
+    let (clause, values) = Where::replay(filter).into_parts();
     let sql = format!(
         "SELECT {columns} FROM deliveries d JOIN events e ON e.no = d.event{clause} \
          AND d.finished_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM deliveries n WHERE n.event = d.event \

@@ -1,10 +1,11 @@
 //! One group of writes as one transaction.
 //!
-//! A write that is refused is refused before it changes anything, and runs in a savepoint besides; what fails for
-//! another reason undoes the whole group.
+//! A write that is refused is refused before it changes anything; what fails for another reason undoes the whole group.
+//! So no write needs a savepoint of its own, which would copy every page it touches.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::core::delivery::EndpointHealth;
 use crate::core::ids::{EndpointName, SourceName};
 use crate::core::source::{Baseline, SourceState, Validator};
 use crate::store::{Refusal, Write, Written};
@@ -26,6 +27,15 @@ pub(super) struct Group<'a> {
 impl Group<'_> {
     /// Does one write, or refuses it before it changes anything.
     pub(super) fn one(&mut self, write: &Write) -> rusqlite::Result<Answer> {
+        let before = self.conn.total_changes();
+        let answer = self.dispatch(write)?;
+        if answer.is_err() {
+            assert_eq!(before, self.conn.total_changes(), "a refused write changes nothing");
+        }
+        Ok(answer)
+    }
+
+    fn dispatch(&mut self, write: &Write) -> rusqlite::Result<Answer> {
         match write {
             Write::Poll(commit) => self.poll(commit),
             Write::Attempt(commit) => self.attempt(commit),
@@ -42,7 +52,7 @@ impl Group<'_> {
     fn person_sets_health(
         &mut self,
         name: &EndpointName,
-        health: &crate::core::delivery::EndpointHealth,
+        health: &EndpointHealth,
     ) -> rusqlite::Result<Answer> {
         let Some(id) = self.book.endpoint(name) else {
             return Ok(Err(Refusal::NoEndpoint(name.clone())));
