@@ -117,7 +117,8 @@ fn told(daemon: &Daemon) -> Told {
     let snapshot = |source: &&str| {
         let rows = daemon.control_json(&format!("/v1/sources/{source}/items"));
         let present = rows.as_array().unwrap().iter().filter(|row| row["standing"] == "present");
-        let items = present.map(|row| (row["key"].as_str().unwrap().to_owned(), row["item"].clone()));
+        let items =
+            present.map(|row| (row["key"].as_str().unwrap().to_owned(), row["item"].clone()));
         ((*source).to_owned(), items.collect())
     };
     let exhausted = daemon.control_json("/v1/deliveries?status=exhausted");

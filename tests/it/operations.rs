@@ -24,18 +24,18 @@ fn a_receiver_that_is_down_loses_nothing_and_gets_everything_in_order() {
         scene.daemon.wait_for_good_polls("tickets", 2);
     }
     scene.api.set_items(in_status("closed", 1..=6));
-    scene.receiver.wait_for_requests(20);
+    scene.receiver.wait_for_requests_in_all(20);
     assert!(scene.receiver.ledger().accepted().is_empty());
-    let pending = |daemon: &Daemon| {
-        daemon.metric("doorbell_deliveries_pending", &[("endpoint", "desk")])
-    };
+    let pending =
+        |daemon: &Daemon| daemon.metric("doorbell_deliveries_pending", &[("endpoint", "desk")]);
     assert!(pending(&scene.daemon) > 15.5, "{} wait", pending(&scene.daemon));
 
     scene.receiver.heal();
     let ledger = scene.receiver.wait_for("everything", |ledger| ledger.accepted().len() >= 16);
     for id in 1..=5 {
         let told = ledger.of_key(&id.to_string());
-        let statuses: Vec<_> = told.iter().map(|ring| ring.event["data"]["status"].clone()).collect();
+        let statuses: Vec<_> =
+            told.iter().map(|ring| ring.event["data"]["status"].clone()).collect();
         assert_eq!(statuses, ["open", "waiting", "closed"], "item {id}");
     }
     scene.daemon.wait_until("nothing waits", |daemon| pending(daemon) < 0.5);
@@ -190,7 +190,9 @@ fn health_is_told_without_a_token_and_numbers_with_one() {
         "server: {{ listen: 127.0.0.1:0, token: t0ken-of-the-server }}\nsources:\n  tickets: {{ url: '{}', key: .id }}\n",
         api.url()
     ));
-    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 401), ("/v1/events", 404)] {
+    for (path, status) in
+        [("/healthz", 200), ("/readyz", 200), ("/metrics", 401), ("/v1/events", 404)]
+    {
         let answer = daemon.get(path).expect(path);
         assert_eq!(answer.status, status, "{path}: {answer:?}");
         if status >= 400 {

@@ -51,7 +51,11 @@ fn a_bad_file_changes_nothing() {
     let bad: &[(&str, String, &str)] = &[
         ("an unknown key", good.replace("timeout:", "tiemout:"), "tiemout"),
         ("a duration that is none", good.replace("100ms", "soon"), "soon"),
-        ("a value that is not there", good.replace("secret: any", "secret: '${NO_SUCH}'"), "NO_SUCH"),
+        (
+            "a value that is not there",
+            good.replace("secret: any", "secret: '${NO_SUCH}'"),
+            "NO_SUCH",
+        ),
         ("no YAML", good.replace("sources:", "sources: ]"), "yaml"),
         ("cut off", good.split_at(good.len() / 2).0.to_owned(), ""),
         ("empty", String::new(), ""),
@@ -165,7 +169,7 @@ fn another_address_of_an_endpoint_takes_what_waits() {
     let mut scene = Scene::with_items(items(1));
     scene.receiver.always(crate::support::Reply::status(410));
     scene.api.set_items(items(3));
-    scene.receiver.wait_for_requests(1);
+    scene.receiver.wait_for_requests_in_all(1);
     scene.daemon.wait_until("the endpoint being disabled", |daemon| {
         daemon.control_json("/v1/endpoints")[0]["condition"] == "disabled"
     });
@@ -220,7 +224,8 @@ fn another_key_or_url_takes_a_new_baseline_in_silence() {
     scene.api.set_items(coded(4));
     scene.receiver.expect(&["tickets.created c4"]);
 
-    let elsewhere = ApiServer::with_items(json!([{ "id": 9, "code": "c9" }, { "id": 1, "code": "c1" }]));
+    let elsewhere =
+        ApiServer::with_items(json!([{ "id": 9, "code": "c9" }, { "id": 1, "code": "c1" }]));
     let moved = by_code.replace(&scene.api.url(), &elsewhere.url());
     reload(&mut scene.daemon, &moved, true);
     scene.daemon.wait_for_good_polls("tickets", 3);

@@ -92,7 +92,8 @@ fn ended_after_changes(hard: bool) -> Scene {
 #[track_caller]
 fn is_refused_until_accepted(scene: &mut Scene) {
     let said = refuses(&mut scene.daemon);
-    for words in ["went backwards", "--accept-state", &scene.daemon.state_path().to_string_lossy()] {
+    for words in ["went backwards", "--accept-state", &scene.daemon.state_path().to_string_lossy()]
+    {
         assert!(said.contains(words), "no {words:?} in {said}");
     }
     // Looking at it takes on nothing.
@@ -171,7 +172,8 @@ fn after_a_restored_backup_the_same_change_is_the_same_event() {
 
     // One is updated, one deleted, one created: after the copy.
     let after = json!([{ "id": 1, "status": "closed" }, item(3), item(4), item(5)]);
-    let story = ["tickets.created 4", "tickets.updated 1", "tickets.deleted 2", "tickets.created 5"];
+    let story =
+        ["tickets.created 4", "tickets.updated 1", "tickets.deleted 2", "tickets.created 5"];
     scene.api.set_items(after);
     scene.receiver.expect(&story);
     let rung = scene.receiver.ledger().rings.len();
@@ -197,7 +199,9 @@ fn a_copy_that_is_none_is_not_restored() {
     let mut scene = Scene::with_items(items(1));
     assert!(scene.daemon.term().success());
     let before = fs::read(scene.daemon.path("state/doorbell.db")).unwrap();
-    for (name, content) in [("empty", ""), ("text", "SELECT 1;"), ("half", "SQLite format 3\0 and no more")] {
+    for (name, content) in
+        [("empty", ""), ("text", "SELECT 1;"), ("half", "SQLite format 3\0 and no more")]
+    {
         fs::write(scene.daemon.path(name), content).unwrap();
         let refused = scene.daemon.cli(&["restore", name]);
         assert_eq!(refused.code, Some(1), "{name}: {refused:?}");
@@ -251,7 +255,7 @@ fn a_hung_receiver_delays_the_end_for_a_while_and_no_attempt_is_counted() {
     scene.daemon.wait_for_good_polls("tickets", 1);
     scene.receiver.always(Reply::hang());
     scene.api.set_items(items(2));
-    scene.receiver.wait_for_requests(1);
+    scene.receiver.wait_for_requests_in_all(1);
     let took = ends_well(&mut scene.daemon);
     assert!(took < Duration::from_secs(15), "it took {took:?}");
 
@@ -273,11 +277,12 @@ fn what_is_sent_when_the_end_comes_is_finished() {
     scene.daemon.start();
     scene.daemon.wait_for_good_polls("tickets", 1);
     // The answer takes a while: its status comes at once, and the rest is not waited for long.
-    scene.receiver.always(Reply::text("text/plain", "x".repeat(20)).sent(
-        crate::support::reply::Manner::Drip(Duration::from_millis(20)),
-    ));
+    scene.receiver.always(
+        Reply::text("text/plain", "x".repeat(20))
+            .sent(crate::support::reply::Manner::Drip(Duration::from_millis(20))),
+    );
     scene.api.set_items(items(6));
-    scene.receiver.wait_for_requests(1);
+    scene.receiver.wait_for_requests_in_all(1);
     ends_well(&mut scene.daemon);
     let rung = scene.receiver.ledger().rings.len();
     scene.receiver.heal();
@@ -296,11 +301,15 @@ fn a_schedule_and_what_waits_outlive_the_process() {
     scene.daemon.wait_for_good_polls("tickets", 1);
     scene.api.set_items(items(2));
     assert_eq!(scene.daemon.cli(&["poll", "tickets", "--commit"]).code, Some(0));
-    scene.receiver.wait_for_requests(1);
+    scene.receiver.wait_for_requests_in_all(1);
     let plan = |daemon: &Daemon| {
         let source = daemon.control_json("/v1/sources/tickets");
         let delivery = daemon.control_json("/v1/deliveries");
-        (source["next_poll"].clone(), delivery[0]["due_at"].clone(), delivery[0]["attempts"].clone())
+        (
+            source["next_poll"].clone(),
+            delivery[0]["due_at"].clone(),
+            delivery[0]["attempts"].clone(),
+        )
     };
     scene.daemon.wait_until("a counted attempt", |daemon| plan(daemon).2 == 1);
     let (planned, asked) = (plan(&scene.daemon), scene.api.asked());
@@ -323,7 +332,7 @@ fn pending_deliveries_outlive_the_process() {
     let mut scene = Scene::with_items(items(1));
     scene.receiver.always(Reply::status(503));
     scene.api.set_items(items(5));
-    scene.receiver.wait_for_requests(8);
+    scene.receiver.wait_for_requests_in_all(8);
     for hard in [true, false, true] {
         if hard {
             scene.daemon.kill9();
@@ -361,7 +370,8 @@ fn a_full_disk_pauses_the_work_and_loses_nothing() {
         state.display()
     );
     let doorbell = env!("CARGO_BIN_EXE_doorbell");
-    let unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", &script, doorbell];
+    let unshare =
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", &script, doorbell];
     scene.daemon.set_program(&unshare);
     scene.daemon.start();
     // The control socket is on that disk, too: it is reached through the process.

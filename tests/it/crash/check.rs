@@ -75,7 +75,10 @@ fn in_order_per_item(ledger: &[Rung], found: &mut Vec<String>) {
     let mut last = BTreeMap::new();
     for rung in ledger {
         let event = event(rung);
-        let (lane, seq) = ((event["source"].clone().to_string(), text(&event, "key").to_owned()), event["seq"].as_u64());
+        let (lane, seq) = (
+            (event["source"].clone().to_string(), text(&event, "key").to_owned()),
+            event["seq"].as_u64(),
+        );
         let before = last.insert(lane.clone(), seq).flatten();
         if before > seq {
             found.push(format!("{lane:?}: {seq:?} came after {before:?}"));

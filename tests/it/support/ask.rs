@@ -68,7 +68,8 @@ pub(crate) fn ask_socket(
     let (head, text) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let is_type = |line: &&str| line.to_ascii_lowercase().starts_with("content-type:");
-    let content_type = head.lines().find(is_type).map_or("", |line| line["content-type:".len()..].trim());
+    let content_type =
+        head.lines().find(is_type).map_or("", |line| line["content-type:".len()..].trim());
     Some(Answer { status, content_type: content_type.to_owned(), text: text.to_owned() })
 }
 

@@ -261,7 +261,12 @@ impl Daemon {
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Command {
         let mut command = Command::new(&self.program[0]);
-        command.args(&self.program[1..]).arg("--config").arg(self.config_path()).arg("--state").arg(self.state_path());
+        command
+            .args(&self.program[1..])
+            .arg("--config")
+            .arg(self.config_path())
+            .arg("--state")
+            .arg(self.state_path());
         command
             .args(arguments)
             .envs(self.environment.iter().cloned())

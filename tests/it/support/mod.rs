@@ -1,6 +1,7 @@
 //! The kit that black-box tests are written with.
 //!
 //! - [`api::ApiServer`]: an API to poll, which serves a list of items and misbehaves on request.
+//! - [`program::Program`]: a command that talks while it runs.
 //! - [`receiver::Receiver`]: a receiver that keeps a ledger of what rang.
 //! - [`daemon::Daemon`]: the real executable with its own directory; started, stopped, killed, asked.
 //! - [`reply::Reply`]: what a server answers, well or badly; the same for both servers.
@@ -13,6 +14,7 @@
 pub(crate) mod api;
 pub(crate) mod ask;
 pub(crate) mod daemon;
+pub(crate) mod program;
 pub(crate) mod receiver;
 pub(crate) mod reply;
 pub(crate) mod scene;
@@ -22,6 +24,7 @@ pub(crate) mod wait;
 
 pub(crate) use api::ApiServer;
 pub(crate) use daemon::Daemon;
+pub(crate) use program::Program;
 pub(crate) use receiver::Receiver;
 pub(crate) use reply::Reply;
 pub(crate) use scene::Scene;
