@@ -6,7 +6,7 @@
 //! killed process has attempted nothing that it will not attempt again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ use crate::core::time::Timestamp;
 use crate::http::HttpClient;
 use crate::lines::LineWriter;
 use crate::store::handle::StoreHandle;
-use crate::store::{Attempt, AttemptCommit, DeliveryRecord, DueDelivery, Write};
+use crate::store::{Attempt, AttemptCommit, DeliveryRecord, DueDelivery, StoreError, Write};
 use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
@@ -51,6 +51,7 @@ pub(crate) struct Deliverer {
     wake: Wake,
     /// How long attempts under way may take to end when the process stops.
     grace: Duration,
+    desks: Mutex<BTreeMap<EndpointName, Arc<Desk>>>,
 }
 
 /// One endpoint's place in memory.
@@ -92,25 +93,26 @@ impl Deliverer {
         wake: Wake,
         grace: Duration,
     ) -> Arc<Self> {
-        Arc::new(Self { ports, roster, wake, grace })
+        Arc::new(Self { ports, roster, wake, grace, desks: Mutex::default() })
     }
 
     /// Keeps one desk per declared endpoint at work until `stop`; returns when all of them have drained.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut desks: BTreeMap<EndpointName, Arc<Desk>> = BTreeMap::new();
         let mut running: JoinSet<EndpointName> = JoinSet::new();
         loop {
             self.ports.telemetry.alive("deliverer", self.ports.clock.now());
-            self.open_desks(&mut desks, &mut running, &stop).await;
-            for desk in desks.values() {
+            self.open_desks(&mut running, &stop).await;
+            for desk in self.desks().values() {
                 desk.wake.ring();
             }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(Ok(name)) = running.join_next(), if !running.is_empty() => {
-                    desks.remove(&name);
-                }
+                Some(ended) = running.join_next(), if !running.is_empty() => match ended {
+                    Ok(name) => _ = self.desks().remove(&name),
+                    // A desk that was felled by a fault of ours fells the process: its endpoint would go unserved.
+                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+                },
                 () = self.wake.rung() => {}
                 () = tokio::time::sleep(SWEEP_PERIOD) => {}
             }
@@ -118,15 +120,43 @@ impl Deliverer {
         while running.join_next().await.is_some() {}
     }
 
+    /// Tries a failing or disabled endpoint again now, by a person's word.
+    ///
+    /// # Errors
+    /// The store's. False when no such endpoint was ever known.
+    pub(crate) async fn resume(&self, name: &EndpointName) -> Result<bool, StoreError> {
+        let desk = self.desks().get(name).cloned();
+        if let Some(desk) = desk {
+            self.reopen(&desk).await;
+            desk.wake.ring();
+            return Ok(true);
+        }
+        let known = self.ports.store.read(|store| store.endpoints()).await?;
+        let Some((_, health)) = known.into_iter().find(|(known, _)| known == name) else {
+            return Ok(false);
+        };
+        let health = health.reopened(self.ports.clock.now());
+        let written = self.ports.store.write(Write::Health { name: name.clone(), health }).await?;
+        Ok(written.is_ok())
+    }
+
+    fn desks(&self) -> MutexGuard<'_, BTreeMap<EndpointName, Arc<Desk>>> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Opens a desk for every declared endpoint that has none.
     async fn open_desks(
         self: &Arc<Self>,
-        desks: &mut BTreeMap<EndpointName, Arc<Desk>>,
         running: &mut JoinSet<EndpointName>,
         stop: &CancellationToken,
     ) {
         let roster = self.roster.borrow().clone();
-        if roster.endpoints.keys().all(|name| desks.contains_key(name)) {
+        let missing: Vec<_> = {
+            let desks = self.desks();
+            let missing = roster.endpoints.iter().filter(|(name, _)| !desks.contains_key(*name));
+            missing.map(|(_, endpoint)| Arc::clone(endpoint)).collect()
+        };
+        if missing.is_empty() {
             return;
         }
         let known = match self.ports.store.read(|store| store.endpoints()).await {
@@ -135,27 +165,20 @@ impl Deliverer {
                 return warn!(%fault, "the endpoints' condition could not be read; trying later");
             }
         };
-        for (name, endpoint) in &roster.endpoints {
-            if desks.contains_key(name) {
-                continue;
-            }
-            let now = self.ports.clock.now();
-            let health = known.get(name).cloned().unwrap_or_else(|| EndpointHealth::new(now));
-            if !known.contains_key(name) {
+        for endpoint in missing {
+            let (now, name) = (self.ports.clock.now(), endpoint.name.clone());
+            let health = known.get(&name).cloned().unwrap_or_else(|| EndpointHealth::new(now));
+            if !known.contains_key(&name) {
                 let write = Write::Endpoint { name: name.clone(), now };
                 if let Err(fault) = self.ports.store.write(write).await {
                     warn!(endpoint = %name, %fault, "the endpoint could not be noted; trying later");
                     continue;
                 }
             }
-            let desk = Arc::new(Desk {
-                name: name.clone(),
-                wake: Wake::default(),
-                health: Mutex::new(health),
-            });
-            desks.insert(name.clone(), Arc::clone(&desk));
-            let (deliverer, stop, endpoint) =
-                (Arc::clone(self), stop.clone(), Arc::clone(endpoint));
+            let health = Mutex::new(health);
+            let desk = Arc::new(Desk { name: name.clone(), wake: Wake::default(), health });
+            self.desks().insert(name.clone(), Arc::clone(&desk));
+            let (deliverer, stop) = (Arc::clone(self), stop.clone());
             let span = info_span!("endpoint", endpoint = %name);
             running
                 .spawn(async move { deliverer.serve(desk, endpoint, stop).await }.instrument(span));
@@ -175,7 +198,7 @@ impl Deliverer {
             let declared = self.roster.borrow().endpoints.get(&desk.name).cloned();
             let Some(declared) = declared else { break };
             if declared != endpoint {
-                self.redeclared(&desk).await;
+                self.reopen(&desk).await;
                 endpoint = declared;
             }
             let wait = self.dispatch(&desk, &endpoint, &mut tray).await;
@@ -428,8 +451,8 @@ impl Deliverer {
         }
     }
 
-    /// Another declaration gives a disabled endpoint another chance.
-    async fn redeclared(&self, desk: &Desk) {
+    /// Another declaration, or a person's word, gives an endpoint that is left alone another chance.
+    async fn reopen(&self, desk: &Desk) {
         let reopened = {
             let mut health = desk.health();
             if matches!(health.breaker, Breaker::Closed) {
@@ -438,7 +461,7 @@ impl Deliverer {
             *health = health.reopened(self.ports.clock.now());
             health.clone()
         };
-        info!("the endpoint is declared anew and is tried again");
+        info!(endpoint = %desk.name, "the endpoint is tried again");
         let write = Write::Health { name: desk.name.clone(), health: reopened };
         if let Err(fault) = self.ports.store.write(write).await {
             warn!(%fault, "the endpoint's condition could not be kept");
@@ -463,7 +486,7 @@ fn log_health(before: &EndpointHealth, after: &EndpointHealth) {
         }
         (Breaker::Closed | Breaker::Open { .. }, Breaker::Disabled { .. }) => {
             warn!(
-                "the endpoint answered 410 Gone and is disabled; its events wait until it is declared anew"
+                "the endpoint answered 410 Gone and is disabled; its events wait for `doorbell endpoints resume`"
             );
         }
         _ => {}

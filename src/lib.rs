@@ -11,6 +11,8 @@ mod http;
 mod janitor;
 mod lines;
 mod poller;
+#[cfg(test)]
+mod simulation;
 mod store;
 mod telemetry;
 mod wake;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::events::{slice, time};
 use super::problem::Problem;
-use super::view::{DeliveryDetailView, DeliveryView, EndpointView, ReplayView};
+use super::view::{DeliveryDetailView, DeliveryView, ReplayView};
 use crate::core::delivery::DeliveryState;
 use crate::core::ids::{DeliveryId, EndpointName, EventId, ItemKey, SourceName};
 use crate::store::{DeliveryFilter, EventFilter, Write, Written};
@@ -98,18 +98,4 @@ pub(super) async fn replay(
     };
     context.operations.deliver();
     Ok(Json(ReplayView { count, dry_run: false }))
-}
-
-pub(super) async fn endpoints(
-    State(context): State<Shared>,
-) -> Result<Json<Vec<EndpointView>>, Problem> {
-    let roster = context.operations.roster();
-    let found = context.store.read(|store| Ok((store.endpoints()?, store.tally()?)));
-    let (known, tally) = found.await?;
-    Ok(Json(
-        known
-            .iter()
-            .map(|(name, health)| EndpointView::of(name, health, &roster, &tally))
-            .collect(),
-    ))
 }

@@ -5,6 +5,7 @@
 
 mod backup;
 mod deliveries;
+mod endpoints;
 mod events;
 mod health;
 mod problem;
@@ -19,7 +20,7 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::clock::Clock;
-use crate::core::ids::SourceName;
+use crate::core::ids::{EndpointName, SourceName};
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::secret::Secret;
@@ -52,6 +53,8 @@ pub(crate) trait Operations: Send + Sync {
     fn release(&self, source: SourceName) -> Operation<'_, usize>;
     /// Drops held changes; answers how many.
     fn discard(&self, source: SourceName) -> Operation<'_, usize>;
+    /// Tries a failing or disabled endpoint again now.
+    fn resume(&self, endpoint: EndpointName) -> Operation<'_, ()>;
     /// Reads the configuration again; answers what changed, a line each.
     fn reload(&self) -> Operation<'_, Vec<String>>;
     /// There are new deliveries.
@@ -89,7 +92,8 @@ pub(crate) fn control(context: Arc<Context>) -> Router {
         .route("/v1/sources/{name}/release", post(sources::release))
         .route("/v1/sources/{name}/discard", post(sources::discard))
         .route("/v1/held", get(sources::held))
-        .route("/v1/endpoints", get(deliveries::endpoints))
+        .route("/v1/endpoints", get(endpoints::list))
+        .route("/v1/endpoints/{name}/resume", post(endpoints::resume))
         .route("/v1/reload", post(sources::reload))
         .route("/v1/backup", get(backup::download))
         .merge(health::routes())

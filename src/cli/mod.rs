@@ -7,6 +7,7 @@ mod check;
 mod control;
 mod deliveries;
 mod demo;
+mod endpoints;
 mod events;
 mod held;
 mod listen;
@@ -92,6 +93,8 @@ enum Command {
     Events(events::Args),
     /// List deliveries, or show one with every attempt.
     Deliveries(deliveries::Args),
+    /// The receivers' condition: list, resume.
+    Endpoints(endpoints::Args),
     /// Changes held for a person: list, release, discard.
     Held(held::Args),
     /// Send old events again.
@@ -153,6 +156,7 @@ async fn dispatch(
         Command::Listen(args) => listen::run(args, common).await,
         Command::Events(args) => events::run(args, common).await,
         Command::Deliveries(args) => deliveries::run(args, common).await,
+        Command::Endpoints(args) => endpoints::run(args, common).await,
         Command::Held(args) => held::run(args, common, redactor).await,
         Command::Replay(args) => replay::run(args, common).await,
         Command::Schema(args) => schema::run(&args),

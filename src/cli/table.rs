@@ -136,6 +136,36 @@ pub(crate) fn delivery(detail: &Value) -> io::Result<()> {
     Ok(())
 }
 
+/// Endpoints, one a line.
+pub(crate) fn endpoints(rows: &Value) -> io::Result<()> {
+    let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();
+    if rows.is_empty() {
+        return print::note("no endpoint is known yet");
+    }
+    let mut table = table(&[
+        "ENDPOINT",
+        "CONDITION",
+        "WAITING",
+        "GIVEN UP",
+        "SINCE",
+        "NEXT PROBE",
+        "LAST FAULT",
+    ]);
+    for row in rows {
+        let fault = row.get("fault").map(|fault| text(fault, "sentence")).unwrap_or_default();
+        table.add_row([
+            text(row, "name"),
+            text(row, "condition"),
+            text(row, "pending"),
+            text(row, "exhausted"),
+            time(row, "since"),
+            time(row, "probe_at"),
+            fault,
+        ]);
+    }
+    line(&table.to_string())
+}
+
 /// Held changes, one a line.
 pub(crate) fn held(rows: &Value) -> io::Result<()> {
     let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();

@@ -18,8 +18,8 @@ use crate::core::time::Timestamp;
 pub(crate) enum Answer {
     /// A 2xx whose body is worth reading.
     Body(Response),
-    /// 304, and we had asked conditionally.
-    NotModified,
+    /// 304, and we had asked conditionally. Only its headers are of interest.
+    NotModified(Response),
     /// The server wants to be left alone for a while.
     Throttled {
         wait: Duration,
@@ -49,7 +49,7 @@ pub(crate) fn judge(
             Ok(()) => Answer::Body(response),
             Err(fault) => Answer::Failed(fault),
         },
-        (304, _) if conditional => Answer::NotModified,
+        (304, _) if conditional => Answer::NotModified(response),
         (304, _) => Answer::Failed(Fault::source(
             "unasked_304",
             "the API answered 304 although it was not asked conditionally",
@@ -139,10 +139,11 @@ pub(crate) enum PollOutcome {
         /// An item that could not be used.
         fault: Option<Fault>,
     },
-    /// 304, or the very bytes of last time.
+    /// 304, or the very bytes of last time. The validator is the one to send from here on.
     Same {
         not_modified: bool,
         changed: bool,
+        validator: Option<Validator>,
     },
     Throttled {
         wait: Duration,
@@ -233,7 +234,10 @@ impl SourceState {
                     None => (None, None),
                 };
             }
-            PollOutcome::Same { .. } => next.last_success = Some(now),
+            PollOutcome::Same { validator, .. } => {
+                next.last_success = Some(now);
+                next.validator.clone_from(validator);
+            }
             // A validator that a server chokes on must not make every later poll fail.
             PollOutcome::Failed { .. } => next.validator = None,
             PollOutcome::Throttled { .. } => {}

@@ -13,7 +13,7 @@ use crate::clock::{Clock, Entropy, Random, SystemClock};
 use crate::config::difference::{Difference, Names, difference};
 use crate::config::lookup::Surroundings;
 use crate::config::{self, Config};
-use crate::core::ids::SourceName;
+use crate::core::ids::{EndpointName, SourceName};
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::deliverer::{self, Deliverer};
@@ -202,6 +202,16 @@ impl Operations for Works {
         Box::pin(
             async move { self.poller.decide(&source, Decision::Discard).await.map_err(refused) },
         )
+    }
+
+    fn resume(&self, endpoint: EndpointName) -> Operation<'_, ()> {
+        Box::pin(async move {
+            match self.deliverer.resume(&endpoint).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Refused::Unknown(format!("no endpoint {endpoint} is known"))),
+                Err(fault) => Err(Refused::Failed(fault.to_string())),
+            }
+        })
     }
 
     fn reload(&self) -> Operation<'_, Vec<String>> {

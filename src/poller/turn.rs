@@ -110,12 +110,17 @@ impl<'a> Turn<'a> {
         let source = self.source;
         let validator = self.usable_validator();
         match self.fetch(&source.url, validator.as_ref()).await {
-            Answer::NotModified => self.same(true).await,
+            // RFC 9110 lets a 304 leave out the tag that it confirms.
+            Answer::NotModified(response) => {
+                self.same(true, outcome::validator(&response.headers).or(validator)).await
+            }
             Answer::Throttled { wait, fault } => {
                 Ok((PollOutcome::Throttled { wait, fault }, Delta::default()))
             }
             Answer::Failed(fault) => Ok((self.failed(fault), Delta::default())),
-            Answer::Body(response) if self.is_as_before(&response) => self.same(false).await,
+            Answer::Body(response) if self.is_as_before(&response) => {
+                self.same(false, outcome::validator(&response.headers)).await
+            }
             Answer::Body(response) => self.list(response).await,
         }
     }
@@ -165,7 +170,11 @@ impl<'a> Turn<'a> {
     }
 
     /// The last complete listing holds again.
-    async fn same(&mut self, not_modified: bool) -> Result<(PollOutcome, Delta), PollError> {
+    async fn same(
+        &mut self,
+        not_modified: bool,
+        validator: Option<Validator>,
+    ) -> Result<(PollOutcome, Delta), PollError> {
         let mut delta = Delta::default();
         if self.state.has_missing {
             let snapshot = self.snapshot().await?;
@@ -173,7 +182,7 @@ impl<'a> Turn<'a> {
             self.take_absent(absent, &mut delta).await?;
         }
         let changed = !delta.events.is_empty();
-        Ok((PollOutcome::Same { not_modified, changed }, delta))
+        Ok((PollOutcome::Same { not_modified, changed, validator }, delta))
     }
 
     /// Reads the listing from its first page to its end.
@@ -197,7 +206,7 @@ impl<'a> Turn<'a> {
                         return Ok((PollOutcome::Throttled { wait, fault }, Delta::default()));
                     }
                     Answer::Failed(fault) => return Ok((self.failed(fault), Delta::default())),
-                    Answer::NotModified => {
+                    Answer::NotModified(_) => {
                         let fault = Fault::source("unasked_304", "a page answered 304 unasked");
                         return Ok((self.failed(fault), Delta::default()));
                     }

@@ -49,14 +49,12 @@ impl Group<'_> {
     pub(super) fn deliver(&mut self, fresh: &Fresh) -> rusqlite::Result<()> {
         self.book.last_delivery += 1;
         let is_behind = match fresh.lane {
-            Some(lane) => self.lane_is_busy(fresh.endpoint, lane)?,
+            Some(lane) => self.hot.lane_is_busy.exists([fresh.endpoint, lane])?,
             None => false,
         };
         let (status, due) =
             if is_behind { ("waiting", None) } else { ("pending", Some(fresh.at.as_millis())) };
-        let sql = "INSERT INTO deliveries (id, endpoint, event, lane, trigger, status, due_at, created_at, attempts) \
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0)";
-        self.conn.prepare_cached(sql)?.execute(params![
+        self.hot.insert_delivery.execute(params![
             self.book.last_delivery,
             fresh.endpoint,
             fresh.event,
@@ -74,12 +72,6 @@ impl Group<'_> {
             }
         });
         Ok(())
-    }
-
-    fn lane_is_busy(&self, endpoint: i64, lane: i64) -> rusqlite::Result<bool> {
-        let sql = "SELECT 1 FROM deliveries WHERE endpoint = ?1 AND lane = ?2 AND lane IS NOT NULL \
-            AND finished_at IS NULL LIMIT 1";
-        self.conn.prepare_cached(sql)?.exists([endpoint, lane])
     }
 
     /// Commits an attempt's outcome. Refused unless the delivery is pending and the attempt is its next one: anything
@@ -112,24 +104,17 @@ impl Group<'_> {
     }
 
     /// The delivery's endpoint and lane; `None` unless it is pending and the attempt is its next one.
-    fn claimed(&self, commit: &AttemptCommit) -> rusqlite::Result<Option<(i64, Option<i64>)>> {
-        let sql = "SELECT endpoint, lane FROM deliveries \
-            WHERE id = ?1 AND status = 'pending' AND (?2 IS NULL OR attempts = ?2 - 1)";
+    fn claimed(&mut self, commit: &AttemptCommit) -> rusqlite::Result<Option<(i64, Option<i64>)>> {
         let number = commit.attempt.as_ref().map(|attempt| attempt.number);
-        self.conn
-            .prepare_cached(sql)?
-            .query_row(params![row::count(commit.delivery.0), number], |columns| {
-                Ok((columns.get(0)?, columns.get(1)?))
-            })
+        let claimed = params![row::count(commit.delivery.0), number];
+        self.hot
+            .claimed
+            .query_row(claimed, |columns| Ok((columns.get(0)?, columns.get(1)?)))
             .optional()
     }
 
-    fn settle(&self, commit: &AttemptCommit, settled: &Settled<'_>) -> rusqlite::Result<()> {
-        let sql = "UPDATE deliveries SET status = ?2, due_at = ?3, finished_at = ?4, reason = ?5, \
-            attempts = coalesce(?6, attempts), \
-            started_suspended_ns = CASE WHEN started_at IS NULL THEN ?8 ELSE started_suspended_ns END, \
-            started_at = coalesce(started_at, ?7) WHERE id = ?1";
-        self.conn.prepare_cached(sql)?.execute(params![
+    fn settle(&mut self, commit: &AttemptCommit, settled: &Settled<'_>) -> rusqlite::Result<()> {
+        self.hot.settle.execute(params![
             row::count(commit.delivery.0),
             settled.status,
             row::millis(settled.due),
@@ -142,11 +127,9 @@ impl Group<'_> {
         Ok(())
     }
 
-    fn insert_attempt(&self, delivery: i64, attempt: &Attempt) -> rusqlite::Result<()> {
-        let sql = "INSERT INTO attempts (delivery, number, at, took_ns, status, fault_whose, fault_retry, \
-            fault_code, fault_sentence, answer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    fn insert_attempt(&mut self, delivery: i64, attempt: &Attempt) -> rusqlite::Result<()> {
         let fault = attempt.fault.as_ref();
-        self.conn.prepare_cached(sql)?.execute(params![
+        self.hot.insert_attempt.execute(params![
             delivery,
             attempt.number,
             attempt.at.as_millis(),

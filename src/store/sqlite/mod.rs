@@ -8,6 +8,7 @@ pub(crate) mod copy;
 mod delivery;
 mod filter;
 mod hash;
+mod hot;
 mod mark;
 mod migrate;
 mod open;
@@ -31,6 +32,7 @@ use rusqlite::{Connection, DEFAULT_NAME, ErrorCode, ffi};
 use crate::store::{Read, Refusal, Store, StoreError, Write, Written};
 
 use self::book::Book;
+use self::hot::Hot;
 use self::mark::Mark;
 use self::read::Connected;
 use self::write::Group;
@@ -139,11 +141,12 @@ impl SqliteStore {
             none => none.insert(Book::load(conn)?),
         };
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut group = Group { conn, book, seed: self.seed };
+        let mut group = Group { conn, hot: Hot::prepare(conn)?, book, seed: self.seed };
         let answers = writes.iter().map(|write| group.one(write)).collect::<Result<_, _>>()?;
         group.book.write_back(conn)?;
+        let commits = group.book.commits;
         conn.prepare_cached("COMMIT")?.execute([])?;
-        self.committed = book.commits;
+        self.committed = commits;
         Ok(answers)
     }
 

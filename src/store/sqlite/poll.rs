@@ -123,10 +123,8 @@ impl Group<'_> {
         Ok(())
     }
 
-    fn insert_event(&self, no: i64, event: &Event) -> rusqlite::Result<()> {
-        let sql = "INSERT INTO events (no, id, source, type, key, seq, at, row_hash) \
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-        self.conn.prepare_cached(sql)?.execute(params![
+    fn insert_event(&mut self, no: i64, event: &Event) -> rusqlite::Result<()> {
+        self.hot.insert_event.execute(params![
             no,
             event.id.as_str(),
             event.source.as_str(),
@@ -136,9 +134,7 @@ impl Group<'_> {
             event.at.as_millis(),
             hash::of_event(no, event, self.seed),
         ])?;
-        self.conn
-            .prepare_cached("INSERT INTO bodies (event, body) VALUES (?1, ?2)")?
-            .execute(params![no, event.body.as_str()])?;
+        self.hot.insert_body.execute(params![no, event.body.as_str()])?;
         Ok(())
     }
 }

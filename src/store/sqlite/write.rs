@@ -11,6 +11,7 @@ use crate::core::source::{Baseline, SourceState, Validator};
 use crate::store::{Refusal, Write, Written};
 
 use super::book::Book;
+use super::hot::Hot;
 use super::row;
 use super::row::SOURCE_COLUMNS;
 
@@ -20,6 +21,7 @@ pub(super) type Answer = Result<Written, Refusal>;
 /// A transaction under way.
 pub(super) struct Group<'a> {
     pub(super) conn: &'a Connection,
+    pub(super) hot: Hot<'a>,
     pub(super) book: &'a mut Book,
     pub(super) seed: u64,
 }

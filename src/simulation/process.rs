@@ -1,0 +1,168 @@
+//! One life of the process: both loops, from a start to a crash or an orderly end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::stage::{Stage, StageClient, StageClock};
+use super::witness::Witness;
+use crate::clock::{Clock, Entropy, Random};
+use crate::core::ids::SourceName;
+use crate::core::report::Mode;
+use crate::core::roster::Roster;
+use crate::deliverer::{self, Deliverer};
+use crate::http::HttpClient;
+use crate::lines::StandardOutput;
+use crate::poller::hold::Decision;
+use crate::poller::{self, Poller};
+use crate::store::handle::StoreHandle;
+use crate::store::{DeliveryFilter, Write};
+use crate::telemetry::{Redactor, Telemetry};
+use crate::wake::Wake;
+
+/// How long attempts under way may take to end at an orderly stop.
+const GRACE: Duration = Duration::from_secs(8);
+/// How long an orderly stop may take.
+const STOP_MAX: Duration = Duration::from_secs(20);
+
+/// The process.
+pub(super) struct Process {
+    stage: Arc<Stage>,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+    store: StoreHandle,
+    poller: Arc<Poller>,
+    roster: watch::Sender<Arc<Roster>>,
+    poll: Wake,
+    deliver: Wake,
+    pub(super) started: u64,
+}
+
+impl Process {
+    /// Starts over what is on the disk.
+    pub(super) fn start(stage: &Arc<Stage>, seed: u64) -> Self {
+        let store = StoreHandle::inline(Box::new(Witness(Arc::clone(stage))));
+        let clock: Arc<dyn Clock> = Arc::new(StageClock(Arc::clone(stage)));
+        let entropy: Arc<dyn Entropy> = Arc::new(Random::seeded(seed));
+        let telemetry = Arc::new(Telemetry::new());
+        let http: Arc<dyn HttpClient> = Arc::new(StageClient(Arc::clone(stage)));
+        let (roster, declared) = watch::channel(stage.world().plan.roster());
+        let (poll, deliver) = (Wake::default(), Wake::default());
+        let poller = Poller::new(
+            poller::Ports {
+                store: store.clone(),
+                http: Arc::clone(&http),
+                clock: Arc::clone(&clock),
+                entropy: Arc::clone(&entropy),
+                telemetry: Arc::clone(&telemetry),
+                deliver: deliver.clone(),
+            },
+            declared.clone(),
+            poll.clone(),
+        );
+        let deliverer = Deliverer::new(
+            deliverer::Ports {
+                store: store.clone(),
+                http,
+                lines: Arc::new(StandardOutput::default()),
+                clock,
+                entropy,
+                telemetry,
+                redactor: Redactor::default(),
+            },
+            declared,
+            deliver.clone(),
+            GRACE,
+        );
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&poller).run(stop.clone()));
+        tasks.spawn(deliverer.run(stop.clone()));
+        let started = stage.world().notes.now;
+        Self { stage: Arc::clone(stage), tasks, stop, store, poller, roster, poll, deliver, started }
+    }
+
+    /// Ends at whatever await it is at.
+    pub(super) async fn kill(mut self) {
+        self.stage.world().is_dead = true;
+        self.tasks.shutdown().await;
+    }
+
+    /// Ends in order, as on SIGTERM.
+    pub(super) async fn drain(mut self) {
+        self.stop.cancel();
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        let in_time = tokio::time::timeout(STOP_MAX, ended).await.is_ok();
+        let world = &mut *self.stage.world();
+        world.notes.hold(in_time || world.is_dead, "an orderly stop ends in time", || {
+            String::from("it did not")
+        });
+    }
+
+    /// Takes on the plan in force.
+    pub(super) fn reload(&self) {
+        let roster = self.stage.world().plan.roster();
+        self.roster.send_replace(roster);
+        self.poll.ring();
+        self.deliver.ring();
+    }
+
+    /// Polls a source at once.
+    pub(super) fn poll_by_hand(&mut self, name: &'static str, mode: Mode) {
+        let (poller, stage) = (Arc::clone(&self.poller), Arc::clone(&self.stage));
+        self.tasks.spawn(async move {
+            let by_hand = ByHand::begin(stage, name, mode);
+            // Its faults are in its report, and the books know better.
+            drop(poller.poll(&SourceName::new(name), mode).await);
+            drop(by_hand);
+        });
+    }
+
+    /// Decides what is held.
+    pub(super) fn decide(&mut self, name: &'static str, decision: Decision) {
+        let poller = Arc::clone(&self.poller);
+        self.tasks.spawn(async move { drop(poller.decide(&SourceName::new(name), decision).await) });
+    }
+
+    /// Sends what was given up once more.
+    pub(super) async fn replay(&self) {
+        let filter =
+            DeliveryFilter { status: Some(String::from("exhausted")), ..DeliveryFilter::default() };
+        let now = StageClock(Arc::clone(&self.stage)).now();
+        // A store that is full says so; it is asked again some time.
+        drop(self.store.write(Write::Replay { filter, now }).await);
+        self.deliver.ring();
+    }
+}
+
+/// A poll by hand, from the asking to the end.
+struct ByHand(Arc<Stage>, &'static str, Mode);
+
+impl ByHand {
+    fn begin(stage: Arc<Stage>, name: &'static str, mode: Mode) -> Self {
+        let this = Self(stage, name, mode);
+        this.count(1);
+        this
+    }
+
+    fn count(&self, step: i32) {
+        let mut world = self.0.world();
+        if let Some(desk) = world.api.desks.get_mut(self.1) {
+            desk.watch.by_hand = desk.watch.by_hand.saturating_add_signed(step);
+            // What a dry run sees is not kept.
+            if self.2 == Mode::DryRun {
+                desk.watch.dry_runs = desk.watch.dry_runs.saturating_add_signed(step);
+                desk.watch.disturb();
+            }
+        }
+    }
+}
+
+impl Drop for ByHand {
+    fn drop(&mut self) {
+        self.count(-1);
+    }
+}

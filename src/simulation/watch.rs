@@ -1,0 +1,256 @@
+//! What the API saw of a source's polls, and what follows from it: what was listed, what was truly absent at how many
+//! listings, how soon the next poll may come.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::books::Books;
+use super::notes::Notes;
+use super::plan::SourcePlan;
+use super::truth::{Content, Truth};
+
+/// Clocks tick in milliseconds.
+const TOLERANCE_MS: u64 = 5;
+
+/// One poll as the API saw it.
+#[derive(Debug, Default)]
+pub(super) struct PollSeen {
+    began: u64,
+    /// Somebody asked for it, whether it was due or not.
+    by_hand: bool,
+    /// What each item was when it was first shown.
+    served: BTreeMap<String, Content>,
+    /// Known items that were not there when some page was written.
+    absent: BTreeSet<String>,
+    /// The end of the listing came, or a 304.
+    is_complete: bool,
+    pub(super) is_not_modified: bool,
+    /// Something was left out that is there.
+    is_lie: bool,
+    /// An item that cannot be used: the listing is partial.
+    is_tainted: bool,
+    has_failed: bool,
+    /// The poller may not have been able to keep it: a crash, a refusal of the store, a reload.
+    pub(super) is_disturbed: bool,
+}
+
+impl PollSeen {
+    fn is_clean(&self) -> bool {
+        self.is_complete
+            && !self.is_lie
+            && !self.is_tainted
+            && !self.has_failed
+            && !self.is_disturbed
+    }
+}
+
+/// What an answer tells, once it has arrived.
+#[derive(Debug, Clone)]
+pub(super) enum Effect {
+    Page(Page),
+    /// To be left alone until this moment on the wall clock, or for so many milliseconds.
+    ThrottledUntil(i64),
+    Throttled(u64),
+    Failed,
+}
+
+/// What a page shows, or a 304 stands for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Page {
+    pub(super) served: Vec<(String, Content)>,
+    /// Known items that were not there when it was written.
+    pub(super) absent: BTreeSet<String>,
+    pub(super) is_last: bool,
+    pub(super) is_not_modified: bool,
+    pub(super) is_lie: bool,
+    pub(super) is_tainted: bool,
+}
+
+/// The polls of one source.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    pub(super) poll: Option<PollSeen>,
+    pub(super) in_flight: u32,
+    /// At how many listings each item was truly absent since it was last shown.
+    absences: BTreeMap<String, u32>,
+    /// Of these, how many clean ones in a row up to now.
+    clean_absences: BTreeMap<String, u32>,
+    /// Every key ever shown.
+    ever: BTreeSet<String>,
+    /// No poll before this.
+    pub(super) earliest: u64,
+    /// What was left out lately is not to vanish until it was shown again.
+    pub(super) is_frozen: bool,
+    /// Everything that was there when the last poll ended cleanly.
+    last_clean: Option<BTreeSet<String>>,
+    /// Polls by hand under way or waiting.
+    pub(super) by_hand: u32,
+    /// Of these, the ones that are not kept.
+    pub(super) dry_runs: u32,
+    /// Clean polls since this was last set to zero.
+    pub(super) clean_polls: u32,
+    pub(super) polls: u64,
+}
+
+impl Watch {
+    /// At how many listings an item was truly absent since it was last shown.
+    pub(super) fn absences(&self, key: &str) -> u32 {
+        self.absences.get(key).copied().unwrap_or(0)
+    }
+
+    /// Whether everything that is there was shown and understood in the last poll.
+    pub(super) fn all_known(&self, truth: &Truth) -> bool {
+        let known = self.last_clean.as_ref();
+        known.is_some_and(|known| truth.items.keys().all(|key| known.contains(key)))
+    }
+
+    /// The poll under way may not be kept.
+    pub(super) fn disturb(&mut self) {
+        if let Some(poll) = &mut self.poll {
+            poll.is_disturbed = true;
+        }
+    }
+
+    /// The process is gone: what was under way is void, and what was only in its memory is forgotten.
+    pub(super) fn restart(&mut self) {
+        self.disturb();
+        self.earliest = 0;
+    }
+
+    /// A poll begins: the one before it has ended.
+    pub(super) fn begin(&mut self, plan: &SourcePlan, books: &Books, notes: &mut Notes) {
+        let now = notes.now;
+        let name = plan.kind.name();
+        let by_hand = self.by_hand > 0;
+        let before = self.end(plan, books, notes);
+        if !by_hand {
+            notes.hold(now + TOLERANCE_MS >= self.earliest, "a source is left alone while it asks for it", || {
+                format!("{name} asked for quiet until {} ms", self.earliest)
+            });
+            if let Some((began, true, false)) = before {
+                let soonest = began + plan.every.0;
+                notes.hold(now + TOLERANCE_MS >= soonest, "polls keep their interval", || {
+                    format!("{name} was polled at {began} ms, the next may begin at {soonest} ms")
+                });
+            }
+        }
+        self.polls += 1;
+        self.earliest = 0;
+        self.poll = Some(PollSeen {
+            began: now,
+            by_hand,
+            is_disturbed: self.dry_runs > 0,
+            ..PollSeen::default()
+        });
+    }
+
+    /// The poll has ended: what it showed must now be known. Says when it began, whether it was clean, whether it was
+    /// made by hand.
+    pub(super) fn end(
+        &mut self,
+        plan: &SourcePlan,
+        books: &Books,
+        notes: &mut Notes,
+    ) -> Option<(u64, bool, bool)> {
+        let poll = self.poll.take()?;
+        if !poll.is_disturbed {
+            self.absences.retain(|key, _| !poll.served.contains_key(key));
+        }
+        if poll.is_clean() {
+            self.clean_polls += 1;
+            self.is_frozen = false;
+            self.check_known(&poll, plan, books, notes);
+            self.last_clean = Some(poll.served.into_keys().collect());
+            return Some((poll.began, true, poll.by_hand));
+        }
+        self.last_clean = None;
+        self.clean_absences.clear();
+        Some((poll.began, false, poll.by_hand))
+    }
+
+    fn check_known(&mut self, poll: &PollSeen, plan: &SourcePlan, books: &Books, notes: &mut Notes) {
+        let name = plan.kind.name();
+        let Some(book) = books.sources.get(name) else {
+            notes.broken("a clean poll is kept", name);
+            return;
+        };
+        for (key, shown) in &poll.served {
+            let known = book.fold.get(key);
+            let same = known.is_some_and(|known| {
+                known.compared(plan.ignores_note) == shown.compared(plan.ignores_note)
+            });
+            notes.hold(same, "what a clean poll shows is known", || {
+                format!("{name}/{key}: shown {shown:?}, known {known:?}")
+            });
+        }
+        self.clean_absences.retain(|key, _| !poll.served.contains_key(key));
+        for key in book.fold.keys().filter(|key| !poll.served.contains_key(*key)) {
+            *self.clean_absences.entry(key.clone()).or_default() += 1;
+        }
+    }
+
+    /// Items that receivers believe in although two clean polls in a row did not show them.
+    pub(super) fn overdue_deletions<'a>(
+        &'a self,
+        books: &'a Books,
+        name: &str,
+    ) -> impl Iterator<Item = &'a String> {
+        let fold = books.sources.get(name).map(|book| &book.fold);
+        self.clean_absences
+            .iter()
+            .filter(|(_, count)| **count >= 2)
+            .map(|(key, _)| key)
+            .filter(move |key| fold.is_some_and(|fold| fold.contains_key(*key)))
+    }
+
+    /// Known items that are not there now.
+    pub(super) fn absent_now(&self, truth: &Truth) -> BTreeSet<String> {
+        self.ever.iter().filter(|key| !truth.items.contains_key(*key)).cloned().collect()
+    }
+
+    /// An answer arrived.
+    pub(super) fn arrived(&mut self, effect: Effect, notes: &mut Notes) {
+        let Some(poll) = &mut self.poll else { return };
+        let wait = match effect {
+            Effect::Failed => 0,
+            Effect::Throttled(wait) => wait,
+            Effect::ThrottledUntil(wall) => {
+                u64::try_from(wall.saturating_sub(notes.wall)).unwrap_or(0)
+            }
+            Effect::Page(page) => return self.saw(page),
+        };
+        poll.has_failed = true;
+        if self.dry_runs > 0 {
+            return;
+        }
+        self.earliest = notes.now + wait;
+        if wait > 0 {
+            notes.sometimes("source: Retry-After");
+        }
+    }
+
+    fn saw(&mut self, page: Page) {
+        let Some(poll) = &mut self.poll else { return };
+        for (key, content) in page.served {
+            self.ever.insert(key.clone());
+            poll.served.entry(key).or_insert(content);
+        }
+        poll.absent.extend(page.absent);
+        poll.is_lie |= page.is_lie;
+        poll.is_tainted |= page.is_tainted;
+        poll.is_not_modified |= page.is_not_modified;
+        self.is_frozen |= page.is_lie;
+        if page.is_last && !poll.is_tainted {
+            poll.is_complete = true;
+            self.count_absences();
+        }
+    }
+
+    fn count_absences(&mut self) {
+        let Some(poll) = &self.poll else { return };
+        for key in &self.ever {
+            if !poll.served.contains_key(key) && poll.absent.contains(key) {
+                *self.absences.entry(key.clone()).or_default() += 1;
+            }
+        }
+    }
+}

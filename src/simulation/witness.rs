@@ -1,0 +1,326 @@
+//! The store as the loops see it: full or dead when it shall be, and every commit goes into the books.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::ffi;
+
+use super::bugs;
+use super::stage::{Death, Stage, World};
+use crate::core::delivery::{EndpointHealth, Verdict};
+use crate::core::ids::{DeliveryId, EndpointName, EventId, ItemKey, SourceName};
+use crate::core::snapshot::{Snapshot, StoredItem};
+use crate::core::source::SourceState;
+use crate::core::time::Timestamp;
+use crate::store::{
+    Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, DueDelivery, EventFilter, EventRecord,
+    Read, Refusal, Slice, Store, StoreError, Tally, Write, Written,
+};
+
+/// The store of one process; the disk below it survives.
+pub(super) struct Witness(pub(super) Arc<Stage>);
+
+impl Witness {
+    fn living(&self) -> Result<(), StoreError> {
+        if self.0.world().is_dead { Err(StoreError::Stopped) } else { Ok(()) }
+    }
+
+    /// Whether the process dies before or after this commit.
+    fn fate(&self, world: &mut World) -> (bool, bool) {
+        let count_down = |left: u32| left.checked_sub(1);
+        let (next, now) = match world.death {
+            Some(Death::BeforeCommit(left)) => {
+                (count_down(left).map(Death::BeforeCommit), (left == 0, false))
+            }
+            Some(Death::AfterCommit(left)) => {
+                (count_down(left).map(Death::AfterCommit), (false, left == 0))
+            }
+            None => (None, (false, false)),
+        };
+        world.death = next;
+        if now.0 {
+            world.notes.sometimes("crash: before a commit");
+            self.0.die(world);
+        }
+        now
+    }
+
+    /// What stands in the way of a write, if anything.
+    fn refuse(&self, write: &Write) -> Option<Result<Refusal, StoreError>> {
+        let record = match write {
+            Write::Attempt(commit) => self.0.disk().delivery(commit.delivery).ok().flatten(),
+            _ => None,
+        };
+        let world = &mut *self.0.world();
+        if world.notes.now < world.full_until {
+            world.forget(write, record.as_ref());
+            let source = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), None);
+            return Some(Err(StoreError::Full { source }));
+        }
+        let Write::Poll(commit) = write else { return None };
+        if world.dice.u32(..1000) < world.conflict_rate {
+            world.notes.sometimes("conflict");
+            world.forget(write, None);
+            return Some(Ok(Refusal::Conflict { source_name: commit.source.clone() }));
+        }
+        None
+    }
+
+    /// Writes to the disk, as well as the planted bug does.
+    fn write(&self, write: &Write) -> Result<Vec<Result<Written, Refusal>>, StoreError> {
+        let Some(bug) = self.0.bug else {
+            return self.0.disk().apply(std::slice::from_ref(write));
+        };
+        let (writes, dies) = {
+            let dice = &mut self.0.world().dice;
+            (bugs::spoil_write(bug, write, dice), dice.u32(..20) == 0)
+        };
+        let mut done = vec![Ok(Written::Done)];
+        for (place, write) in writes.iter().enumerate() {
+            if place > 0 && dies {
+                return Err(StoreError::Stopped);
+            }
+            done = self.0.disk().apply(std::slice::from_ref(write))?;
+        }
+        Ok(done)
+    }
+
+    fn one(&self, write: &Write) -> Result<Result<Written, Refusal>, StoreError> {
+        self.living()?;
+        let (before, after) = self.fate(&mut self.0.world());
+        if before {
+            return Err(StoreError::Stopped);
+        }
+        match self.refuse(write) {
+            Some(Ok(refusal)) => return Ok(Err(refusal)),
+            Some(Err(fault)) => return Err(fault),
+            None => {}
+        }
+        let record = match write {
+            Write::Attempt(commit) => self.0.disk().delivery(commit.delivery)?,
+            _ => None,
+        };
+        let done = self.write(write);
+        let world = &mut *self.0.world();
+        let answer = match done {
+            Ok(mut answers) => answers.remove(0),
+            Err(fault) => {
+                self.0.die(world);
+                return Err(fault);
+            }
+        };
+        match &answer {
+            Ok(Written::Count(count)) => world.note_replays(&**self.0.disk(), *count),
+            Ok(_) => world.note(write, record.as_ref()),
+            Err(refusal) => world.notes.line(&format!("refused: {refusal}")),
+        }
+        if after {
+            world.notes.sometimes("crash: after a commit");
+            self.0.die(world);
+            return Err(StoreError::Stopped);
+        }
+        Ok(answer)
+    }
+}
+
+impl World {
+    /// A write came to nothing: what depends on it cannot be expected.
+    fn forget(&mut self, write: &Write, record: Option<&DeliveryRecord>) {
+        match write {
+            Write::Poll(commit) => {
+                self.notes.sometimes("store: poll refused");
+                if let Some(desk) = self.api.desks.get_mut(commit.source.as_str()) {
+                    desk.watch.disturb();
+                    desk.watch.earliest = 0;
+                }
+            }
+            Write::Attempt(_) => {
+                self.notes.sometimes("store: attempt refused");
+                let receiver = record
+                    .and_then(|record| self.receivers.all.get_mut(record.endpoint.as_str()));
+                if let (Some(receiver), Some(record)) = (receiver, record) {
+                    receiver.asked.remove(record.event_id.as_str());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A write was made.
+    fn note(&mut self, write: &Write, record: Option<&DeliveryRecord>) {
+        match write {
+            Write::Poll(commit) => {
+                if let Some(desk) = self.api.desks.get(commit.source.as_str()) {
+                    let seen = (&self.plan, &desk.watch);
+                    self.books.poll(commit, seen, &mut self.notes);
+                }
+            }
+            Write::Attempt(commit) => {
+                if let Some(record) = record {
+                    self.note_attempt(commit, record);
+                }
+            }
+            Write::Health { name, health } => {
+                self.books.health(name.as_str(), health, &mut self.notes);
+            }
+            _ => {}
+        }
+    }
+
+    /// Old events are on their way again.
+    fn note_replays(&mut self, disk: &dyn Store, count: u64) {
+        let rows_max = usize::try_from(count).unwrap();
+        let newest = Slice { newest_first: true, rows_max };
+        self.notes.add("replayed", count);
+        for record in disk.deliveries(&DeliveryFilter::default(), newest).unwrap_or_default() {
+            let endpoint = record.endpoint.as_str();
+            *self.books.deliveries.entry(endpoint.to_owned()).or_default() += 1;
+            let known = self.plan.endpoints.get_key_value(endpoint);
+            if let (Some((name, _)), Some(fact)) =
+                (known, self.books.facts.get_mut(record.event_id.as_str()))
+            {
+                fact.replayed.insert(*name);
+            }
+        }
+    }
+
+    fn note_attempt(&mut self, commit: &AttemptCommit, record: &DeliveryRecord) {
+        let id = record.event_id.as_str();
+        let Some(receiver) = self.receivers.all.get_mut(record.endpoint.as_str()) else { return };
+        let accepted = receiver.accepted.contains(id);
+        self.books.attempt(commit, record, accepted, &mut self.notes);
+        match &commit.verdict {
+            Verdict::RetryAt(due) => {
+                receiver.earliest.insert(id.to_owned(), self.books.since_start(*due));
+            }
+            _ => {
+                receiver.earliest.remove(id);
+                receiver.asked.remove(id);
+            }
+        }
+    }
+}
+
+impl Read for Witness {
+    fn seed(&self) -> u64 {
+        self.0.disk().seed()
+    }
+
+    fn source(&self, name: &SourceName) -> Result<Option<SourceState>, StoreError> {
+        self.living()?;
+        self.0.disk().source(name)
+    }
+
+    fn sources(&self) -> Result<Vec<(SourceName, SourceState)>, StoreError> {
+        self.living()?;
+        self.0.disk().sources()
+    }
+
+    fn snapshot(&self, source: &SourceName) -> Result<Snapshot, StoreError> {
+        self.living()?;
+        self.0.disk().snapshot(source)
+    }
+
+    fn items(&self, source: &SourceName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError> {
+        self.living()?;
+        self.0.disk().items(source, keys)
+    }
+
+    fn held(&self, source: &SourceName) -> Result<Vec<StoredItem>, StoreError> {
+        self.living()?;
+        self.0.disk().held(source)
+    }
+
+    fn events(&self, filter: &EventFilter, slice: Slice) -> Result<Vec<EventRecord>, StoreError> {
+        self.living()?;
+        self.0.disk().events(filter, slice)
+    }
+
+    fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError> {
+        self.living()?;
+        self.0.disk().event(id)
+    }
+
+    fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        slice: Slice,
+    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+        self.living()?;
+        self.0.disk().deliveries(filter, slice)
+    }
+
+    fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
+        self.living()?;
+        self.0.disk().delivery(id)
+    }
+
+    fn attempts(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+        self.living()?;
+        self.0.disk().attempts(id)
+    }
+
+    fn replay_count(&self, filter: &DeliveryFilter) -> Result<u64, StoreError> {
+        self.living()?;
+        self.0.disk().replay_count(filter)
+    }
+
+    fn due(
+        &self,
+        endpoint: &EndpointName,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<DueDelivery>, StoreError> {
+        self.living()?;
+        let mut due = self.0.disk().due(endpoint, now, rows_max)?;
+        if let Some(bug) = self.0.bug {
+            due.iter_mut().for_each(|due| bugs::spoil_due(bug, due));
+        }
+        Ok(due)
+    }
+
+    fn damaged_due(
+        &self,
+        endpoint: &EndpointName,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+        self.living()?;
+        self.0.disk().damaged_due(endpoint, now, rows_max)
+    }
+
+    fn next_due(
+        &self,
+        endpoint: &EndpointName,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.living()?;
+        self.0.disk().next_due(endpoint, now)
+    }
+
+    fn endpoints(&self) -> Result<Vec<(EndpointName, EndpointHealth)>, StoreError> {
+        self.living()?;
+        self.0.disk().endpoints()
+    }
+
+    fn tally(&self) -> Result<Vec<Tally>, StoreError> {
+        self.living()?;
+        self.0.disk().tally()
+    }
+}
+
+impl Store for Witness {
+    fn apply(&mut self, writes: &[Write]) -> Result<Vec<Result<Written, Refusal>>, StoreError> {
+        writes.iter().map(|write| self.one(write)).collect()
+    }
+
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.living()?;
+        self.0.disk().checkpoint()
+    }
+
+    fn backup(&mut self, to: &Path) -> Result<(), StoreError> {
+        self.living()?;
+        self.0.disk().backup(to)
+    }
+}
