@@ -195,9 +195,11 @@ impl Books {
             .collect();
         let given: BTreeSet<&str> =
             new.deliveries.iter().map(|delivery| delivery.endpoint.as_str()).collect();
-        notes.hold(wanting == given || is_disturbed(watch), "every subscriber gets the event", || {
-            format!("{}: wanted by {wanting:?}, given to {given:?}", new.event.id)
-        });
+        notes.hold(
+            wanting == given || is_disturbed(watch),
+            "every subscriber gets the event",
+            || format!("{}: wanted by {wanting:?}, given to {given:?}", new.event.id),
+        );
         for name in given {
             *self.deliveries.entry(name.to_owned()).or_default() += 1;
         }
@@ -240,7 +242,9 @@ impl Books {
         match (self.breaker(endpoint), health.breaker) {
             (Breaker::Closed, Breaker::Open { .. }) => notes.sometimes("breaker: opened"),
             (Breaker::Open { .. }, Breaker::Open { .. }) => notes.sometimes("breaker: still open"),
-            (Breaker::Open { .. }, Breaker::Closed) => notes.sometimes("breaker: closed by a probe"),
+            (Breaker::Open { .. }, Breaker::Closed) => {
+                notes.sometimes("breaker: closed by a probe")
+            }
             (Breaker::Disabled { .. }, Breaker::Closed) => notes.sometimes("redeclared after 410"),
             (Breaker::Closed | Breaker::Open { .. }, Breaker::Disabled { .. }) => {
                 notes.sometimes("disabled by 410");
@@ -275,9 +279,11 @@ impl Book {
             }
             Some("updated") => {
                 let previous = envelope.get("previous").and_then(Content::read);
-                notes.hold(known == previous.as_ref(), "an update follows what was sent before", || {
-                    format!("{key}: known {known:?}, previous {previous:?}")
-                });
+                notes.hold(
+                    known == previous.as_ref(),
+                    "an update follows what was sent before",
+                    || format!("{key}: known {known:?}, previous {previous:?}"),
+                );
                 let compared = |content: &Content| {
                     let (value, note, label) = content.compared(source.ignores_note);
                     (value, note, label.to_owned())
@@ -292,7 +298,9 @@ impl Book {
                 self.fold.insert(key, data);
             }
             _ => {
-                notes.hold(known == Some(&data), "a deletion shows what was sent last", || key.clone());
+                notes.hold(known == Some(&data), "a deletion shows what was sent last", || {
+                    key.clone()
+                });
                 let absences = watch.absences(&key);
                 notes.hold(absences >= 2, "no phantom deletion", || {
                     format!("{}/{key}: truly absent at {absences} listings", event.source)

@@ -18,9 +18,9 @@ use crate::core::ids::SourceName;
 use crate::core::report::Mode;
 use crate::core::time::Timestamp;
 use crate::poller::hold::Decision;
+use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{Opening, SqliteStore};
-use crate::store::Store;
 
 /// How long the hour is.
 const HOUR_MS: u64 = 3_600_000;

@@ -156,7 +156,8 @@ fn same_seed_same_trace() {
 #[test]
 fn planted_bugs_are_caught() {
     for bug in Bug::ALL {
-        let caught = (0..SEEDS_FOR_BUG).find_map(|seed| Some((seed, play(seed, Some(bug)).broken?)));
+        let caught =
+            (0..SEEDS_FOR_BUG).find_map(|seed| Some((seed, play(seed, Some(bug)).broken?)));
         let Some((seed, how)) = caught else {
             panic!("{bug:?} was not caught in {SEEDS_FOR_BUG} seeds")
         };

@@ -123,9 +123,11 @@ impl Watch {
         let by_hand = self.by_hand > 0;
         let before = self.end(plan, books, notes);
         if !by_hand {
-            notes.hold(now + TOLERANCE_MS >= self.earliest, "a source is left alone while it asks for it", || {
-                format!("{name} asked for quiet until {} ms", self.earliest)
-            });
+            notes.hold(
+                now + TOLERANCE_MS >= self.earliest,
+                "a source is left alone while it asks for it",
+                || format!("{name} asked for quiet until {} ms", self.earliest),
+            );
             if let Some((began, true, false)) = before {
                 let soonest = began + plan.every.0;
                 notes.hold(now + TOLERANCE_MS >= soonest, "polls keep their interval", || {
@@ -167,7 +169,13 @@ impl Watch {
         Some((poll.began, false, poll.by_hand))
     }
 
-    fn check_known(&mut self, poll: &PollSeen, plan: &SourcePlan, books: &Books, notes: &mut Notes) {
+    fn check_known(
+        &mut self,
+        poll: &PollSeen,
+        plan: &SourcePlan,
+        books: &Books,
+        notes: &mut Notes,
+    ) {
         let name = plan.kind.name();
         let Some(book) = books.sources.get(name) else {
             notes.broken("a clean poll is kept", name);

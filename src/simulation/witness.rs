@@ -136,8 +136,8 @@ impl World {
             }
             Write::Attempt(_) => {
                 self.notes.sometimes("store: attempt refused");
-                let receiver = record
-                    .and_then(|record| self.receivers.all.get_mut(record.endpoint.as_str()));
+                let receiver =
+                    record.and_then(|record| self.receivers.all.get_mut(record.endpoint.as_str()));
                 if let (Some(receiver), Some(record)) = (receiver, record) {
                     receiver.asked.remove(record.event_id.as_str());
                 }

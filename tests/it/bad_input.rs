@@ -331,9 +331,8 @@ fn a_receiver_that_is_gone_is_left_alone_and_keeps_what_waits() {
     scene.daemon.wait_for_good_polls("tickets", 2);
     stays("nothing is sent", || scene.receiver.ledger().rings.len() == 1);
 
-    // Declared anew, it gets another chance.
-    scene.daemon.write_config(&scene.config().replace("secret: any", "secret: another"));
-    scene.daemon.hup();
+    let resumed = scene.daemon.cli(&["endpoints", "resume", "desk"]);
+    assert_eq!(resumed.code, Some(0), "{resumed:?}");
     scene.receiver.expect(&["tickets.created 2", "tickets.created 3"]);
 }
 

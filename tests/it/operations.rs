@@ -28,7 +28,7 @@ fn a_receiver_that_is_down_loses_nothing_and_gets_everything_in_order() {
     assert!(scene.receiver.ledger().accepted().is_empty());
     let pending =
         |daemon: &Daemon| daemon.metric("doorbell_deliveries_pending", &[("endpoint", "desk")]);
-    assert!(pending(&scene.daemon) > 15.5, "{} wait", pending(&scene.daemon));
+    scene.daemon.wait_until("all sixteen waiting", |daemon| pending(daemon) > 15.5);
 
     scene.receiver.heal();
     let ledger = scene.receiver.wait_for("everything", |ledger| ledger.accepted().len() >= 16);

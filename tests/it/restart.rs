@@ -62,6 +62,9 @@ fn of_ten_started_together_one_runs() {
     for mut daemon in refused {
         assert_eq!(daemon.wait_for_exit().code(), Some(1));
     }
+    running[0].wait_until("the one being ready", |daemon| {
+        daemon.get("/readyz").is_some_and(|answer| answer.status == 200)
+    });
     running[0].wait_for_good_polls("tickets", 2);
     assert!(running[0].term().success());
 }
