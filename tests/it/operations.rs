@@ -93,9 +93,9 @@ fn an_item_that_the_receiver_chokes_on_stops_no_other() {
 fn fifty_endpoints_cost_one_loop_of_polls() {
     let (api, receivers) =
         (ApiServer::with_items(items(1)), (0..5).map(|_| Receiver::start()).collect::<Vec<_>>());
-    let endpoints: String = (0..50)
-        .map(|n| format!("  e{n}: {{ url: '{}/{n}', secret: any }}\n", receivers[n % 5].url()))
-        .collect();
+    let endpoint =
+        |n: usize| format!("  e{n}: {{ url: '{}/{n}', secret: any }}\n", receivers[n % 5].url());
+    let endpoints = (0..50).map(endpoint).collect::<Vec<_>>().concat();
     let mut daemon = Daemon::run(&format!(
         "sources:\n  tickets: {{ url: '{}', key: .id, every: 100ms }}\nendpoints:\n{endpoints}",
         api.url()

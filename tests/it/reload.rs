@@ -107,7 +107,7 @@ fn a_new_source_is_baselined_in_silence_and_a_removed_one_is_silent() {
         (ApiServer::with_items(items(3)), ApiServer::with_items(items(4)), Receiver::start());
     let ring = [endpoint("desk", &receiver)];
     let (one, other) = (source("old", &old.url(), ""), source("new", &new.url(), ""));
-    let mut daemon = Daemon::run(&config(&[one.clone()], &ring));
+    let mut daemon = Daemon::run(&config(std::slice::from_ref(&one), &ring));
     daemon.wait_for_good_polls("old", 1);
 
     reload(&mut daemon, &config(&[one.clone(), other.clone()], &ring), true);
@@ -116,7 +116,7 @@ fn a_new_source_is_baselined_in_silence_and_a_removed_one_is_silent() {
     new.set_items(items(5));
     receiver.expect(&["new.created 5"]);
 
-    reload(&mut daemon, &config(&[other.clone()], &ring), true);
+    reload(&mut daemon, &config(std::slice::from_ref(&other), &ring), true);
     old.set_items(items(9));
     let asked = old.asked();
     daemon.wait_for_good_polls("new", 3);

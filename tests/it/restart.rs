@@ -54,7 +54,9 @@ fn of_ten_started_together_one_runs() {
         symlink(&state, daemon.state_path()).unwrap();
     }
     fs::create_dir(&state).unwrap();
-    daemons.iter_mut().for_each(|daemon| daemon.start_with(&[]));
+    for daemon in &mut daemons {
+        daemon.start_with(&[]);
+    }
     let is_over = |daemon: &Daemon| daemon.log_text().contains("another doorbell uses");
     wait_until("nine refusals", || daemons.iter().filter(|it| is_over(it)).count() >= 9);
     let (refused, mut running): (Vec<_>, Vec<_>) = daemons.into_iter().partition(is_over);

@@ -47,17 +47,17 @@ fn silent(place: &str, text: &str) {
         if let Some(at) = text.find(&secret) {
             let from = text.floor_char_boundary(at.saturating_sub(200));
             let to = text.ceil_char_boundary((at + 120).min(text.len()));
-            panic!("{place} shows {secret}: …{}…", &text[from..to]);
+            panic!("{place} shows {secret}: …{}…", text.get(from..to).unwrap());
         }
     }
 }
 
 /// Answers with everything it was told.
 fn echo(received: &Received) -> String {
-    let headers: String =
-        received.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+    let headers = received.headers.iter().map(|(name, value)| [name, ": ", value].concat());
+    let headers = headers.collect::<Vec<_>>().join("\n");
     format!(
-        "{} {}\n{headers}\n{}",
+        "{} {}\n{headers}\n\n{}",
         received.method,
         received.target,
         String::from_utf8_lossy(&received.body)

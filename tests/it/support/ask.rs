@@ -67,9 +67,9 @@ pub(crate) fn ask_socket(
     let answer = String::from_utf8_lossy(&answer);
     let (head, text) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let is_type = |line: &&str| line.to_ascii_lowercase().starts_with("content-type:");
-    let content_type =
-        head.lines().find(is_type).map_or("", |line| line["content-type:".len()..].trim());
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    let content_type = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let content_type = content_type.map_or("", |(_, value)| value);
     Some(Answer { status, content_type: content_type.to_owned(), text: text.to_owned() })
 }
 
