@@ -109,7 +109,7 @@ impl Deliverer {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = running.join_next(), if !running.is_empty() => match ended {
-                    Ok(name) => _ = self.desks().remove(&name),
+                    Ok(name) => drop(self.desks().remove(&name)),
                     // A desk that was felled by a fault of ours fells the process: its endpoint would go unserved.
                     Err(panic) => std::panic::resume_unwind(panic.into_panic()),
                 },

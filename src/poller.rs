@@ -113,12 +113,6 @@ impl Poller {
         Ok(report)
     }
 
-    /// Forgets what is remembered of a source: somebody else changed its state in the store.
-    pub(crate) async fn forget(&self, name: &SourceName) {
-        *self.slot(name).0.lock().await = Memory::default();
-        self.wake.ring();
-    }
-
     fn slot(&self, name: &SourceName) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry(name.clone()).or_default())

@@ -69,6 +69,7 @@ impl Poller {
             upserts: delta.upserts,
             marks: delta.marks,
             events: delta.events,
+            at: self.ports.clock.now(),
         };
         match self.ports.store.write(Write::Poll(Box::new(commit))).await? {
             Ok(_) => {

@@ -32,6 +32,7 @@ pub(crate) struct StoreHandle {
 
 #[derive(Clone)]
 enum Face {
+    #[cfg_attr(not(test), expect(dead_code, reason = "the simulation's"))]
     Inline(Arc<Mutex<Box<dyn Store>>>),
     Pooled(Arc<Pool>),
 }
@@ -66,6 +67,7 @@ fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl StoreHandle {
     /// A handle that calls the store in place: no threads, no waiting. For the simulation and for tests.
+    #[cfg(test)]
     pub(crate) fn inline(store: Box<dyn Store>) -> Self {
         let seed = store.seed();
         Self::new(Face::Inline(Arc::new(Mutex::new(store))), seed)

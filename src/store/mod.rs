@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod conformance;
 pub(crate) mod handle;
+#[cfg(test)]
 pub(crate) mod memory;
 #[cfg(test)]
 mod samples;
@@ -39,6 +40,8 @@ pub(crate) struct PollCommit {
     /// Items whose standing alone changes.
     pub(crate) marks: Vec<(ItemKey, Standing)>,
     pub(crate) events: Vec<NewEvent>,
+    /// When the deliveries of these events are due, by the clock that plans. The events' own time is the wall's.
+    pub(crate) at: Timestamp,
 }
 
 /// An attempt's outcome: the record, the delivery's next state and the endpoint's condition change together.
