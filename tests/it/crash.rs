@@ -6,6 +6,7 @@ mod check;
 mod world;
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -60,12 +61,18 @@ impl Trial {
         Self { daemon, world, baselines, random: fastrand::Rng::with_seed(seed) }
     }
 
-    /// Kills the daemon so many times, each at some moment of its life.
+    /// Kills the daemon so many times, each at some moment of its life. At times it is only asked to end.
     fn kill(&mut self, times: usize) {
         for _ in 0..times {
             let life = LIFE_MAX.mul_f64(self.random.f64());
             thread::park_timeout(life);
-            self.daemon.kill9();
+            if self.random.u8(..8) == 0 {
+                let status = self.daemon.term();
+                // Before it listens to signals, the signal ends it.
+                assert!(status.success() || status.signal() == Some(15), "{status}");
+            } else {
+                self.daemon.kill9();
+            }
             self.daemon.start_with(&[]);
         }
     }

@@ -11,6 +11,7 @@ mod real;
 mod reload;
 mod restart;
 mod secrets;
+mod storage;
 mod support;
 mod systemd;
 mod tidy;

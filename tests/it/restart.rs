@@ -2,15 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::scene::{item, items};
-use crate::support::wait::{poll_for, stays, wait_until};
+use crate::support::wait::{stays, wait_until};
 use crate::support::{ApiServer, Daemon, Receiver, Reply, Scene};
 
 /// How long a process that must end at once may take on a busy machine.
@@ -350,72 +348,4 @@ fn pending_deliveries_outlive_the_process() {
     scene.receiver.heal();
     let all: Vec<_> = (2..=5).map(|id| format!("tickets.created {id}")).collect();
     scene.receiver.expect(&all.iter().map(String::as_str).collect::<Vec<_>>());
-}
-
-/// Runs a command in a mount namespace of its own; whether that can be done here.
-fn has_own_mounts() -> bool {
-    let tried = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"])
-        .output();
-    tried.is_ok_and(|output| output.status.success())
-}
-
-#[test]
-fn a_full_disk_pauses_the_work_and_loses_nothing() {
-    if !has_own_mounts() {
-        println!("SKIPPED: no mount namespaces here, so that no small disk can be made");
-        return;
-    }
-    let mut scene = Scene::set(items(1));
-    // The state lies on a small disk, most of which is taken.
-    let (state, ballast) = (scene.daemon.state_path(), "ballast");
-    fs::create_dir(&state).unwrap();
-    let script = format!(
-        "mount -t tmpfs -o size=3m none {0} && head -c 1900000 /dev/zero > {0}/{ballast} && exec \"$0\" \"$@\"",
-        state.display()
-    );
-    let doorbell = env!("CARGO_BIN_EXE_doorbell");
-    let unshare =
-        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", &script, doorbell];
-    scene.daemon.set_program(&unshare);
-    scene.daemon.start();
-    // The control socket is on that disk, too: it is reached through the process.
-    let inside = format!("/proc/{}/root{}", scene.daemon.pid(), state.display());
-    let good_polls = |daemon: &Daemon| {
-        let metrics = daemon.get("/metrics").unwrap().text;
-        crate::support::ask::sum(&metrics, "doorbell_polls_total", &[("source", "tickets")])
-    };
-    scene.daemon.wait_until("polls", |daemon| good_polls(daemon) >= 2.0);
-
-    // Each round rewrites large items, until there is no room for a change and its events.
-    let large = |round: usize| -> Value {
-        (1..=20).map(|id| json!({ "id": id, "round": round, "text": "x".repeat(2500) })).collect()
-    };
-    let mut round = 0;
-    let full = poll_for(Duration::from_secs(30), || {
-        round += 1;
-        scene.api.set_items(large(round));
-        scene.api.wait_for_requests(2);
-        scene.daemon.log_text().contains("disk is full").then_some(())
-    });
-    assert!(full.is_some(), "the disk is never full");
-    assert!(scene.daemon.get("/healthz").is_some(), "the process goes on");
-
-    fs::remove_file(Path::new(&inside).join(ballast)).unwrap();
-    let last = large(round);
-    scene.receiver.wait_for("the last state of every item", |ledger| {
-        (1..=20).all(|id: usize| {
-            let of_item = ledger.of_key(&id.to_string());
-            of_item.last().is_some_and(|ring| ring.event["data"] == last[id - 1])
-        })
-    });
-    scene.receiver.ledger().assert_bodies_never_change();
-    // Each change starts from the last one that rang: none was lost in between.
-    for id in 1..=20_usize {
-        let ledger = scene.receiver.ledger();
-        let of_item = ledger.of_key(&id.to_string());
-        let links = of_item.windows(2);
-        assert!(links.into_iter().all(|pair| pair[0].event["data"] == pair[1].event["previous"]));
-    }
-    assert!(scene.daemon.term().success());
 }
