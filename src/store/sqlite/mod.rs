@@ -12,6 +12,8 @@ mod hot;
 mod mark;
 mod migrate;
 mod open;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod poll;
 mod read;
 mod row;

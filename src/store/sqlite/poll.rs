@@ -29,6 +29,8 @@ impl Group<'_> {
         for (key, standing) in &commit.marks {
             self.mark(source, &commit.source, key, *standing)?;
         }
+        #[cfg(feature = "planted-bugs")]
+        super::planted::split_transaction(self.conn)?;
         let first = self.book.last_event + 1;
         for event in &commit.events {
             self.event(event, commit.at)?;
