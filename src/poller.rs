@@ -95,8 +95,8 @@ impl Poller {
         self.turn(&mut memory, source, &roster, mode).await
     }
 
-    /// Makes one poll of a source if it is still due when its turn comes: somebody may have polled it meanwhile, and
-    /// the API may have asked to be left alone. Says when the next one is due.
+    /// Makes one poll of a source if it is still due when its turn comes: somebody may have polled it meanwhile, the
+    /// API may have asked to be left alone, or the source may be declared anew. Says when the next one is due.
     ///
     /// # Errors
     /// As [`Poller::poll`].
@@ -105,9 +105,11 @@ impl Poller {
         let source = roster.sources.get(name).ok_or_else(|| PollError::Unknown(name.clone()))?;
         let slot = self.slot(name);
         let mut memory = slot.0.lock().await;
-        let due = self.recall(&mut memory, source).await?.schedule.due;
-        if due > self.ports.clock.now() {
-            return Ok(due);
+        let (state, now) = (self.recall(&mut memory, source).await?, self.ports.clock.now());
+        let schedule = state.schedule.under(source.every, now);
+        memory.state = Some(SourceState { schedule, ..state });
+        if schedule.due > now {
+            return Ok(schedule.due);
         }
         Ok(self.turn(&mut memory, source, &roster, Mode::Commit).await?.next_due)
     }

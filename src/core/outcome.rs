@@ -230,7 +230,10 @@ impl SourceState {
         match outcome {
             PollOutcome::Listed { coverage, shape, recognise, .. } => {
                 next.last_success = Some(now);
-                next.shape = Some(*shape);
+                // An error object met first must not pass for what the source is from then on.
+                if *coverage == Coverage::Complete {
+                    next.shape = Some(*shape);
+                }
                 next.identity = source.identity();
                 next.comparison = source.comparison();
                 if *coverage == Coverage::Complete && matches!(next.baseline, Baseline::Due { .. })
