@@ -6,6 +6,7 @@
 //! killed process has attempted nothing that it will not attempt again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ struct Desk {
     name: EndpointName,
     wake: Wake,
     health: Mutex<EndpointHealth>,
+    /// The store has another condition than this one: a write of it failed.
+    is_unkept: AtomicBool,
 }
 
 /// What a desk holds between looks.
@@ -176,7 +179,9 @@ impl Deliverer {
                 }
             }
             let health = Mutex::new(health);
-            let desk = Arc::new(Desk { name: name.clone(), wake: Wake::default(), health });
+            let is_unkept = AtomicBool::new(false);
+            let desk =
+                Arc::new(Desk { name: name.clone(), wake: Wake::default(), health, is_unkept });
             self.desks().insert(name.clone(), Arc::clone(&desk));
             let (deliverer, stop) = (Arc::clone(self), stop.clone());
             let span = info_span!("endpoint", endpoint = %name);
@@ -324,13 +329,16 @@ impl Deliverer {
         let now = self.ports.clock.now();
         let (commit, result) = self.settled(desk, endpoint, &delivery, sent, (began, now));
         let verdict = commit.verdict.clone();
+        let has_health = commit.health.is_some();
         let kept = match self.ports.store.write(Write::Attempt(Box::new(commit))).await {
             Ok(Ok(_)) => true,
             Ok(Err(refusal)) => {
                 debug!(delivery = %delivery.id, %refusal, "the outcome of an attempt was not wanted");
+                desk.is_unkept.fetch_or(has_health, Ordering::Relaxed);
                 true
             }
             Err(fault) => {
+                desk.is_unkept.fetch_or(has_health, Ordering::Relaxed);
                 error!(delivery = %delivery.id, %fault, "the outcome of an attempt could not be kept");
                 false
             }
@@ -384,7 +392,8 @@ impl Deliverer {
         let lane = delivery.lane.unwrap_or_else(|| i64::from_le_bytes(delivery.id.0.to_le_bytes()));
         let after = health.after(&result, lane, (&endpoint.breaker, &endpoint.retry), now, unit);
         log_health(&health, &after);
-        let worth_keeping = !(health.is_well() && after.is_well());
+        let worth_keeping =
+            desk.is_unkept.swap(false, Ordering::Relaxed) || !(health.is_well() && after.is_well());
         *health = after.clone();
         drop(health);
         let counted = !matches!(verdict, Verdict::NotCounted { .. });
@@ -464,6 +473,7 @@ impl Deliverer {
         info!(endpoint = %desk.name, "the endpoint is tried again");
         let write = Write::Health { name: desk.name.clone(), health: reopened };
         if let Err(fault) = self.ports.store.write(write).await {
+            desk.is_unkept.store(true, Ordering::Relaxed);
             warn!(%fault, "the endpoint's condition could not be kept");
         }
     }

@@ -21,6 +21,7 @@ use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::schedule::Schedule;
 use crate::core::source::{Source, SourceState};
+use crate::core::time::Timestamp;
 use crate::http::HttpClient;
 use crate::store::StoreError;
 use crate::store::handle::StoreHandle;
@@ -91,9 +92,36 @@ impl Poller {
         let source = roster.sources.get(name).ok_or_else(|| PollError::Unknown(name.clone()))?;
         let slot = self.slot(name);
         let mut memory = slot.0.lock().await;
-        let state = self.recall(&mut memory, source).await?;
+        self.turn(&mut memory, source, &roster, mode).await
+    }
+
+    /// Makes one poll of a source if it is still due when its turn comes: somebody may have polled it meanwhile, and
+    /// the API may have asked to be left alone. Says when the next one is due.
+    ///
+    /// # Errors
+    /// As [`Poller::poll`].
+    async fn poll_due(&self, name: &SourceName) -> Result<Timestamp, PollError> {
+        let roster = self.roster.borrow().clone();
+        let source = roster.sources.get(name).ok_or_else(|| PollError::Unknown(name.clone()))?;
+        let slot = self.slot(name);
+        let mut memory = slot.0.lock().await;
+        let due = self.recall(&mut memory, source).await?.schedule.due;
+        if due > self.ports.clock.now() {
+            return Ok(due);
+        }
+        Ok(self.turn(&mut memory, source, &roster, Mode::Commit).await?.next_due)
+    }
+
+    async fn turn(
+        &self,
+        memory: &mut Memory,
+        source: &Source,
+        roster: &Roster,
+        mode: Mode,
+    ) -> Result<PollReport, PollError> {
+        let state = self.recall(memory, source).await?;
         let failing = state.fault.is_some();
-        let turn = turn::Turn::new(&self.ports, source, &roster, state, mode);
+        let turn = turn::Turn::new(&self.ports, source, roster, state, mode);
         let told = turn.make(memory.kept.as_ref()).await;
         if let (Mode::Commit, Ok(ended)) = (mode, &told) {
             memory.state = Some(ended.state.clone());
@@ -103,7 +131,6 @@ impl Poller {
         } else if told.is_err() {
             *memory = Memory::default();
         }
-        drop(memory);
         let report = told?.report;
         if mode == Mode::Commit {
             tell(&report, failing);

@@ -14,7 +14,6 @@ use tracing::{Instrument as _, debug, error, info_span, warn};
 use super::{Memory, PollError, Poller};
 use crate::core::ids::SourceName;
 use crate::core::limits::{POLLS_IN_FLIGHT_MAX, STATE_FLUSH_PERIOD, SWEEP_PERIOD};
-use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::schedule::Signal;
 use crate::core::source::SourceState;
@@ -58,7 +57,7 @@ impl Agenda {
 struct Loop {
     agenda: Agenda,
     roster: Arc<Roster>,
-    polls: JoinSet<Result<PollReport, PollError>>,
+    polls: JoinSet<Result<Timestamp, PollError>>,
     under_way: HashMap<Id, SourceName>,
     flushed: Timestamp,
 }
@@ -103,7 +102,7 @@ impl Poller {
         {
             let (poller, span) = (Arc::clone(self), info_span!("poll", source = %name));
             let source = name.clone();
-            let poll = async move { poller.poll(&source, Mode::Commit).await }.instrument(span);
+            let poll = async move { poller.poll_due(&source).await }.instrument(span);
             own.under_way.insert(own.polls.spawn(poll).id(), name);
         }
         if now.since(own.flushed) >= STATE_FLUSH_PERIOD {
@@ -122,12 +121,12 @@ impl Poller {
     async fn note(
         &self,
         own: &mut Loop,
-        ended: Result<(Id, Result<PollReport, PollError>), JoinError>,
+        ended: Result<(Id, Result<Timestamp, PollError>), JoinError>,
     ) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(name) = own.under_way.remove(&id) else { return };
         let due = match ended {
-            Ok((_, Ok(report))) => report.next_due,
+            Ok((_, Ok(due))) => due,
             Ok((_, Err(PollError::Unknown(_)))) => return,
             Ok((_, Err(PollError::Conflict(_)))) => {
                 debug!(source = %name, "the poll met a conflicting write and is repeated");

@@ -112,6 +112,13 @@ impl World {
                 fact.is_some_and(|fact| fact.body == record.event.body.as_bytes() && fact.no == no);
             notes.hold(same, "a stored event never changes", || record.event.id.to_string());
         }
+        for (name, health) in disk.endpoints().unwrap() {
+            notes.hold(
+                health.breaker == Breaker::Closed,
+                "a receiver that is well is known to be",
+                || format!("{name}: {health:?}"),
+            );
+        }
         for (name, desk) in &api.desks {
             let empty = Book::default();
             let (fold, ignores) =

@@ -15,7 +15,7 @@ use crate::core::event::Event;
 use crate::core::snapshot::{Standing, StoredItem};
 use crate::core::source::{Baseline, Definition};
 use crate::core::time::Timestamp;
-use crate::store::{AttemptCommit, DeliveryRecord, PollCommit};
+use crate::store::{AttemptCommit, DeliveryRecord, PollCommit, Store};
 
 /// An event as it was committed.
 #[derive(Debug, Clone)]
@@ -65,6 +65,7 @@ pub(super) struct Books {
     pub(super) facts: BTreeMap<String, Fact>,
     /// Deliveries that there must be, by endpoint.
     pub(super) deliveries: BTreeMap<String, u64>,
+    /// As the process has it, which is as it was committed, unless the store refused.
     health: BTreeMap<String, EndpointHealth>,
     /// What the planning clock shows when the hour begins.
     pub(super) epoch: i64,
@@ -84,6 +85,18 @@ impl Books {
     /// A moment of the planning clock, in milliseconds since the hour began.
     pub(super) fn since_start(&self, at: Timestamp) -> u64 {
         u64::try_from(at.as_millis() - self.epoch).unwrap_or(0)
+    }
+
+    /// The process is gone: what was only in its memory is as the store has it.
+    pub(super) fn restart(&mut self, disk: &dyn Store) {
+        let stored = disk.endpoints().unwrap();
+        self.health =
+            stored.into_iter().map(|(name, health)| (name.as_str().to_owned(), health)).collect();
+    }
+
+    /// The process knows this of an endpoint, though it could not be written.
+    pub(super) fn believe(&mut self, endpoint: &str, health: &EndpointHealth) {
+        self.health.insert(endpoint.to_owned(), health.clone());
     }
 
     /// An endpoint's breaker, as committed.

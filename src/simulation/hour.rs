@@ -188,7 +188,9 @@ impl Hour {
     fn start(&mut self) {
         let moved = self.stage.start_clock();
         {
+            let disk = self.stage.disk();
             let world = &mut *self.stage.world();
+            world.books.restart(&**disk);
             world.is_dead = false;
             world.death = None;
             world.api.restart();

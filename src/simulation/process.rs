@@ -160,8 +160,9 @@ impl ByHand {
     }
 
     fn count(&self, step: i32) {
-        let mut world = self.0.world();
+        let world = &mut *self.0.world();
         if let Some(desk) = world.api.desks.get_mut(self.1) {
+            desk.watch.by_hand_until = world.notes.now;
             desk.watch.by_hand = desk.watch.by_hand.saturating_add_signed(step);
             // What a dry run sees is not kept.
             if self.2 == Mode::DryRun {

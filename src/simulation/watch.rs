@@ -84,6 +84,8 @@ pub(super) struct Watch {
     last_clean: Option<BTreeSet<String>>,
     /// Polls by hand under way or waiting.
     pub(super) by_hand: u32,
+    /// When the last of them ended.
+    pub(super) by_hand_until: u64,
     /// Of these, the ones that are not kept.
     pub(super) dry_runs: u32,
     /// Clean polls since this was last set to zero.
@@ -137,9 +139,11 @@ impl Watch {
         }
         self.polls += 1;
         self.earliest = 0;
+        // What had to wait for somebody's poll begins late, and the plan makes up for that.
+        let is_late = now <= self.by_hand_until + TOLERANCE_MS;
         self.poll = Some(PollSeen {
             began: now,
-            by_hand,
+            by_hand: by_hand || is_late,
             is_disturbed: self.dry_runs > 0,
             ..PollSeen::default()
         });
@@ -207,6 +211,8 @@ impl Watch {
             .iter()
             .filter(|(_, count)| **count >= 2)
             .map(|(key, _)| key)
+            // It may have come back in the poll that ended last.
+            .filter(|key| !self.poll.as_ref().is_some_and(|poll| poll.served.contains_key(*key)))
             .filter(move |key| fold.is_some_and(|fold| fold.contains_key(*key)))
     }
 

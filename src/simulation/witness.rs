@@ -134,14 +134,18 @@ impl World {
                     desk.watch.earliest = 0;
                 }
             }
-            Write::Attempt(_) => {
+            Write::Attempt(commit) => {
                 self.notes.sometimes("store: attempt refused");
+                if let (Some(health), Some(record)) = (&commit.health, record) {
+                    self.books.believe(record.endpoint.as_str(), health);
+                }
                 let receiver =
                     record.and_then(|record| self.receivers.all.get_mut(record.endpoint.as_str()));
                 if let (Some(receiver), Some(record)) = (receiver, record) {
                     receiver.asked.remove(record.event_id.as_str());
                 }
             }
+            Write::Health { name, health } => self.books.believe(name.as_str(), health),
             _ => {}
         }
     }
