@@ -363,3 +363,34 @@ fn an_echo_is_recorded_without_the_secrets_in_it() {
         rows.as_array().unwrap().iter().any(|row| row["fault"]["sentence"].is_string())
     });
 }
+
+#[test]
+fn a_secret_file_holds_one_line() {
+    let daemon = Daemon::new(
+        "sources: { a: { url: 'https://a.example/', key: .id } }
+endpoints: { a: { url: 'https://a.example/', secret: '${file:a.secret}' } }
+",
+    );
+    let secret = canary("from-file");
+    let cases = [
+        (None, "a.secret"),
+        (Some(String::new()), "empty"),
+        (Some("\n".to_owned()), "empty"),
+        (Some(format!("{secret}\nmore")), "control character"),
+        (Some(format!("{secret}\r\nmore")), "control character"),
+        (Some(format!("{secret}\u{0}")), "control character"),
+        (Some(secret.clone()), "is valid"),
+        (Some(format!("{secret}\n")), "is valid"),
+        (Some(format!("{secret}\r\n")), "is valid"),
+    ];
+    for (content, expected) in cases {
+        if let Some(content) = &content {
+            fs::write(daemon.path("a.secret"), content).unwrap();
+        }
+        let told = daemon.cli(&["check"]);
+        let said = format!("{}{}", told.stdout, told.stderr);
+        assert!(said.contains(expected), "{content:?}: no {expected:?} in {said}");
+        assert_eq!(told.code, Some(if expected == "is valid" { 0 } else { 2 }), "{content:?}");
+        silent("check", &said);
+    }
+}
