@@ -201,7 +201,12 @@ impl SourceState {
         let essence = |state: &Self| Self {
             validator: None,
             body_hash: None,
-            schedule: Schedule { interval: Duration::ZERO, due: Timestamp::default(), failures: 0 },
+            // When polls fail, how long to wait is the server's word or the backoff's: that is kept.
+            schedule: Schedule {
+                interval: Duration::ZERO,
+                due: Timestamp::default(),
+                ..state.schedule
+            },
             last_poll: None,
             last_success: None,
             ..state.clone()

@@ -181,10 +181,10 @@ impl Hour {
             return;
         }
         world.audit_promptness(&**disk, started, planned);
-        if self.audits % 4 == 0 {
+        if self.audits.is_multiple_of(4) {
             world.audit_snapshots(&**disk);
         }
-        if self.audits % 12 == 0 {
+        if self.audits.is_multiple_of(12) {
             world.audit_deliveries(&**disk);
         }
     }

@@ -256,7 +256,7 @@ impl Books {
             (Breaker::Closed, Breaker::Open { .. }) => notes.sometimes("breaker: opened"),
             (Breaker::Open { .. }, Breaker::Open { .. }) => notes.sometimes("breaker: still open"),
             (Breaker::Open { .. }, Breaker::Closed) => {
-                notes.sometimes("breaker: closed by a probe")
+                notes.sometimes("breaker: closed by a probe");
             }
             (Breaker::Disabled { .. }, Breaker::Closed) => notes.sometimes("redeclared after 410"),
             (Breaker::Closed | Breaker::Open { .. }, Breaker::Disabled { .. }) => {

@@ -127,7 +127,8 @@ impl Hour {
     fn begin(seed: u64, bug: Option<Bug>) -> Self {
         // Dice of its own, so that what is drawn here does not shift what the world draws.
         let mut dice = Rng::with_seed(seed ^ 0x5eed);
-        let files = (seed % 8 == 0 && bug.is_none()).then(|| Files { home: directory(), lives: 1 });
+        let files = (seed.is_multiple_of(8) && bug.is_none())
+            .then(|| Files { home: directory(), lives: 1 });
         let disk: Box<dyn Store> = match &files {
             Some(files) => files.open(),
             None => Box::new(MemoryStore::new(seed)),

@@ -193,14 +193,11 @@ impl World {
         let Some(receiver) = self.receivers.all.get_mut(record.endpoint.as_str()) else { return };
         let accepted = receiver.accepted.contains(id);
         self.books.attempt(commit, record, accepted, &mut self.notes);
-        match &commit.verdict {
-            Verdict::RetryAt(due) => {
-                receiver.earliest.insert(id.to_owned(), self.books.since_start(*due));
-            }
-            _ => {
-                receiver.earliest.remove(id);
-                receiver.asked.remove(id);
-            }
+        if let Verdict::RetryAt(due) = &commit.verdict {
+            receiver.earliest.insert(id.to_owned(), self.books.since_start(*due));
+        } else {
+            receiver.earliest.remove(id);
+            receiver.asked.remove(id);
         }
     }
 }
@@ -278,7 +275,9 @@ impl Read for Witness {
         self.living()?;
         let mut due = self.0.disk().due(endpoint, now, rows_max)?;
         if let Some(bug) = self.0.bug {
-            due.iter_mut().for_each(|due| bugs::spoil_due(bug, due));
+            for due in &mut due {
+                bugs::spoil_due(bug, due);
+            }
         }
         Ok(due)
     }

@@ -1,7 +1,7 @@
 //! The store: what must survive. Synchronous; each write is one transaction, and its documentation says what it makes
 //! true. It executes commits and decides nothing: why a row changes is `core`'s business.
 //!
-//! [`sqlite`] is the real one, [`memory`] the reference model – plain maps, obviously right. `conformance` holds both
+//! [`sqlite`] is the real one, `memory` the reference model – plain maps, obviously right. `conformance` holds both
 //! to the same behaviour. [`handle`] is the async face: it groups waiting writes into one transaction.
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ const MODIFIED: &str = "Sat, 21 Nov 2026 03:00:00 GMT";
 fn only_validators_that_can_be_relied_on_are_kept() {
     let tag = |text: &str| Some(Validator::ETag(text.to_owned()));
     let date = Some(Validator::LastModified(MODIFIED.to_owned()));
-    let cases: [(&[(&'static str, &'static str)], Option<Validator>); 10] = [
+    type Headers = &'static [(&'static str, &'static str)];
+    let cases: [(Headers, Option<Validator>); 10] = [
         (&[("etag", "\"a\"")], tag("\"a\"")),
         (&[("etag", "W/\"a\"")], tag("W/\"a\"")),
         (&[("etag", "a")], None),
