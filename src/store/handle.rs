@@ -8,6 +8,7 @@
 mod tests;
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -207,10 +208,13 @@ impl StoreHandle {
     }
 }
 
-/// Says that the process has to stop, unless the failure may pass.
+/// Says that the process has to stop, unless the failure may pass. The reason is logged here, where it is sure to be:
+/// whoever waited for the write may be gone before its answer.
 fn raise(failed: &watch::Sender<bool>, error: &StoreError) {
-    if !error.may_pass() {
-        failed.send_if_modified(|failed| !std::mem::replace(failed, true));
+    if !error.may_pass() && failed.send_if_modified(|failed| !std::mem::replace(failed, true)) {
+        let causes = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
+        let causes: Vec<_> = causes.map(ToString::to_string).collect();
+        tracing::error!(reason = causes.join(": "), "the store cannot go on");
     }
 }
 

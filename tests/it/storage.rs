@@ -50,7 +50,7 @@ fn a_state_that_is_removed_ends_the_process() {
     assert!(ended.is_some(), "it goes on without a state: {}", scene.daemon.log_text());
     assert_eq!(scene.daemon.wait_for_exit().code(), Some(1));
     let log = scene.daemon.log_text();
-    assert!(log.contains("the store failed"), "{log}");
+    assert!(log.contains("the store cannot go on") && log.contains("doorbell.mark"), "{log}");
 }
 
 #[test]
