@@ -26,11 +26,12 @@ fn answer(status: u16, pairs: &[(&'static str, &'static str)], conditional: bool
 
 const MODIFIED: &str = "Sat, 21 Nov 2026 03:00:00 GMT";
 
+type Headers = &'static [(&'static str, &'static str)];
+
 #[test]
 fn only_validators_that_can_be_relied_on_are_kept() {
     let tag = |text: &str| Some(Validator::ETag(text.to_owned()));
     let date = Some(Validator::LastModified(MODIFIED.to_owned()));
-    type Headers = &'static [(&'static str, &'static str)];
     let cases: [(Headers, Option<Validator>); 10] = [
         (&[("etag", "\"a\"")], tag("\"a\"")),
         (&[("etag", "W/\"a\"")], tag("W/\"a\"")),
