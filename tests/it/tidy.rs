@@ -28,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "simulation",
         &[
             "core",
+            "config",
             "store",
             "http",
             "lines",
@@ -36,7 +37,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "telemetry",
             "poller",
             "deliverer",
-            "janitor",
         ],
     ),
     (
