@@ -30,7 +30,7 @@ impl Group<'_> {
             self.mark(source, &commit.source, key, *standing)?;
         }
         #[cfg(feature = "planted-bugs")]
-        super::planted::split_transaction(self.conn)?;
+        super::planted::split_transaction(self.conn, self.book)?;
         let first = self.book.last_event + 1;
         for event in &commit.events {
             self.event(event, commit.at)?;
