@@ -8,8 +8,8 @@ pub(crate) mod hold;
 mod run;
 mod turn;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 use tokio::sync::watch;
@@ -46,6 +46,8 @@ pub(crate) struct Poller {
     /// Rung by whoever changed when a source is due.
     wake: Wake,
     slots: Mutex<BTreeMap<SourceName, Arc<Slot>>>,
+    /// Sources whose plan somebody else than the loop changed, for it to look at.
+    replanned: Mutex<BTreeSet<SourceName>>,
 }
 
 /// A source's place in memory. Whoever holds the lock may poll it.
@@ -76,7 +78,8 @@ pub(crate) enum PollError {
 impl Poller {
     /// A poller over these ports; `wake` is the signal its loop listens to.
     pub(crate) fn new(ports: Ports, roster: watch::Receiver<Arc<Roster>>, wake: Wake) -> Arc<Self> {
-        Arc::new(Self { ports, roster, wake, slots: Mutex::new(BTreeMap::new()) })
+        let (slots, replanned) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { ports, roster, wake, slots, replanned })
     }
 
     /// Makes one poll of a source now, whether it is due or not, after any that is under way.
@@ -88,11 +91,14 @@ impl Poller {
         name: &SourceName,
         mode: Mode,
     ) -> Result<PollReport, PollError> {
-        let roster = self.roster.borrow().clone();
-        let source = roster.sources.get(name).ok_or_else(|| PollError::Unknown(name.clone()))?;
-        let slot = self.slot(name);
+        let slot = self.declared_slot(name)?;
         let mut memory = slot.0.lock().await;
-        self.turn(&mut memory, source, &roster, mode).await
+        let (roster, source) = self.declared(name)?;
+        let told = self.turn(&mut memory, &source, &roster, mode).await;
+        drop(memory);
+        self.replanned().insert(name.clone());
+        self.wake.ring();
+        told
     }
 
     /// Makes one poll of a source if it is still due when its turn comes: somebody may have polled it meanwhile, the
@@ -101,17 +107,28 @@ impl Poller {
     /// # Errors
     /// As [`Poller::poll`].
     async fn poll_due(&self, name: &SourceName) -> Result<Timestamp, PollError> {
-        let roster = self.roster.borrow().clone();
-        let source = roster.sources.get(name).ok_or_else(|| PollError::Unknown(name.clone()))?;
-        let slot = self.slot(name);
+        let slot = self.declared_slot(name)?;
         let mut memory = slot.0.lock().await;
-        let (state, now) = (self.recall(&mut memory, source).await?, self.ports.clock.now());
+        let (roster, source) = self.declared(name)?;
+        let (state, now) = (self.recall(&mut memory, &source).await?, self.ports.clock.now());
         let schedule = state.schedule.under(source.every, now);
         memory.state = Some(SourceState { schedule, ..state });
         if schedule.due > now {
             return Ok(schedule.due);
         }
-        Ok(self.turn(&mut memory, source, &roster, Mode::Commit).await?.next_due)
+        Ok(self.turn(&mut memory, &source, &roster, Mode::Commit).await?.next_due)
+    }
+
+    /// A source as it is declared now. Asked for once its turn has come: a poll may wait long for another one.
+    fn declared(&self, name: &SourceName) -> Result<(Arc<Roster>, Arc<Source>), PollError> {
+        let roster = self.roster.borrow().clone();
+        let source = roster.sources.get(name).map(Arc::clone);
+        Ok((roster, source.ok_or_else(|| PollError::Unknown(name.clone()))?))
+    }
+
+    /// The place in memory of a source that is declared.
+    fn declared_slot(&self, name: &SourceName) -> Result<Arc<Slot>, PollError> {
+        self.declared(name).map(|_| self.slot(name))
     }
 
     async fn turn(
@@ -137,7 +154,6 @@ impl Poller {
         if mode == Mode::Commit {
             tell(&report, failing);
             self.ports.telemetry.polled(&report);
-            self.wake.ring();
         }
         Ok(report)
     }

@@ -28,11 +28,10 @@ impl Poller {
         name: &SourceName,
         decision: Decision,
     ) -> Result<usize, PollError> {
-        let roster = self.roster.borrow().clone();
-        let source = roster.sources.get(name).ok_or_else(|| PollError::Unknown(name.clone()))?;
-        let slot = self.slot(name);
+        let slot = self.declared_slot(name)?;
         let mut memory = slot.0.lock().await;
-        let state = self.recall(&mut memory, source).await?;
+        let (roster, source) = self.declared(name)?;
+        let state = self.recall(&mut memory, &source).await?;
         let held = {
             let name = name.clone();
             self.ports.store.read(move |store| store.held(&name)).await?
@@ -41,7 +40,8 @@ impl Poller {
         match decision {
             Decision::Release => {
                 let at = self.ports.clock.wall();
-                let ringing = Ringing { source, roster: &roster, at, last_seq: state.last_seq };
+                let ringing =
+                    Ringing { source: &source, roster: &roster, at, last_seq: state.last_seq };
                 ringing.deletions(&held, &mut delta);
             }
             Decision::Discard => {
@@ -49,7 +49,7 @@ impl Poller {
             }
         }
         let decided = delta.marks.len() + delta.upserts.len();
-        self.keep(&mut memory, source, state, delta).await?;
+        self.keep(&mut memory, &source, state, delta).await?;
         Ok(decided)
     }
 

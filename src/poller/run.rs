@@ -59,9 +59,20 @@ struct Loop {
     roster: Arc<Roster>,
     polls: JoinSet<Result<Timestamp, PollError>>,
     under_way: HashMap<Id, SourceName>,
-    /// Of these, the ones that were declared anew meanwhile, and are planned anew when they end.
+    /// Of these, the ones whose plan changed meanwhile, to be looked at when they end.
     again: BTreeSet<SourceName>,
     flushed: Timestamp,
+}
+
+impl Loop {
+    /// Looks at a source's plan, at once or when its poll under way has ended. What is not due is not polled.
+    fn look_at(&mut self, name: &SourceName, now: Timestamp) {
+        if self.under_way.values().any(|polled| polled == name) {
+            self.again.insert(name.clone());
+        } else {
+            self.agenda.set(name.clone(), now);
+        }
+    }
 }
 
 impl Poller {
@@ -100,6 +111,10 @@ impl Poller {
             self.adopt(own, roster).await;
         }
         let now = self.ports.clock.now();
+        let replanned = std::mem::take(&mut *self.replanned());
+        for name in replanned.iter().filter(|name| own.roster.sources.contains_key(*name)) {
+            own.look_at(name, now);
+        }
         while own.polls.len() < POLLS_IN_FLIGHT_MAX
             && let Some(name) = own.agenda.take_due(now)
         {
@@ -183,11 +198,7 @@ impl Poller {
             if old.sources.get(name).is_some_and(|known| known == source) {
                 continue;
             }
-            if own.under_way.values().any(|polled| polled == name) {
-                own.again.insert(name.clone());
-            } else {
-                own.agenda.set(name.clone(), now);
-            }
+            own.look_at(name, now);
         }
     }
 

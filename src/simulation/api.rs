@@ -222,8 +222,12 @@ impl Desk {
             }
             Ill::Cut => Answer::failed(Err(TransportFault::Cut { detail: String::from("reset") })),
             Ill::Truncated => {
+                let answer = self.say(request, page, None, dice, notes);
+                let whole = answer.result.clone().ok()?;
+                if whole.body.is_empty() {
+                    return Some(answer);
+                }
                 notes.sometimes("source: truncated");
-                let whole = self.say(request, page, None, dice, notes).result.ok()?;
                 let half = whole.body.slice(..whole.body.len() / 2);
                 Answer::failed(Ok(Response { body: half, ..whole }))
             }
@@ -335,6 +339,7 @@ impl Desk {
         let effect = Effect::Page(Page {
             served: shown,
             absent: self.watch.absent_now(&self.truth),
+            there: self.truth.items.keys().cloned().collect(),
             is_last: next.is_none(),
             is_not_modified,
             is_lie,

@@ -90,6 +90,15 @@ impl World {
         }
     }
 
+    /// Endpoints that answered 410 and are declared.
+    pub(super) fn disabled(&self) -> Vec<&'static str> {
+        let declared = self.plan.endpoints.values().filter(|endpoint| endpoint.is_declared);
+        declared
+            .map(|endpoint| endpoint.name)
+            .filter(|name| matches!(self.books.breaker(name), Breaker::Disabled { .. }))
+            .collect()
+    }
+
     /// Whether nothing is under way any more and every source was polled cleanly some times.
     pub(super) fn is_at_rest(&self, disk: &dyn Store) -> bool {
         let tally = disk.tally().unwrap();

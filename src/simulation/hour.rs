@@ -259,7 +259,7 @@ impl Hour {
         let Rates { crash, drain, reload, wall, full, by_hand } = &self.rates;
         let (crash, drain, reload) = (occurs(*crash), occurs(*drain), occurs(*reload));
         let (wall, full, by_hand) = (occurs(*wall), occurs(*full), occurs(*by_hand));
-        let (decide, replay) = (occurs(12), occurs(6));
+        let (decide, replay, resume) = (occurs(12), occurs(6), occurs(3));
         if crash {
             let left = self.dice.u32(..6);
             let death = match self.dice.u32(..10) {
@@ -275,10 +275,10 @@ impl Hour {
             self.reload();
         }
         if wall {
-            let offset = [-DAY_MS, 0, 0, DAY_MS, 3_600_000][self.dice.usize(..5)];
-            self.stage.set_wall(offset);
+            let step = [-DAY_MS, 0, 0, DAY_MS, 3_600_000][self.dice.usize(..5)];
+            self.stage.set_wall(step);
             let world = &mut *self.stage.world();
-            world.notes.line(&format!("wall clock {offset}"));
+            world.notes.line(&format!("wall clock set off by {step}"));
             world.notes.sometimes("wall clock set");
         }
         if full {
@@ -294,6 +294,9 @@ impl Hour {
         }
         if replay && let Some(process) = &self.process {
             process.replay().await;
+        }
+        if resume && let Some(process) = &self.process {
+            process.resume().await;
         }
     }
 
@@ -361,7 +364,6 @@ impl Hour {
             world.conflict_rate = 0;
             world.death = None;
             world.plan.restore();
-            world.plan.redeclare();
             world.api.desks.values_mut().for_each(|desk| desk.watch.clean_polls = 0);
             world.api.disturb();
         }
@@ -376,6 +378,9 @@ impl Hour {
                 continue;
             }
             next_look = now + 10_000;
+            if let Some(process) = &self.process {
+                process.resume().await;
+            }
             let disk = self.stage.disk();
             let mut world = self.stage.world();
             if world.is_at_rest(&**disk) {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::stage::{Stage, StageClient, StageClock};
 use super::witness::Witness;
 use crate::clock::{Clock, Entropy, Random};
-use crate::core::ids::SourceName;
+use crate::core::ids::{EndpointName, SourceName};
 use crate::core::report::Mode;
 use crate::core::roster::Roster;
 use crate::deliverer::{self, Deliverer};
@@ -35,6 +35,7 @@ pub(super) struct Process {
     stop: CancellationToken,
     store: StoreHandle,
     poller: Arc<Poller>,
+    deliverer: Arc<Deliverer>,
     roster: watch::Sender<Arc<Roster>>,
     poll: Wake,
     deliver: Wake,
@@ -80,7 +81,7 @@ impl Process {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&poller).run(stop.clone()));
-        tasks.spawn(deliverer.run(stop.clone()));
+        tasks.spawn(Arc::clone(&deliverer).run(stop.clone()));
         let started = stage.world().notes.now;
         Self {
             stage: Arc::clone(stage),
@@ -88,6 +89,7 @@ impl Process {
             stop,
             store,
             poller,
+            deliverer,
             roster,
             poll,
             deliver,
@@ -138,6 +140,16 @@ impl Process {
             .spawn(async move { drop(poller.decide(&SourceName::new(name), decision).await) });
     }
 
+    /// Gives disabled endpoints another chance.
+    pub(super) async fn resume(&self) {
+        let disabled = self.stage.world().disabled();
+        for name in disabled {
+            self.stage.world().notes.sometimes("endpoint resumed");
+            // A store that is full says so; it is asked again some time.
+            drop(self.deliverer.resume(&EndpointName::new(name)).await);
+        }
+    }
+
     /// Sends what was given up once more.
     pub(super) async fn replay(&self) {
         let filter =
@@ -161,6 +173,8 @@ impl ByHand {
 
     fn count(&self, step: i32) {
         let world = &mut *self.0.world();
+        let what = if step > 0 { "asks for" } else { "has" };
+        world.notes.line(&format!("somebody {what} a poll of {} ({:?})", self.1, self.2));
         if let Some(desk) = world.api.desks.get_mut(self.1) {
             desk.watch.by_hand_until = world.notes.now;
             desk.watch.by_hand = desk.watch.by_hand.saturating_add_signed(step);

@@ -110,17 +110,21 @@ impl Stage {
         i64::try_from(self.began.elapsed().as_millis()).unwrap()
     }
 
-    /// Sets the wall clock wrong, or right again.
-    pub(super) fn set_wall(&self, offset: i64) {
+    /// Sets the wall clock so far from where the process found it.
+    pub(super) fn set_wall(&self, step: i64) {
+        let offset = self.plan_offset.load(Ordering::Relaxed) + step;
         self.wall_offset.store(offset, Ordering::Relaxed);
     }
 
-    /// The planning clock of a process that starts now agrees with the wall; says whether it moved.
+    /// The planning clock of a process that starts now agrees with the wall; says whether it moved. What is stored is
+    /// due by the clock that wrote it, so nobody sets the wall back while there is no process.
     pub(super) fn start_clock(&self) -> bool {
-        let offset = self.wall_offset.load(Ordering::Relaxed);
-        let moved = self.plan_offset.swap(offset, Ordering::Relaxed) != offset;
+        let before = self.plan_offset.load(Ordering::Relaxed);
+        let offset = self.wall_offset.load(Ordering::Relaxed).max(before);
+        self.wall_offset.store(offset, Ordering::Relaxed);
+        self.plan_offset.store(offset, Ordering::Relaxed);
         self.world().books.epoch = EPOCH + offset;
-        moved
+        offset != before
     }
 
     /// The process dies here and now.

@@ -21,6 +21,8 @@ pub(super) struct PollSeen {
     served: BTreeMap<String, Content>,
     /// Known items that were not there when some page was written.
     absent: BTreeSet<String>,
+    /// Items that were there when each page was written.
+    there: Option<BTreeSet<String>>,
     /// The end of the listing came, or a 304.
     is_complete: bool,
     pub(super) is_not_modified: bool,
@@ -59,6 +61,8 @@ pub(super) struct Page {
     pub(super) served: Vec<(String, Content)>,
     /// Known items that were not there when it was written.
     pub(super) absent: BTreeSet<String>,
+    /// All that was there.
+    pub(super) there: BTreeSet<String>,
     pub(super) is_last: bool,
     pub(super) is_not_modified: bool,
     pub(super) is_lie: bool,
@@ -230,7 +234,7 @@ impl Watch {
             Effect::ThrottledUntil(wall) => {
                 u64::try_from(wall.saturating_sub(notes.wall)).unwrap_or(0)
             }
-            Effect::Page(page) => return self.saw(page),
+            Effect::Page(page) => return self.saw(page, notes),
         };
         poll.has_failed = true;
         if self.dry_runs > 0 {
@@ -242,17 +246,32 @@ impl Watch {
         }
     }
 
-    fn saw(&mut self, page: Page) {
+    fn saw(&mut self, page: Page, notes: &mut Notes) {
         let Some(poll) = &mut self.poll else { return };
         for (key, content) in page.served {
             self.ever.insert(key.clone());
+            if poll.served.contains_key(&key) {
+                // Items moved down while the pages were read. Two spellings of one item may count as two items.
+                notes.sometimes("source: item on two pages");
+                poll.is_lie = true;
+            }
             poll.served.entry(key).or_insert(content);
         }
         poll.absent.extend(page.absent);
+        poll.there = Some(match poll.there.take() {
+            Some(there) => there.intersection(&page.there).cloned().collect(),
+            None => page.there,
+        });
         poll.is_lie |= page.is_lie;
+        let all_shown = poll.there.iter().flatten().all(|key| poll.served.contains_key(key));
+        if page.is_last && !page.is_lie && !all_shown {
+            // Items moved up while the pages were read, and one slipped between them.
+            notes.sometimes("source: page shift");
+            poll.is_lie = true;
+        }
         poll.is_tainted |= page.is_tainted;
         poll.is_not_modified |= page.is_not_modified;
-        self.is_frozen |= page.is_lie;
+        self.is_frozen |= poll.is_lie;
         if page.is_last && !poll.is_tainted {
             poll.is_complete = true;
             self.count_absences();
