@@ -1,6 +1,7 @@
 //! `doorbell deliveries`: list, follow, and one with every attempt.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -110,6 +111,8 @@ async fn list(control: &Control, args: &Args, common: &Common) -> anyhow::Result
         return Ok(());
     }
     let mut seen: BTreeMap<String, Value> = BTreeMap::new();
+    // One for all rounds: a signal between two of them must not be lost.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         for row in rows {
             let id = row.get("id").map(Value::to_string).unwrap_or_default();
@@ -122,7 +125,8 @@ async fn list(control: &Control, args: &Args, common: &Common) -> anyhow::Result
             }
         }
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            biased;
+            _ = &mut interrupted => return Ok(()),
             () = tokio::time::sleep(FOLLOW_PERIOD) => {}
         }
         rows = newest_last(control.get(&path).await?);

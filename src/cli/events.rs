@@ -1,5 +1,6 @@
 //! `doorbell events`: list and follow.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode>
 }
 
 async fn follow(control: &Control, args: &Args, json: bool, mut cursor: u64) -> anyhow::Result<()> {
+    // One for all rounds: a signal between two of them must not be lost.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         let after = cursor.to_string();
         let page = control.get(&args.query(&[("after", Some(&after))])).await?;
@@ -74,7 +77,8 @@ async fn follow(control: &Control, args: &Args, json: bool, mut cursor: u64) -> 
         }
         cursor = page.get("cursor").and_then(Value::as_u64).unwrap_or(cursor);
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            biased;
+            _ = &mut interrupted => return Ok(()),
             () = tokio::time::sleep(FOLLOW_PERIOD) => {}
         }
     }

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::io::{self, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,10 +134,13 @@ async fn listen(
     }
     out.flush()?;
     let (mut requests, mut accepted) = (0_u64, 0_u64);
+    // One for all rounds: a signal between two of them must not be lost.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     while args.count.is_none_or(|count| accepted < count) {
         let hit = tokio::select! {
+            biased;
+            _ = &mut interrupted => None,
             hit = receiver.hits.recv() => hit,
-            _ = tokio::signal::ctrl_c() => None,
         };
         let Some(hit) = hit else { break };
         requests += 1;

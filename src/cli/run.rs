@@ -9,7 +9,7 @@ use super::control::load;
 use crate::core::http::shown_url;
 use crate::core::time::humane;
 use crate::daemon::works::Origin;
-use crate::daemon::{Daemon, Settings};
+use crate::daemon::{Daemon, Settings, Signals};
 use crate::telemetry::Redactor;
 
 /// Arguments of `run`.
@@ -40,6 +40,7 @@ pub(crate) async fn run(
         accept_state: args.accept_state,
         redactor,
     };
-    Daemon::start(settings).await?.run().await?;
+    let signals = Signals::listen()?;
+    Daemon::start(settings).await?.run(signals).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -69,6 +69,37 @@ enum End {
     StoreFailed,
 }
 
+/// What the process is told from outside. Listened to before anything is started: until then, each of them ends it.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    /// From now on signals are kept until they are asked for.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn listen() -> Result<Self, DaemonError> {
+        let listen = |kind| signal(kind).map_err(DaemonError::Signals);
+        Ok(Self {
+            term: listen(SignalKind::terminate())?,
+            int: listen(SignalKind::interrupt())?,
+            hup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits until the process shall end.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}
+
 /// A running daemon.
 pub(crate) struct Daemon {
     works: Arc<Works>,
@@ -151,14 +182,10 @@ impl Daemon {
     ///
     /// # Errors
     /// The failure that ended it.
-    pub(crate) async fn run(mut self) -> Result<(), DaemonError> {
-        let listen = |kind| signal(kind).map_err(DaemonError::Signals);
-        let (mut term, mut int) =
-            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-        let mut hup = listen(SignalKind::hangup())?;
+    pub(crate) async fn run(mut self, mut signals: Signals) -> Result<(), DaemonError> {
         notify::ready(&self.status());
         info!(version = env!("CARGO_PKG_VERSION"), status = self.status(), "ready");
-        if self.wait(&mut term, &mut int, &mut hup).await == End::StoreFailed {
+        if self.wait(&mut signals).await == End::StoreFailed {
             error!("the store failed; ending");
             self.loops.shutdown().await;
             return Err(DaemonError::StoreFailed);
@@ -167,22 +194,21 @@ impl Daemon {
         info!("draining; a second signal ends at once");
         tokio::select! {
             () = self.stop() => info!("stopped"),
-            _ = term.recv() => warn!("ended at once; what was under way is done again at the next start"),
-            _ = int.recv() => warn!("ended at once; what was under way is done again at the next start"),
+            () = signals.end() => warn!("ended at once; what was under way is done again at the next start"),
         }
         Ok(())
     }
 
     /// Waits for the end.
-    async fn wait(&mut self, term: &mut Signal, int: &mut Signal, hup: &mut Signal) -> End {
+    async fn wait(&mut self, signals: &mut Signals) -> End {
         let mut beat = tokio::time::interval(notify::watchdog_period().unwrap_or(STATUS_PERIOD));
         let mut failed = self.works.store.failed();
         loop {
             tokio::select! {
-                _ = term.recv() => return End::Asked,
-                _ = int.recv() => return End::Asked,
+                _ = signals.term.recv() => return End::Asked,
+                _ = signals.int.recv() => return End::Asked,
                 _ = failed.wait_for(|failed| *failed) => return End::StoreFailed,
-                _ = hup.recv() => {
+                _ = signals.hup.recv() => {
                     notify::reloading();
                     // A bad file changes nothing, and `reload` has said why.
                     let told = match self.works.reload() {
