@@ -20,7 +20,7 @@ use crate::core::ids::SourceName;
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::schedule::Schedule;
-use crate::core::source::{Source, SourceState};
+use crate::core::source::{Definition, Source, SourceState};
 use crate::http::HttpClient;
 use crate::store::StoreError;
 use crate::store::handle::StoreHandle;
@@ -58,6 +58,29 @@ struct Memory {
     state: Option<SourceState>,
     /// As the store has it.
     kept: Option<SourceState>,
+    /// The declaration that was last polled, with its digests.
+    declared: Option<(Arc<Source>, Definitions)>,
+}
+
+/// The digests of a declaration. Made once for each: hashing it at every poll would cost as much as judging the answer.
+#[derive(Clone, Copy)]
+struct Definitions {
+    identity: Definition,
+    comparison: Definition,
+}
+
+impl Memory {
+    fn definitions(&mut self, source: &Arc<Source>) -> Definitions {
+        match &self.declared {
+            Some((known, definitions)) if Arc::ptr_eq(known, source) => *definitions,
+            _ => {
+                let (identity, comparison) = (source.identity(), source.comparison());
+                let definitions = Definitions { identity, comparison };
+                self.declared = Some((Arc::clone(source), definitions));
+                definitions
+            }
+        }
+    }
 }
 
 /// Why a poll did not come to an outcome. Nothing was lost: the next one meets the same changes.
@@ -93,24 +116,25 @@ impl Poller {
         let mut memory = slot.0.lock().await;
         let state = self.recall(&mut memory, source).await?;
         let failing = state.fault.is_some();
-        let turn = turn::Turn::new(&self.ports, source, &roster, state, mode);
-        let told = turn.make(memory.kept.as_ref()).await;
-        if let (Mode::Commit, Ok(ended)) = (mode, &told) {
-            memory.state = Some(ended.state.clone());
+        let definitions = memory.definitions(source);
+        let turn = turn::Turn::new(&self.ports, (source, definitions), &roster, state, mode);
+        let ended = match turn.make(memory.kept.as_ref()).await {
+            Ok(ended) => ended,
+            Err(fault) => {
+                *memory = Memory::default();
+                return Err(fault);
+            }
+        };
+        if mode == Mode::Commit {
             if ended.kept {
                 memory.kept = Some(ended.state.clone());
             }
-        } else if told.is_err() {
-            *memory = Memory::default();
+            memory.state = Some(ended.state);
+            drop(memory);
+            tell(&ended.report, failing);
+            self.ports.telemetry.polled(&ended.report);
         }
-        drop(memory);
-        let report = told?.report;
-        if mode == Mode::Commit {
-            tell(&report, failing);
-            self.ports.telemetry.polled(&report);
-            self.wake.ring();
-        }
-        Ok(report)
+        Ok(ended.report)
     }
 
     /// Forgets what is remembered of a source: somebody else changed its state in the store.

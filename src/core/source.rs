@@ -198,15 +198,27 @@ impl SourceState {
 
     /// Whether losing `newer` in a crash would cost more than a poll that comes sooner or works harder.
     pub(crate) fn must_be_kept(&self, newer: &Self) -> bool {
-        let essence = |state: &Self| Self {
-            validator: None,
-            body_hash: None,
-            schedule: Schedule { interval: Duration::ZERO, due: Timestamp::default(), failures: 0 },
-            last_poll: None,
-            last_success: None,
-            ..state.clone()
-        };
-        essence(self) != essence(newer)
+        self.essence() != newer.essence()
+    }
+
+    /// All but what the next poll finds out again.
+    fn essence(&self) -> impl PartialEq {
+        let Self {
+            last_seq,
+            identity,
+            comparison,
+            shape,
+            baseline,
+            validator: _,
+            body_hash: _,
+            has_missing,
+            schedule: _,
+            last_poll: _,
+            last_success: _,
+            last_change,
+            fault,
+        } = self;
+        (last_seq, identity, comparison, shape, baseline, has_missing, last_change, fault)
     }
 }
 

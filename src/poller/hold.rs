@@ -72,7 +72,8 @@ impl Poller {
         };
         match self.ports.store.write(Write::Poll(Box::new(commit))).await? {
             Ok(_) => {
-                *memory = Memory { state: Some(next.clone()), kept: Some(next) };
+                memory.state = Some(next.clone());
+                memory.kept = Some(next);
                 self.ports.deliver.ring();
                 Ok(())
             }
