@@ -1,5 +1,6 @@
 //! The store as the loops see it: full or dead when it shall be, and every commit goes into the books.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::core::snapshot::{Snapshot, StoredItem};
 use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
 use crate::store::{
-    Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, DueDelivery, EventFilter, EventRecord,
+    Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, Due, EventFilter, EventRecord,
     Read, Refusal, Slice, Store, StoreError, Tally, Write, Written,
 };
 
@@ -270,23 +271,18 @@ impl Read for Witness {
         endpoint: &EndpointName,
         now: Timestamp,
         rows_max: usize,
-    ) -> Result<Vec<DueDelivery>, StoreError> {
+        claimed: &BTreeSet<DeliveryId>,
+    ) -> Result<Vec<Due>, StoreError> {
         self.living()?;
-        let mut due = self.0.disk().due(endpoint, now, rows_max)?;
+        let mut due = self.0.disk().due(endpoint, now, rows_max, claimed)?;
         if let Some(bug) = self.0.bug {
-            due.iter_mut().for_each(|due| bugs::spoil_due(bug, due));
+            for due in &mut due {
+                if let Due::Whole(due) = due {
+                    bugs::spoil_due(bug, due);
+                }
+            }
         }
         Ok(due)
-    }
-
-    fn damaged_due(
-        &self,
-        endpoint: &EndpointName,
-        now: Timestamp,
-        rows_max: usize,
-    ) -> Result<Vec<DeliveryRecord>, StoreError> {
-        self.living()?;
-        self.0.disk().damaged_due(endpoint, now, rows_max)
     }
 
     fn next_due(
