@@ -61,6 +61,7 @@ impl Random {
     }
 
     /// Always the same sequence.
+    #[cfg(test)]
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(Mutex::new(fastrand::Rng::with_seed(seed)))
     }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ struct Desk {
     name: EndpointName,
     wake: Wake,
     health: Mutex<EndpointHealth>,
+    /// The store has another condition than this one: a write of it failed.
+    is_unkept: AtomicBool,
     /// Requests under way. An attempt goes on after its request, until its outcome is on disk.
     in_flight: AtomicUsize,
     /// Rung when a request has ended.
@@ -127,7 +129,7 @@ impl Deliverer {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = running.join_next(), if !running.is_empty() => match ended {
-                    Ok(name) => _ = self.desks().remove(&name),
+                    Ok(name) => drop(self.desks().remove(&name)),
                     // A desk that was felled by a fault of ours fells the process: its endpoint would go unserved.
                     Err(panic) => std::panic::resume_unwind(panic.into_panic()),
                 },
@@ -379,13 +381,16 @@ impl Deliverer {
         // Only now: the endpoint's condition says whether another may go out.
         drop(flight);
         let verdict = commit.verdict.clone();
+        let has_health = commit.health.is_some();
         let kept = match self.ports.store.write(Write::Attempt(Box::new(commit))).await {
             Ok(Ok(_)) => true,
             Ok(Err(refusal)) => {
                 debug!(delivery = %delivery.id, %refusal, "the outcome of an attempt was not wanted");
+                desk.is_unkept.fetch_or(has_health, Ordering::Relaxed);
                 true
             }
             Err(fault) => {
+                desk.is_unkept.fetch_or(has_health, Ordering::Relaxed);
                 error!(delivery = %delivery.id, %fault, "the outcome of an attempt could not be kept");
                 false
             }
@@ -442,7 +447,8 @@ impl Deliverer {
         let lane = delivery.lane.unwrap_or_else(|| i64::from_le_bytes(delivery.id.0.to_le_bytes()));
         let after = health.after(&result, lane, (&endpoint.breaker, &endpoint.retry), now, unit);
         log_health(&health, &after);
-        let worth_keeping = !(health.is_well() && after.is_well());
+        let worth_keeping =
+            desk.is_unkept.swap(false, Ordering::Relaxed) || !(health.is_well() && after.is_well());
         *health = after.clone();
         drop(health);
         let counted = !matches!(verdict, Verdict::NotCounted { .. });
@@ -522,6 +528,7 @@ impl Deliverer {
         info!(endpoint = %desk.name, "the endpoint is tried again");
         let write = Write::Health { name: desk.name.clone(), health: reopened };
         if let Err(fault) = self.ports.store.write(write).await {
+            desk.is_unkept.store(true, Ordering::Relaxed);
             warn!(%fault, "the endpoint's condition could not be kept");
         }
     }
@@ -540,6 +547,7 @@ impl Desk {
             name,
             wake: Wake::default(),
             health: Mutex::new(health),
+            is_unkept: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             landed: Wake::default(),
         })

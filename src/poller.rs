@@ -21,6 +21,7 @@ use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::schedule::Schedule;
 use crate::core::source::{Definition, Source, SourceState};
+use crate::core::time::Timestamp;
 use crate::http::HttpClient;
 use crate::store::StoreError;
 use crate::store::handle::StoreHandle;
@@ -114,10 +115,38 @@ impl Poller {
         let source = roster.sources.get(name).ok_or_else(|| PollError::Unknown(name.clone()))?;
         let slot = self.slot(name);
         let mut memory = slot.0.lock().await;
-        let state = self.recall(&mut memory, source).await?;
+        self.turn(&mut memory, source, &roster, mode).await
+    }
+
+    /// Makes one poll of a source if it is still due when its turn comes: somebody may have polled it meanwhile, the
+    /// API may have asked to be left alone, or the source may be declared anew. Says when the next one is due.
+    ///
+    /// # Errors
+    /// As [`Poller::poll`].
+    async fn poll_due(&self, name: &SourceName) -> Result<Timestamp, PollError> {
+        let roster = self.roster.borrow().clone();
+        let source = roster.sources.get(name).ok_or_else(|| PollError::Unknown(name.clone()))?;
+        let slot = self.slot(name);
+        let mut memory = slot.0.lock().await;
+        let (state, now) = (self.recall(&mut memory, source).await?, self.ports.clock.now());
+        state.schedule = state.schedule.under(source.every, now);
+        if state.schedule.due > now {
+            return Ok(state.schedule.due);
+        }
+        Ok(self.turn(&mut memory, source, &roster, Mode::Commit).await?.next_due)
+    }
+
+    async fn turn(
+        &self,
+        memory: &mut Memory,
+        source: &Arc<Source>,
+        roster: &Roster,
+        mode: Mode,
+    ) -> Result<PollReport, PollError> {
+        let state = self.recall(memory, source).await?.clone();
         let failing = state.fault.is_some();
         let definitions = memory.definitions(source);
-        let turn = turn::Turn::new(&self.ports, (source, definitions), &roster, state, mode);
+        let turn = turn::Turn::new(&self.ports, (source, definitions), roster, state, mode);
         let ended = match turn.make(memory.kept.as_ref()).await {
             Ok(ended) => ended,
             Err(fault) => {
@@ -130,17 +159,10 @@ impl Poller {
                 memory.kept = Some(ended.state.clone());
             }
             memory.state = Some(ended.state);
-            drop(memory);
             tell(&ended.report, failing);
             self.ports.telemetry.polled(&ended.report);
         }
         Ok(ended.report)
-    }
-
-    /// Forgets what is remembered of a source: somebody else changed its state in the store.
-    pub(crate) async fn forget(&self, name: &SourceName) {
-        *self.slot(name).0.lock().await = Memory::default();
-        self.wake.ring();
     }
 
     fn slot(&self, name: &SourceName) -> Arc<Slot> {
@@ -149,26 +171,26 @@ impl Poller {
     }
 
     /// A source's state: remembered, stored, or new.
-    async fn recall(
+    async fn recall<'m>(
         &self,
-        memory: &mut Memory,
+        memory: &'m mut Memory,
         source: &Source,
-    ) -> Result<SourceState, StoreError> {
-        if let Some(state) = &memory.state {
-            return Ok(state.clone());
+    ) -> Result<&'m mut SourceState, StoreError> {
+        if memory.state.is_none() {
+            let name = source.name.clone();
+            memory.kept = self.ports.store.read(move |store| store.source(&name)).await?;
         }
-        let name = source.name.clone();
-        memory.kept = self.ports.store.read(move |store| store.source(&name)).await?;
-        let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
-        let state = match &memory.kept {
-            Some(kept) => SourceState {
-                schedule: kept.schedule.resumed(source.every, now, unit),
-                ..kept.clone()
-            },
-            None => SourceState::new(source, Schedule::first(source.every, now, unit)),
+        let new = || {
+            let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
+            match &memory.kept {
+                Some(kept) => SourceState {
+                    schedule: kept.schedule.resumed(source.every, now, unit),
+                    ..kept.clone()
+                },
+                None => SourceState::new(source, Schedule::first(source.every, now, unit)),
+            }
         };
-        memory.state = Some(state.clone());
-        Ok(state)
+        Ok(memory.state.get_or_insert_with(new))
     }
 }
 

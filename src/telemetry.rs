@@ -59,8 +59,8 @@ pub(crate) struct Telemetry {
     latency: Histograms,
     pending: Gauges,
     held: Gauges,
-    reload_successful: Gauges,
-    reload_time: Gauges,
+    reload_successful: Gauge,
+    reload_time: Gauge,
     /// What every poll of a source counts, by source.
     sources: Meters<SourceMeter>,
     /// What every accepted delivery counts, by endpoint.
@@ -99,9 +99,14 @@ impl Telemetry {
             gauges("source_last_change_timestamp_seconds", "Last poll that found a change");
         let pending = gauges("deliveries_pending", "Deliveries not settled yet");
         let held = gauges("held_changes", "Changes held for a person");
+        let mut plain_gauge = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
         let reload_successful =
-            gauges("config_last_reload_successful", "1 if the last reload was valid");
-        let reload_time = gauges(
+            plain_gauge("config_last_reload_successful", "1 if the last reload was valid");
+        let reload_time = plain_gauge(
             "config_last_reload_success_timestamp_seconds",
             "When a configuration was last taken on",
         );
@@ -222,9 +227,9 @@ impl Telemetry {
 
     /// A configuration was taken on, or refused.
     pub(crate) fn reloaded(&self, valid: bool, now: Timestamp) {
-        self.reload_successful.get_or_create(&labels([])).set(if valid { 1.0 } else { 0.0 });
+        self.reload_successful.set(if valid { 1.0 } else { 0.0 });
         if valid {
-            self.reload_time.get_or_create(&labels([])).set(unix(now));
+            self.reload_time.set(unix(now));
         }
     }
 

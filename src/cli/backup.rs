@@ -14,6 +14,9 @@ use crate::telemetry::Redactor;
 
 /// Arguments of `backup`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "It is made while the daemon goes on, and holds no secrets of the configuration.\n\nExample:\n  doorbell backup /backups/doorbell.db"
+)]
 pub(crate) struct BackupArgs {
     /// Where to write the copy; must not exist yet.
     file: PathBuf,
@@ -22,7 +25,7 @@ pub(crate) struct BackupArgs {
 /// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The daemon must not be running. The copy is verified before it takes the place of the state."
+    after_help = "The daemon must not be running. The copy is verified before it takes the place of the state.\n\nExample:\n  systemctl stop doorbell && doorbell restore /backups/doorbell.db"
 )]
 pub(crate) struct RestoreArgs {
     /// A copy that `doorbell backup` made.

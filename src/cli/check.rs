@@ -9,6 +9,9 @@ use crate::config::problem::Severity;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  doorbell check\n  doorbell --config other.yaml check && systemctl reload doorbell"
+)]
 pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args, common: &Common) -> anyhow::Result<ExitCode> {

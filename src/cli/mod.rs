@@ -106,6 +106,9 @@ enum Command {
     /// Put a copy of the state back.
     Restore(backup::RestoreArgs),
     /// Print a new signing secret.
+    #[command(
+        after_help = "Example:\n  doorbell secret > agent.secret   and `secret: ${file:agent.secret}` in sources.yaml"
+    )]
     Secret,
 }
 

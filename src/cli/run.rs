@@ -14,6 +14,9 @@ use crate::telemetry::Redactor;
 
 /// Arguments of `run`.
 #[derive(Debug, Default, clap::Args)]
+#[command(
+    after_help = "Examples:\n  doorbell                     run it on ./sources.yaml, with its state in ./state\n  doorbell run --log json      with a log for machines\n  kill -HUP PID                read the configuration again; a bad one changes nothing\n  doorbell run --accept-state  after a backup was put back by hand"
+)]
 pub(crate) struct Args {
     /// Take on a state that went backwards: a backup was put back by hand, or part of it was lost.
     #[arg(long)]

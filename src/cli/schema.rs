@@ -7,6 +7,9 @@ use crate::config::schema::schema;
 
 /// Arguments of `schema`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  doorbell schema > sources.schema.json   and as the first line of sources.yaml:\n  # yaml-language-server: $schema=sources.schema.json"
+)]
 pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args) -> anyhow::Result<ExitCode> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::HeaderMap;
+use url::Url;
 
 use crate::config::keys;
 use crate::config::report::{Finding, Flaw};
@@ -77,8 +78,24 @@ fn target<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Target> {
             let flaw = Flaw::new("this is not a URL", "did you mean `stdout:`?");
             walk.flaw(node, "a URL", &flaw)
         }
-        _ => walk.web_address(node).map(|url| Target::Http { url }),
+        _ => {
+            let url = walk.web_address(node)?;
+            walk.report.secrets.extend(address_secrets(&url));
+            Some(Target::Http { url })
+        }
     }
+}
+
+/// What in the address of a receiver lets whoever knows it ring: a receiver may quote it in its answer, which is kept.
+fn address_secrets(url: &Url) -> Vec<Secret> {
+    /// A segment as long as this is a token rather than a word.
+    const TOKEN_BYTES_MIN: usize = 16;
+    let path = Some(url.path()).filter(|path| *path != "/");
+    let segments = url.path_segments().into_iter().flatten();
+    let tokens = segments.filter(|segment| segment.len() >= TOKEN_BYTES_MIN);
+    let query = url.query().into_iter().flat_map(|query| query.split('&'));
+    let values = query.filter_map(|pair| pair.split_once('=').map(|(_, value)| value));
+    path.into_iter().chain(tokens).chain(values).map(Secret::new).collect()
 }
 
 fn subscription<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Subscription> {

@@ -154,10 +154,16 @@ fn references_only(content: &str) -> Vec<Piece> {
     parts
 }
 
-/// A URL's scheme and host, and its path if `with_path`. Text that is no URL is shown unless it could hold a secret.
+/// A URL's scheme and host, and its path if `with_path`. Text that is no URL is shown, without its path just the same,
+/// unless it could hold a secret.
 fn address_parts(content: &str, with_path: bool) -> Vec<Piece> {
     let Some(host) = content.find("://").map(|at| at + 3) else {
-        return vec![(0..content.len(), !content.contains(['@', '?', '#']))];
+        if content.contains(['@', '?', '#']) {
+            return vec![(0..content.len(), false)];
+        }
+        let is_end = |character: char| character == '/' || character.is_whitespace();
+        let end = content.find(is_end).filter(|_| !with_path).unwrap_or(content.len());
+        return vec![(0..end, true), (end..content.len(), false)];
     };
     let rest = content.get(host..).unwrap_or_default();
     let authority = host + rest.find(['/', '?', '#']).unwrap_or(rest.len());

@@ -1,7 +1,7 @@
 //! The comparison: (snapshot, items, coverage) → changes.
 //!
 //! In steps, because only what differs is ever parsed or read from the store. [`find`] tells whether a listed item
-//! differs from the snapshot. The shell reads the stored selves of those that do. [`Delta`] puts old and new side by
+//! differs from the snapshot. The shell reads the stored selves of those that do. [`step`] puts old and new side by
 //! side. [`absent`] decides what a complete listing says about the items that are not in it.
 
 use sha2::{Digest as _, Sha256};

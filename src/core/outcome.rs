@@ -1,9 +1,12 @@
 //! Responses → what a poll came to. The only reader of poll status codes.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::{CONTENT_TYPE, ETAG, LAST_MODIFIED, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, RETRY_AFTER};
 
 use crate::core::extract::Shape;
 use crate::core::fault::{Fault, Whose};
@@ -111,7 +114,10 @@ pub(crate) fn check_shape(known: Option<Shape>, found: Shape) -> Result<(), Faul
     }
 }
 
-/// The validator to send next time: an entity tag if it is well formed, else a last-modified date if it parses.
+/// The validator to send next time: an entity tag if it is well formed, else a last-modified date that can be relied on.
+///
+/// A date tells seconds apart, no more: what changes again within its second has the same one, and would be missed for
+/// ever. So it counts only when the answer was made at least a second later (RFC 9110 §8.8.2.2).
 pub(crate) fn validator(headers: &HeaderMap) -> Option<Validator> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let tag = text(ETAG).filter(|tag| {
@@ -121,9 +127,11 @@ pub(crate) fn validator(headers: &HeaderMap) -> Option<Validator> {
     if let Some(tag) = tag {
         return Some(Validator::ETag(tag.to_owned()));
     }
-    text(LAST_MODIFIED)
-        .filter(|date| httpdate::parse_http_date(date).is_ok())
-        .map(|date| Validator::LastModified(date.to_owned()))
+    let modified = text(LAST_MODIFIED)?;
+    let at = httpdate::parse_http_date(modified).ok()?;
+    let answered = httpdate::parse_http_date(text(DATE)?).ok()?;
+    let age = answered.duration_since(at).ok()?;
+    (age >= Duration::from_secs(1)).then(|| Validator::LastModified(modified.to_owned()))
 }
 
 /// What a whole poll came to.
@@ -222,7 +230,10 @@ impl SourceState {
         match outcome {
             PollOutcome::Listed { coverage, shape, recognise, .. } => {
                 next.last_success = Some(now);
-                next.shape = Some(*shape);
+                // An error object met first must not pass for what the source is from then on.
+                if *coverage == Coverage::Complete {
+                    next.shape = Some(*shape);
+                }
                 next.identity = source.identity();
                 next.comparison = source.comparison();
                 if *coverage == Coverage::Complete && matches!(next.baseline, Baseline::Due { .. })

@@ -212,13 +212,14 @@ impl SourceState {
             validator: _,
             body_hash: _,
             has_missing,
-            schedule: _,
+            // When polls fail, how long to wait is the server's word or the backoff's: that is kept.
+            schedule: Schedule { interval: _, due: _, failures },
             last_poll: _,
             last_success: _,
             last_change,
             fault,
         } = self;
-        (last_seq, identity, comparison, shape, baseline, has_missing, last_change, fault)
+        ((last_seq, identity, comparison, shape, baseline), (has_missing, failures, last_change, fault))
     }
 }
 

@@ -8,9 +8,6 @@ use std::time::Duration;
 pub(crate) struct Timestamp(i64);
 
 impl Timestamp {
-    /// The far end of time: later than anything that is ever due.
-    pub(crate) const MAX: Self = Self(i64::MAX);
-
     /// From milliseconds since the epoch.
     pub(crate) const fn from_millis(millis: i64) -> Self {
         Self(millis)

@@ -4,7 +4,6 @@ mod notify;
 pub(crate) mod socket;
 pub(crate) mod works;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,8 +78,6 @@ pub(crate) struct Daemon {
     close: CancellationToken,
     loops: JoinSet<()>,
     servers: JoinSet<()>,
-    /// Where `server.listen` ended up.
-    address: Option<SocketAddr>,
 }
 
 /// Opens the store and joins the works over it.
@@ -110,7 +107,6 @@ impl Daemon {
             close: CancellationToken::new(),
             loops: JoinSet::new(),
             servers: JoinSet::new(),
-            address: None,
         };
         let app = api::control(daemon.context(None, &state));
         daemon.servers.spawn(socket::serve_unix(control, app, daemon.close.clone()));
@@ -120,7 +116,6 @@ impl Daemon {
             Listen::Tcp(address) => {
                 let listener = socket::tcp(*address).await?;
                 let bound = listener.local_addr().unwrap_or(*address);
-                daemon.address = Some(bound);
                 info!(address = %bound, "listening");
                 daemon.servers.spawn(socket::serve_tcp(listener, app, daemon.close.clone()));
             }
@@ -150,16 +145,6 @@ impl Daemon {
             token,
             state: state.to_owned(),
         })
-    }
-
-    /// Where `server.listen` ended up, when it is a TCP address.
-    pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.address
-    }
-
-    /// The daemon's numbers about itself.
-    pub(crate) fn works(&self) -> &Arc<Works> {
-        &self.works
     }
 
     /// Runs until SIGTERM, SIGINT or a failure of the store, then drains. SIGHUP reloads.

@@ -189,19 +189,21 @@ impl Operations for Works {
     }
 
     fn poll(&self, source: SourceName, mode: Mode) -> Operation<'_, PollReport> {
-        Box::pin(async move { self.poller.poll(&source, mode).await.map_err(refused) })
+        Box::pin(
+            async move { self.poller.poll(&source, mode).await.map_err(|error| refused(&error)) },
+        )
     }
 
     fn release(&self, source: SourceName) -> Operation<'_, usize> {
-        Box::pin(
-            async move { self.poller.decide(&source, Decision::Release).await.map_err(refused) },
-        )
+        Box::pin(async move {
+            self.poller.decide(&source, Decision::Release).await.map_err(|error| refused(&error))
+        })
     }
 
     fn discard(&self, source: SourceName) -> Operation<'_, usize> {
-        Box::pin(
-            async move { self.poller.decide(&source, Decision::Discard).await.map_err(refused) },
-        )
+        Box::pin(async move {
+            self.poller.decide(&source, Decision::Discard).await.map_err(|error| refused(&error))
+        })
     }
 
     fn resume(&self, endpoint: EndpointName) -> Operation<'_, ()> {
@@ -228,7 +230,7 @@ impl Operations for Works {
     }
 }
 
-fn refused(error: PollError) -> Refused {
+fn refused(error: &PollError) -> Refused {
     let sentence = error.to_string();
     match error {
         PollError::Unknown(_) => Refused::Unknown(sentence),

@@ -32,7 +32,7 @@ impl Poller {
         let source = roster.sources.get(name).ok_or_else(|| PollError::Unknown(name.clone()))?;
         let slot = self.slot(name);
         let mut memory = slot.0.lock().await;
-        let state = self.recall(&mut memory, source).await?;
+        let state = self.recall(&mut memory, source).await?.clone();
         let held = {
             let name = name.clone();
             self.ports.store.read(move |store| store.held(&name)).await?
@@ -69,6 +69,7 @@ impl Poller {
             upserts: delta.upserts,
             marks: delta.marks,
             events: delta.events,
+            at: self.ports.clock.now(),
         };
         match self.ports.store.write(Write::Poll(Box::new(commit))).await? {
             Ok(_) => {

@@ -14,12 +14,10 @@ use tracing::{Instrument as _, debug, debug_span, error, warn};
 use super::{Memory, PollError, Poller};
 use crate::core::ids::SourceName;
 use crate::core::limits::{POLLS_IN_FLIGHT_MAX, STATE_FLUSH_PERIOD, SWEEP_PERIOD};
-use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::schedule::Signal;
-use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
-use crate::store::{StoreError, Write};
+use crate::store::Write;
 
 /// Who is due when.
 #[derive(Default)]
@@ -57,8 +55,10 @@ impl Agenda {
 struct Loop {
     agenda: Agenda,
     roster: Arc<Roster>,
-    polls: JoinSet<Result<PollReport, PollError>>,
+    polls: JoinSet<Result<Timestamp, PollError>>,
     under_way: HashMap<Id, SourceName>,
+    /// Of these, the ones that were declared anew meanwhile, and are planned anew when they end.
+    again: BTreeSet<SourceName>,
     flushed: Timestamp,
 }
 
@@ -71,6 +71,7 @@ impl Poller {
             roster: Arc::default(),
             polls: JoinSet::new(),
             under_way: HashMap::new(),
+            again: BTreeSet::new(),
             flushed: self.ports.clock.now(),
         };
         loop {
@@ -106,7 +107,7 @@ impl Poller {
         {
             let (poller, span) = (Arc::clone(self), debug_span!("poll", source = %name));
             let source = name.clone();
-            let poll = async move { poller.poll(&source, Mode::Commit).await }.instrument(span);
+            let poll = async move { poller.poll_due(&source).await }.instrument(span);
             own.under_way.insert(own.polls.spawn(poll).id(), name);
         }
         if now.since(own.flushed) >= STATE_FLUSH_PERIOD {
@@ -125,13 +126,14 @@ impl Poller {
     async fn note(
         &self,
         own: &mut Loop,
-        ended: Result<(Id, Result<PollReport, PollError>), JoinError>,
+        ended: Result<(Id, Result<Timestamp, PollError>), JoinError>,
     ) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(name) = own.under_way.remove(&id) else { return };
         let due = match ended {
-            Ok((_, Ok(report))) => report.next_due,
-            Ok((_, Err(PollError::Unknown(_)))) => return,
+            Ok((_, Ok(due))) => due,
+            // Removed; if it is back already, it is planned anew.
+            Ok((_, Err(PollError::Unknown(_)))) => self.ports.clock.now(),
             Ok((_, Err(PollError::Conflict(_)))) => {
                 debug!(source = %name, "the poll met a conflicting write and is repeated");
                 self.ports.clock.now()
@@ -145,6 +147,7 @@ impl Poller {
                 self.back_off(own, &name).await
             }
         };
+        let due = if own.again.remove(&name) { self.ports.clock.now() } else { due };
         if own.roster.sources.contains_key(&name) {
             own.agenda.set(name, due);
         }
@@ -155,55 +158,38 @@ impl Poller {
         let now = self.ports.clock.now();
         let Some(source) = own.roster.sources.get(name) else { return now };
         let slot = self.slot(name);
-        let mut memory = slot.0.lock().await;
+        let Ok(mut memory) = slot.0.try_lock() else { return now.after(SWEEP_PERIOD) };
         let Ok(state) = self.recall(&mut memory, source).await else {
             return now.after(SWEEP_PERIOD);
         };
         let unit = self.ports.entropy.unit();
-        let schedule =
+        state.schedule =
             state.schedule.after(Signal::Failed, source.every, &source.backoff, now, unit);
-        memory.state = Some(SourceState { schedule, ..state });
-        schedule.due
+        state.schedule.due
     }
 
-    /// Takes on another set of sources: new ones enter the agenda, changed bounds hold at once, removed ones leave.
+    /// Takes on another set of sources: new and changed ones are planned anew at once, removed ones leave. Waits for
+    /// no poll under way: one source that hangs holds up no other.
     async fn adopt(&self, own: &mut Loop, roster: Arc<Roster>) {
-        let removed: Vec<_> = own
-            .roster
-            .sources
-            .keys()
-            .filter(|name| !roster.sources.contains_key(*name))
-            .cloned()
-            .collect();
-        for name in removed {
-            own.agenda.remove(&name);
-            self.flush_one(&name).await;
-            *self.slot(&name).0.lock().await = Memory::default();
+        let old = std::mem::replace(&mut own.roster, Arc::clone(&roster));
+        for name in old.sources.keys().filter(|name| !roster.sources.contains_key(*name)) {
+            own.agenda.remove(name);
+            self.flush_one(name).await;
+            if let Ok(mut memory) = self.slot(name).0.try_lock() {
+                *memory = Memory::default();
+            }
         }
+        let now = self.ports.clock.now();
         for (name, source) in &roster.sources {
-            if own.roster.sources.get(name).is_some_and(|known| known == source) {
+            if old.sources.get(name).is_some_and(|known| known == source) {
                 continue;
             }
-            let under_way = own.under_way.values().any(|polled| polled == name);
-            match self.replan(source).await {
-                Ok(due) if !under_way => own.agenda.set(name.clone(), due),
-                Ok(_) => {}
-                Err(fault) => {
-                    warn!(source = %name, %fault, "the state of the source could not be read; trying later");
-                    own.agenda.set(name.clone(), self.ports.clock.now().after(SWEEP_PERIOD));
-                }
+            if own.under_way.values().any(|polled| polled == name) {
+                own.again.insert(name.clone());
+            } else {
+                own.agenda.set(name.clone(), now);
             }
         }
-        own.roster = roster;
-    }
-
-    async fn replan(&self, source: &crate::core::source::Source) -> Result<Timestamp, StoreError> {
-        let slot = self.slot(&source.name);
-        let mut memory = slot.0.lock().await;
-        let state = self.recall(&mut memory, source).await?;
-        let schedule = state.schedule.under(source.every, self.ports.clock.now());
-        memory.state = Some(SourceState { schedule, ..state });
-        Ok(schedule.due)
     }
 
     /// Writes what polls that changed nothing taught.

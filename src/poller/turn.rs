@@ -1,7 +1,6 @@
 //! One poll: fetch page after page, commit each, and what the end of the listing says with the last.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use url::Url;
 
@@ -382,6 +381,7 @@ impl<'a> Turn<'a> {
                 upserts: delta.upserts,
                 marks: delta.marks,
                 events: delta.events,
+                at: self.ports.clock.now(),
             };
             match self.ports.store.write(Write::Poll(Box::new(commit))).await? {
                 Ok(_) => {}

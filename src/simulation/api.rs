@@ -220,9 +220,7 @@ impl Desk {
                 let result = Err(TransportFault::Timeout { phase, after });
                 Answer { after, ..Answer::failed(result) }
             }
-            Ill::Cut => {
-                Answer::failed(Err(TransportFault::Cut { detail: String::from("reset") }))
-            }
+            Ill::Cut => Answer::failed(Err(TransportFault::Cut { detail: String::from("reset") })),
             Ill::Truncated => {
                 notes.sometimes("source: truncated");
                 let whole = self.say(request, page, None, dice, notes).result.ok()?;
@@ -280,7 +278,11 @@ impl Desk {
             && hidden.len() > BRAKE_COUNT
             && hidden.len() * 100 > known * 25;
         let listings = if is_braked { dice.u32(1..=4) } else { 1 };
-        notes.sometimes(if ill == Ill::Empty { "source: empty list" } else { "source: half a list" });
+        notes.sometimes(if ill == Ill::Empty {
+            "source: empty list"
+        } else {
+            "source: half a list"
+        });
         notes.line(&format!("api {} lies {listings} times", self.kind.name()));
         self.lie = Some((hidden, listings));
     }
@@ -368,7 +370,11 @@ impl Desk {
     }
 
     /// A page's items, and the number of the next one.
-    fn page(&self, all: &[(String, Content)], page: usize) -> (Vec<(String, Content)>, Option<usize>) {
+    fn page(
+        &self,
+        all: &[(String, Content)],
+        page: usize,
+    ) -> (Vec<(String, Content)>, Option<usize>) {
         if self.kind != Kind::Paged {
             return (all.to_vec(), None);
         }
@@ -397,9 +403,7 @@ fn busy(dice: &mut Rng, notes: &Notes) -> Answer {
             (Some(seconds.to_string()), Effect::Throttled(seconds * 1000))
         }
     };
-    let response = text.map_or_else(
-        || answers::status(status),
-        |text| answers::busy(status, &text),
-    );
+    let response =
+        text.map_or_else(|| answers::status(status), |text| answers::busy(status, &text));
     Answer { effect, ..Answer::failed(Ok(response)) }
 }

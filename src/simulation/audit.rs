@@ -23,7 +23,8 @@ impl World {
         let World { books, api, notes, plan, .. } = self;
         for (name, book) in &books.sources {
             let source = SourceName::new(name.clone());
-            let (snapshot, state) = (disk.snapshot(&source).unwrap(), disk.source(&source).unwrap());
+            let (snapshot, state) =
+                (disk.snapshot(&source).unwrap(), disk.source(&source).unwrap());
             let last_seq = state.map_or(0, |state| state.last_seq);
             notes.hold(last_seq == book.last_seq, "every commit is kept", || {
                 format!("{name}: stored {last_seq}, committed {}", book.last_seq)
@@ -109,17 +110,21 @@ impl World {
         });
         for (record, no) in stored.iter().zip(1..) {
             let fact = books.facts.get(record.event.id.as_str());
-            let same = fact.is_some_and(|fact| {
-                fact.body == record.event.body.as_bytes() && fact.no == no
-            });
+            let same =
+                fact.is_some_and(|fact| fact.body == record.event.body.as_bytes() && fact.no == no);
             notes.hold(same, "a stored event never changes", || record.event.id.to_string());
+        }
+        for (name, health) in disk.endpoints().unwrap() {
+            notes.hold(
+                health.breaker == Breaker::Closed,
+                "a receiver that is well is known to be",
+                || format!("{name}: {health:?}"),
+            );
         }
         for (name, desk) in &api.desks {
             let empty = Book::default();
-            let (fold, ignores) = (
-                &books.sources.get(*name).unwrap_or(&empty).fold,
-                plan.sources[name].ignores_note,
-            );
+            let (fold, ignores) =
+                (&books.sources.get(*name).unwrap_or(&empty).fold, plan.sources[name].ignores_note);
             for (key, content) in &desk.truth.items {
                 let known = fold.get(key).map(|known| known.compared(ignores));
                 notes.hold(known == Some(content.compared(ignores)), "no change is lost", || {
@@ -139,7 +144,12 @@ impl World {
 }
 
 /// How a stored snapshot differs from what the events say.
-fn difference(book: &Book, disk: &dyn Read, source: &SourceName, keys: &[ItemKey]) -> Option<String> {
+fn difference(
+    book: &Book,
+    disk: &dyn Read,
+    source: &SourceName,
+    keys: &[ItemKey],
+) -> Option<String> {
     let stored: Vec<_> = keys.iter().map(ItemKey::as_str).collect();
     let folded: Vec<_> = book.fold.keys().map(String::as_str).collect();
     if stored != folded {
@@ -173,10 +183,10 @@ impl Hour {
             return;
         }
         world.audit_promptness(&**disk, started, planned);
-        if self.audits % 4 == 0 {
+        if self.audits.is_multiple_of(4) {
             world.audit_snapshots(&**disk);
         }
-        if self.audits % 12 == 0 {
+        if self.audits.is_multiple_of(12) {
             world.audit_deliveries(&**disk);
         }
     }

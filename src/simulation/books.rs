@@ -15,7 +15,7 @@ use crate::core::event::Event;
 use crate::core::snapshot::{Standing, StoredItem};
 use crate::core::source::{Baseline, Definition};
 use crate::core::time::Timestamp;
-use crate::store::{AttemptCommit, DeliveryRecord, PollCommit};
+use crate::store::{AttemptCommit, DeliveryRecord, PollCommit, Store};
 
 /// An event as it was committed.
 #[derive(Debug, Clone)]
@@ -65,6 +65,7 @@ pub(super) struct Books {
     pub(super) facts: BTreeMap<String, Fact>,
     /// Deliveries that there must be, by endpoint.
     pub(super) deliveries: BTreeMap<String, u64>,
+    /// As the process has it, which is as it was committed, unless the store refused.
     health: BTreeMap<String, EndpointHealth>,
     /// What the planning clock shows when the hour begins.
     pub(super) epoch: i64,
@@ -84,6 +85,18 @@ impl Books {
     /// A moment of the planning clock, in milliseconds since the hour began.
     pub(super) fn since_start(&self, at: Timestamp) -> u64 {
         u64::try_from(at.as_millis() - self.epoch).unwrap_or(0)
+    }
+
+    /// The process is gone: what was only in its memory is as the store has it.
+    pub(super) fn restart(&mut self, disk: &dyn Store) {
+        let stored = disk.endpoints().unwrap();
+        self.health =
+            stored.into_iter().map(|(name, health)| (name.as_str().to_owned(), health)).collect();
+    }
+
+    /// The process knows this of an endpoint, though it could not be written.
+    pub(super) fn believe(&mut self, endpoint: &str, health: &EndpointHealth) {
+        self.health.insert(endpoint.to_owned(), health.clone());
     }
 
     /// An endpoint's breaker, as committed.
@@ -195,9 +208,11 @@ impl Books {
             .collect();
         let given: BTreeSet<&str> =
             new.deliveries.iter().map(|delivery| delivery.endpoint.as_str()).collect();
-        notes.hold(wanting == given || is_disturbed(watch), "every subscriber gets the event", || {
-            format!("{}: wanted by {wanting:?}, given to {given:?}", new.event.id)
-        });
+        notes.hold(
+            wanting == given || is_disturbed(watch),
+            "every subscriber gets the event",
+            || format!("{}: wanted by {wanting:?}, given to {given:?}", new.event.id),
+        );
         for name in given {
             *self.deliveries.entry(name.to_owned()).or_default() += 1;
         }
@@ -240,7 +255,9 @@ impl Books {
         match (self.breaker(endpoint), health.breaker) {
             (Breaker::Closed, Breaker::Open { .. }) => notes.sometimes("breaker: opened"),
             (Breaker::Open { .. }, Breaker::Open { .. }) => notes.sometimes("breaker: still open"),
-            (Breaker::Open { .. }, Breaker::Closed) => notes.sometimes("breaker: closed by a probe"),
+            (Breaker::Open { .. }, Breaker::Closed) => {
+                notes.sometimes("breaker: closed by a probe");
+            }
             (Breaker::Disabled { .. }, Breaker::Closed) => notes.sometimes("redeclared after 410"),
             (Breaker::Closed | Breaker::Open { .. }, Breaker::Disabled { .. }) => {
                 notes.sometimes("disabled by 410");
@@ -275,9 +292,11 @@ impl Book {
             }
             Some("updated") => {
                 let previous = envelope.get("previous").and_then(Content::read);
-                notes.hold(known == previous.as_ref(), "an update follows what was sent before", || {
-                    format!("{key}: known {known:?}, previous {previous:?}")
-                });
+                notes.hold(
+                    known == previous.as_ref(),
+                    "an update follows what was sent before",
+                    || format!("{key}: known {known:?}, previous {previous:?}"),
+                );
                 let compared = |content: &Content| {
                     let (value, note, label) = content.compared(source.ignores_note);
                     (value, note, label.to_owned())
@@ -292,7 +311,9 @@ impl Book {
                 self.fold.insert(key, data);
             }
             _ => {
-                notes.hold(known == Some(&data), "a deletion shows what was sent last", || key.clone());
+                notes.hold(known == Some(&data), "a deletion shows what was sent last", || {
+                    key.clone()
+                });
                 let absences = watch.absences(&key);
                 notes.hold(absences >= 2, "no phantom deletion", || {
                     format!("{}/{key}: truly absent at {absences} listings", event.source)

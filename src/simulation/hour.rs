@@ -18,9 +18,9 @@ use crate::core::ids::SourceName;
 use crate::core::report::Mode;
 use crate::core::time::Timestamp;
 use crate::poller::hold::Decision;
+use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{Opening, SqliteStore};
-use crate::store::Store;
 
 /// How long the hour is.
 const HOUR_MS: u64 = 3_600_000;
@@ -127,7 +127,8 @@ impl Hour {
     fn begin(seed: u64, bug: Option<Bug>) -> Self {
         // Dice of its own, so that what is drawn here does not shift what the world draws.
         let mut dice = Rng::with_seed(seed ^ 0x5eed);
-        let files = (seed % 8 == 0 && bug.is_none()).then(|| Files { home: directory(), lives: 1 });
+        let files = (seed.is_multiple_of(8) && bug.is_none())
+            .then(|| Files { home: directory(), lives: 1 });
         let disk: Box<dyn Store> = match &files {
             Some(files) => files.open(),
             None => Box::new(MemoryStore::new(seed)),
@@ -188,7 +189,9 @@ impl Hour {
     fn start(&mut self) {
         let moved = self.stage.start_clock();
         {
+            let disk = self.stage.disk();
             let world = &mut *self.stage.world();
+            world.books.restart(&**disk);
             world.is_dead = false;
             world.death = None;
             world.api.restart();

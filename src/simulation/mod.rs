@@ -14,6 +14,7 @@
 //! | `process`, `hour` | one life of the process; one simulated hour of lives |
 //! | `audit` | what must hold from time to time, and at the end |
 //! | `bugs` | faults planted in the ports, to see that the books find them |
+//! | `seeds` | many hours side by side |
 
 mod answers;
 mod api;
@@ -25,8 +26,54 @@ mod notes;
 mod plan;
 mod process;
 mod receivers;
+mod seeds;
 mod stage;
-mod tests;
 mod truth;
 mod watch;
 mod witness;
+
+use self::bugs::Bug;
+use self::hour::play;
+use self::seeds::{RARE, SEEDS, SEEDS_FOR_BUG, SEEDS_FOR_RARE, asked, play_all, report};
+
+#[test]
+fn two_hundred_seeds() {
+    if let Some(seed) = asked("DOORBELL_SIM_SEED") {
+        let played = play(seed, None);
+        println!("{}", played.trace);
+        assert!(played.broken.is_none(), "{}", report(&played));
+        return;
+    }
+    let seeds = asked("DOORBELL_SIM_SEEDS").unwrap_or(SEEDS);
+    let rare = play_all(seeds).unwrap_or_else(|broken| panic!("{broken}"));
+    let told: Vec<_> = rare.iter().map(|(what, count)| format!("{count:>9} {what}")).collect();
+    println!("{seeds} seeds, an hour each:\n{}", told.join("\n"));
+    if seeds >= SEEDS_FOR_RARE {
+        let never: Vec<_> = RARE.iter().filter(|what| !rare.contains_key(**what)).collect();
+        assert!(never.is_empty(), "in {seeds} seeds this never happened: {never:?}");
+    }
+}
+
+#[test]
+fn same_seed_same_trace() {
+    // The first of them keeps its state in files.
+    for seed in [0, 1, 2] {
+        let (once, again) = (play(seed, None), play(seed, None));
+        let differs = once.trace.lines().zip(again.trace.lines()).find(|(one, two)| one != two);
+        assert_eq!(differs, None, "seed {seed}");
+        assert!(once.trace == again.trace, "seed {seed}: one trace is longer");
+        assert!(once.trace.lines().count() > 1_000, "seed {seed} did next to nothing");
+    }
+}
+
+#[test]
+fn planted_bugs_are_caught() {
+    for bug in Bug::ALL {
+        let caught =
+            (0..SEEDS_FOR_BUG).find_map(|seed| Some((seed, play(seed, Some(bug)).broken?)));
+        let Some((seed, how)) = caught else {
+            panic!("{bug:?} was not caught in {SEEDS_FOR_BUG} seeds")
+        };
+        println!("{bug:?}: caught by seed {seed} {how}");
+    }
+}

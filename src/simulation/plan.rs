@@ -156,16 +156,17 @@ impl Plan {
             (kind.name(), plan)
         });
         let sources = sources.collect();
-        let endpoint = |dice: &mut Rng, name, events, order, concurrency, is_declared| EndpointPlan {
-            name,
-            events,
-            order,
-            concurrency,
-            timeout_ms: 10_000,
-            give_up_min: dice.u64(3..=15),
-            breaker: (dice.u32(3..=6), dice.u64(20..=60)),
-            is_declared,
-        };
+        let endpoint =
+            |dice: &mut Rng, name, events, order, concurrency, is_declared| EndpointPlan {
+                name,
+                events,
+                order,
+                concurrency,
+                timeout_ms: 10_000,
+                give_up_min: dice.u64(3..=15),
+                breaker: (dice.u32(3..=6), dice.u64(20..=60)),
+                is_declared,
+            };
         let endpoints = [
             endpoint(dice, "main", &["*"], "item", 8, true),
             endpoint(dice, "audit", &["*"], "endpoint", 4, true),
@@ -180,8 +181,9 @@ impl Plan {
     /// The declaration as `sources.yaml`, read as the product reads it.
     pub(super) fn roster(&self) -> Arc<Roster> {
         let text = self.text();
-        let config = config::load_text(&text, &Surroundings)
-            .unwrap_or_else(|problems| panic!("the simulation's own declaration: {problems}\n{text}"));
+        let config = config::load_text(&text, &Surroundings).unwrap_or_else(|problems| {
+            panic!("the simulation's own declaration: {problems}\n{text}")
+        });
         Arc::new(Roster::new(config.sources, config.endpoints))
     }
 

@@ -82,7 +82,17 @@ impl Process {
         tasks.spawn(Arc::clone(&poller).run(stop.clone()));
         tasks.spawn(deliverer.run(stop.clone()));
         let started = stage.world().notes.now;
-        Self { stage: Arc::clone(stage), tasks, stop, store, poller, roster, poll, deliver, started }
+        Self {
+            stage: Arc::clone(stage),
+            tasks,
+            stop,
+            store,
+            poller,
+            roster,
+            poll,
+            deliver,
+            started,
+        }
     }
 
     /// Ends at whatever await it is at.
@@ -124,7 +134,8 @@ impl Process {
     /// Decides what is held.
     pub(super) fn decide(&mut self, name: &'static str, decision: Decision) {
         let poller = Arc::clone(&self.poller);
-        self.tasks.spawn(async move { drop(poller.decide(&SourceName::new(name), decision).await) });
+        self.tasks
+            .spawn(async move { drop(poller.decide(&SourceName::new(name), decision).await) });
     }
 
     /// Sends what was given up once more.
@@ -149,8 +160,9 @@ impl ByHand {
     }
 
     fn count(&self, step: i32) {
-        let mut world = self.0.world();
+        let world = &mut *self.0.world();
         if let Some(desk) = world.api.desks.get_mut(self.1) {
+            desk.watch.by_hand_until = world.notes.now;
             desk.watch.by_hand = desk.watch.by_hand.saturating_add_signed(step);
             // What a dry run sees is not kept.
             if self.2 == Mode::DryRun {

@@ -98,7 +98,8 @@ impl Receivers {
             }
             #[expect(clippy::cast_possible_truncation, reason = "a tick is a part of a second")]
             let chance = tick.as_millis() as u64 * self.trouble;
-            if notes.is_calm || receiver.mood != Mood::Well || self.dice.u64(..3_600_000) >= chance {
+            if notes.is_calm || receiver.mood != Mood::Well || self.dice.u64(..3_600_000) >= chance
+            {
                 continue;
             }
             let (mood, seconds) = match self.dice.u32(..14) {
@@ -148,9 +149,11 @@ impl Receiver {
     ) {
         let name = endpoint.name;
         let under_way: u32 = self.in_flight.values().sum();
-        notes.hold((under_way as usize) < endpoint.concurrency, "no more attempts at once than allowed", || {
-            format!("{name}: {under_way} under way already")
-        });
+        notes.hold(
+            (under_way as usize) < endpoint.concurrency,
+            "no more attempts at once than allowed",
+            || format!("{name}: {under_way} under way already"),
+        );
         let beside = match endpoint.order {
             "item" => self.in_flight.get(&fact.item()).copied().unwrap_or(0),
             "endpoint" => under_way,
@@ -165,9 +168,11 @@ impl Receiver {
                     format!("{name}: {under_way} under way already")
                 });
                 let probe_at = books.probe_at(name);
-                notes.hold(notes.now + TOLERANCE_MS >= probe_at, "a probe waits for its time", || {
-                    format!("{name}: not before {probe_at} ms")
-                });
+                notes.hold(
+                    notes.now + TOLERANCE_MS >= probe_at,
+                    "a probe waits for its time",
+                    || format!("{name}: not before {probe_at} ms"),
+                );
             }
             Breaker::Closed => {}
         }
@@ -247,7 +252,8 @@ impl Receiver {
                 quiet.map(|seconds| Duration::from_secs(seconds).min(ENDPOINT_RETRY_AFTER_MAX));
             Reply { after, result: Ok(response), quiet, is_accepted: false }
         };
-        let failed = |after, fault| Reply { after, result: Err(fault), quiet: None, is_accepted: false };
+        let failed =
+            |after, fault| Reply { after, result: Err(fault), quiet: None, is_accepted: false };
         let hangs = || {
             let after = request.deadline;
             failed(after, TransportFault::Timeout { phase: "waiting for the answer", after })
@@ -275,7 +281,9 @@ impl Receiver {
                 Reply { is_accepted: true, ..failed(after, fault) }
             }
             Mood::Hung => hangs(),
-            Mood::Down => failed(after, TransportFault::Connect { detail: String::from("refused") }),
+            Mood::Down => {
+                failed(after, TransportFault::Connect { detail: String::from("refused") })
+            }
             Mood::Gone => refused(410, None),
         }
     }

@@ -256,7 +256,11 @@ impl Stage {
         Some((way, PollUnderWay(Arc::clone(self), name)))
     }
 
-    async fn ring(self: Arc<Self>, name: &str, request: Request) -> Result<Response, TransportFault> {
+    async fn ring(
+        self: Arc<Self>,
+        name: &str,
+        request: Request,
+    ) -> Result<Response, TransportFault> {
         let Some((fact, way, mut under_way)) = self.send(name, &request) else {
             return dead().await;
         };

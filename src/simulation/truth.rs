@@ -20,7 +20,10 @@ pub(super) struct Content {
 impl Content {
     /// Reads it back from JSON.
     pub(super) fn read(value: &Value) -> Option<Self> {
-        #[expect(clippy::cast_possible_truncation, reason = "the simulation writes small whole numbers")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the simulation writes small whole numbers"
+        )]
         let number = |name: &str| value.get(name)?.as_f64().map(|number| number.round() as i64);
         let label = value.get("label")?.as_str()?.to_owned();
         Some(Self { value: number("value")?, note: number("note")?, seen: number("seen")?, label })

@@ -84,6 +84,8 @@ pub(super) struct Watch {
     last_clean: Option<BTreeSet<String>>,
     /// Polls by hand under way or waiting.
     pub(super) by_hand: u32,
+    /// When the last of them ended.
+    pub(super) by_hand_until: u64,
     /// Of these, the ones that are not kept.
     pub(super) dry_runs: u32,
     /// Clean polls since this was last set to zero.
@@ -123,9 +125,11 @@ impl Watch {
         let by_hand = self.by_hand > 0;
         let before = self.end(plan, books, notes);
         if !by_hand {
-            notes.hold(now + TOLERANCE_MS >= self.earliest, "a source is left alone while it asks for it", || {
-                format!("{name} asked for quiet until {} ms", self.earliest)
-            });
+            notes.hold(
+                now + TOLERANCE_MS >= self.earliest,
+                "a source is left alone while it asks for it",
+                || format!("{name} asked for quiet until {} ms", self.earliest),
+            );
             if let Some((began, true, false)) = before {
                 let soonest = began + plan.every.0;
                 notes.hold(now + TOLERANCE_MS >= soonest, "polls keep their interval", || {
@@ -135,9 +139,11 @@ impl Watch {
         }
         self.polls += 1;
         self.earliest = 0;
+        // What had to wait for somebody's poll begins late, and the plan makes up for that.
+        let is_late = now <= self.by_hand_until + TOLERANCE_MS;
         self.poll = Some(PollSeen {
             began: now,
-            by_hand,
+            by_hand: by_hand || is_late,
             is_disturbed: self.dry_runs > 0,
             ..PollSeen::default()
         });
@@ -167,7 +173,13 @@ impl Watch {
         Some((poll.began, false, poll.by_hand))
     }
 
-    fn check_known(&mut self, poll: &PollSeen, plan: &SourcePlan, books: &Books, notes: &mut Notes) {
+    fn check_known(
+        &mut self,
+        poll: &PollSeen,
+        plan: &SourcePlan,
+        books: &Books,
+        notes: &mut Notes,
+    ) {
         let name = plan.kind.name();
         let Some(book) = books.sources.get(name) else {
             notes.broken("a clean poll is kept", name);
@@ -199,6 +211,8 @@ impl Watch {
             .iter()
             .filter(|(_, count)| **count >= 2)
             .map(|(key, _)| key)
+            // It may have come back in the poll that ended last.
+            .filter(|key| !self.poll.as_ref().is_some_and(|poll| poll.served.contains_key(*key)))
             .filter(move |key| fold.is_some_and(|fold| fold.contains_key(*key)))
     }
 

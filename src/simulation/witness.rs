@@ -135,14 +135,18 @@ impl World {
                     desk.watch.earliest = 0;
                 }
             }
-            Write::Attempt(_) => {
+            Write::Attempt(commit) => {
                 self.notes.sometimes("store: attempt refused");
-                let receiver = record
-                    .and_then(|record| self.receivers.all.get_mut(record.endpoint.as_str()));
+                if let (Some(health), Some(record)) = (&commit.health, record) {
+                    self.books.believe(record.endpoint.as_str(), health);
+                }
+                let receiver =
+                    record.and_then(|record| self.receivers.all.get_mut(record.endpoint.as_str()));
                 if let (Some(receiver), Some(record)) = (receiver, record) {
                     receiver.asked.remove(record.event_id.as_str());
                 }
             }
+            Write::Health { name, health } => self.books.believe(name.as_str(), health),
             _ => {}
         }
     }
@@ -190,14 +194,11 @@ impl World {
         let Some(receiver) = self.receivers.all.get_mut(record.endpoint.as_str()) else { return };
         let accepted = receiver.accepted.contains(id);
         self.books.attempt(commit, record, accepted, &mut self.notes);
-        match &commit.verdict {
-            Verdict::RetryAt(due) => {
-                receiver.earliest.insert(id.to_owned(), self.books.since_start(*due));
-            }
-            _ => {
-                receiver.earliest.remove(id);
-                receiver.asked.remove(id);
-            }
+        if let Verdict::RetryAt(due) = &commit.verdict {
+            receiver.earliest.insert(id.to_owned(), self.books.since_start(*due));
+        } else {
+            receiver.earliest.remove(id);
+            receiver.asked.remove(id);
         }
     }
 }

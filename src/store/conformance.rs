@@ -456,12 +456,10 @@ fn stale_attempts(store: &mut dyn Store) {
 }
 
 fn due_order(store: &mut dyn Store) {
-    let events = [300, 100, 200, 100]
-        .into_iter()
-        .zip(1..)
-        .map(|(millis, seq)| news(event("t", "a", seq, millis), &[("agent", None)]))
-        .collect();
-    done(store, poll(page("t", 0, events)));
+    for (millis, seq) in [300, 100, 200, 100].into_iter().zip(1..) {
+        let new = news(event("t", "a", seq, millis), &[("agent", None)]);
+        done(store, poll(page("t", seq - 1, vec![new])));
+    }
     assert_eq!(due_ids(store, "agent", 250), vec![2, 4, 3]);
     assert_eq!(due_ids(store, "agent", 99), Vec::<u64>::new());
     assert_eq!(due_ids(store, "nobody", 999), Vec::<u64>::new());

@@ -8,6 +8,7 @@
 mod tests;
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,7 @@ pub(crate) struct StoreHandle {
 
 #[derive(Clone)]
 enum Face {
+    #[cfg_attr(not(test), expect(dead_code, reason = "the simulation's"))]
     Inline(Arc<Mutex<Box<dyn Store>>>),
     Pooled(Arc<Pool>),
 }
@@ -66,6 +68,7 @@ fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl StoreHandle {
     /// A handle that calls the store in place: no threads, no waiting. For the simulation and for tests.
+    #[cfg(test)]
     pub(crate) fn inline(store: Box<dyn Store>) -> Self {
         let seed = store.seed();
         Self::new(Face::Inline(Arc::new(Mutex::new(store))), seed)
@@ -205,10 +208,13 @@ impl StoreHandle {
     }
 }
 
-/// Says that the process has to stop, unless the failure may pass.
+/// Says that the process has to stop, unless the failure may pass. The reason is logged here, where it is sure to be:
+/// whoever waited for the write may be gone before its answer.
 fn raise(failed: &watch::Sender<bool>, error: &StoreError) {
-    if !error.may_pass() {
-        failed.send_if_modified(|failed| !std::mem::replace(failed, true));
+    if !error.may_pass() && failed.send_if_modified(|failed| !std::mem::replace(failed, true)) {
+        let causes = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
+        let causes: Vec<_> = causes.map(ToString::to_string).collect();
+        tracing::error!(reason = causes.join(": "), "the store cannot go on");
     }
 }
 

@@ -91,12 +91,12 @@ impl MemoryStore {
             self.events.push(new.event.clone());
             let no = EventNo(self.events.len() as u64);
             for delivery in &new.deliveries {
-                self.know(&delivery.endpoint, new.event.at);
+                self.know(&delivery.endpoint, commit.at);
                 self.deliver(
                     (no, &new.event),
                     (&delivery.endpoint, delivery.lane),
                     Trigger::Change,
-                    new.event.at,
+                    commit.at,
                 );
             }
         }

@@ -1,12 +1,13 @@
 //! The store: what must survive. Synchronous; each write is one transaction, and its documentation says what it makes
 //! true. It executes commits and decides nothing: why a row changes is `core`'s business.
 //!
-//! [`sqlite`] is the real one, [`memory`] the reference model – plain maps, obviously right. `conformance` holds both
+//! [`sqlite`] is the real one, `memory` the reference model – plain maps, obviously right. `conformance` holds both
 //! to the same behaviour. [`handle`] is the async face: it groups waiting writes into one transaction.
 
 #[cfg(test)]
 mod conformance;
 pub(crate) mod handle;
+#[cfg(test)]
 pub(crate) mod memory;
 #[cfg(test)]
 mod samples;
@@ -40,6 +41,8 @@ pub(crate) struct PollCommit {
     /// Items whose standing alone changes.
     pub(crate) marks: Vec<(ItemKey, Standing)>,
     pub(crate) events: Vec<NewEvent>,
+    /// When the deliveries of these events are due, by the clock that plans. The events' own time is the wall's.
+    pub(crate) at: Timestamp,
 }
 
 /// An attempt's outcome: the record, the delivery's next state and the endpoint's condition change together.

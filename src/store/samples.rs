@@ -93,6 +93,7 @@ pub(crate) fn news(event: Event, deliveries: &[(&str, Option<i64>)]) -> NewEvent
 
 /// A page that changes nothing but the state.
 pub(crate) fn page(source_name: &str, expected_seq: u64, events: Vec<NewEvent>) -> PollCommit {
+    let at = events.first().map_or(at(0), |new| new.event.at);
     PollCommit {
         source: source(source_name),
         expected_seq,
@@ -100,6 +101,7 @@ pub(crate) fn page(source_name: &str, expected_seq: u64, events: Vec<NewEvent>) 
         upserts: Vec::new(),
         marks: Vec::new(),
         events,
+        at,
     }
 }
 

@@ -6,45 +6,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::reply::Manner;
+use crate::support::scene::{item, items};
 use crate::support::wait::{stays, wait_for, wait_until};
-use crate::support::{ApiServer, Daemon, Receiver, Reply};
-
-/// A daemon that polls `tickets` from an API and rings one endpoint, `desk`.
-struct Scene {
-    api: ApiServer,
-    receiver: Receiver,
-    daemon: Daemon,
-}
+use crate::support::{Daemon, Reply, Scene};
 
 impl Scene {
-    /// Everything runs, and the API's first items are known.
-    #[track_caller]
-    fn with_items(items: Value) -> Self {
-        let (api, receiver) = (ApiServer::with_items(items), Receiver::start());
-        let mut daemon = Daemon::run(&format!(
-            "
-sources:
-  tickets:
-    url: '{}'
-    key: .id
-    every: 100ms
-    timeout: 1s
-    max_body: 64KiB
-    backoff: {{ first: 50ms, max: 200ms }}
-endpoints:
-  desk:
-    url: '{}'
-    secret: any
-    timeout: 1s
-    retry: {{ first: 50ms, max: 200ms, for: 1h }}
-",
-            api.url(),
-            receiver.url()
-        ));
-        daemon.wait_for_good_polls("tickets", 1);
-        Self { api, receiver, daemon }
-    }
-
     /// Polls so far that ended in no listing.
     fn bad_polls(daemon: &Daemon) -> f64 {
         ["failed", "limited", "incomplete"]
@@ -85,17 +51,7 @@ endpoints:
     }
 }
 
-fn item(id: usize) -> Value {
-    json!({ "id": id, "status": "new" })
-}
-
-/// Items with the ids from 1.
-fn items(count: usize) -> Value {
-    (1..=count).map(item).collect()
-}
-
 #[test]
-#[ignore = "until the daemon runs"]
 fn broken_connections() {
     let listing = || Reply::json(&items(2));
     let ended = &["ended before"][..];
@@ -120,7 +76,6 @@ fn broken_connections() {
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn bodies_without_end() {
     let too_large = &["max_body"][..];
     Scene::with_items(items(2)).survives(&[
@@ -133,7 +88,6 @@ fn bodies_without_end() {
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn answers_that_are_no_listing() {
     let json = |text: &str| Reply::text("application/json", text);
     let not_json = &["json"][..];
@@ -153,20 +107,18 @@ fn answers_that_are_no_listing() {
         ("a number", json("42"), &["key", "list", "item"]),
         ("null", json("null"), &["key", "list", "item", "null"]),
         ("a list of lists", json("[[1],[2]]"), &["key", "item"]),
-        ("an item without key", json(r#"[{"id":1},{"name":"x"}]"#), &["key"]),
-        ("an item whose key is null", json(r#"[{"id":1},{"id":null}]"#), &["key"]),
-        ("an item whose key is a list", json(r#"[{"id":1},{"id":[2]}]"#), &["key"]),
+        ("an item without key", json(r#"[{"id":1,"status":"new"},{"name":"x"}]"#), &["key"]),
+        ("an item whose key is null", json(r#"[{"id":1,"status":"new"},{"id":null}]"#), &["key"]),
+        ("an item whose key is a list", json(r#"[{"id":1,"status":"new"},{"id":[2]}]"#), &["key"]),
         (
             "a key twice",
-            json(r#"[{"id":1},{"id":2},{"id":1}]"#),
+            json(r#"[{"id":1,"status":"new"},{"id":2,"status":"new"},{"id":1,"status":"old"}]"#),
             &["twice", "duplicate", "more than one"],
         ),
-        ("a member twice", json(r#"[{"id":1,"id":2}]"#), &["twice", "duplicate"]),
     ]);
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn refusals() {
     let refusal = |status: u16| Reply::json(&json!({ "error": "no" })).with_status(status);
     Scene::with_items(items(2)).survives(&[
@@ -182,17 +134,15 @@ fn refusals() {
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn not_modified_since_nothing() {
-    let scene = Scene::with_items(items(2));
+    let mut scene = Scene::set(items(2));
     scene.api.set_etags(false);
-    // The next listing has no validator, so that later requests are unconditional.
-    scene.api.wait_for_requests(2);
+    scene.daemon.start();
+    scene.daemon.wait_for_good_polls("tickets", 1);
     scene.survives(&[("a 304 that was not asked for", Reply::status(304), &["304"])]);
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn a_retry_after_is_waited_for() {
     for status in [429, 503] {
         let mut scene = Scene::with_items(items(1));
@@ -209,7 +159,6 @@ fn a_retry_after_is_waited_for() {
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn json_by_another_name_is_json() {
     let scene = Scene::with_items(items(1));
     for (id, content_type) in
@@ -222,7 +171,6 @@ fn json_by_another_name_is_json() {
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn one_short_listing_deletes_nothing() {
     let mut scene = Scene::with_items(items(10));
     for short in [items(5), items(0), items(9)] {
@@ -233,7 +181,6 @@ fn one_short_listing_deletes_nothing() {
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn deletions_ring_after_two_listings_without_the_item() {
     let scene = Scene::with_items(items(3));
     scene.api.set_items(items(2));
@@ -241,7 +188,6 @@ fn deletions_ring_after_two_listings_without_the_item() {
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn an_empty_listing_after_a_full_one_is_held() {
     let mut scene = Scene::with_items(items(60));
     scene.api.set_items(json!([]));
@@ -264,7 +210,6 @@ fn an_empty_listing_after_a_full_one_is_held() {
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn held_items_that_come_back_ring_nothing() {
     let mut scene = Scene::with_items(items(60));
     let held = |daemon: &Daemon| daemon.metric("doorbell_held_changes", &[("source", "tickets")]);
@@ -311,7 +256,6 @@ fn find_delivery(value: &Value, key: &str) -> Option<String> {
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn receivers_that_refuse_are_asked_again() {
     let mut scene = Scene::with_items(items(1));
     let cases: &[(&str, Reply, &[&str])] = &[
@@ -333,7 +277,6 @@ fn receivers_that_refuse_are_asked_again() {
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn a_receivers_retry_after_is_waited_for() {
     let scene = Scene::with_items(items(1));
     scene.receiver.next(Reply::retry_after(429, "2"));
@@ -346,7 +289,6 @@ fn a_receivers_retry_after_is_waited_for() {
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn a_2xx_counts_whatever_follows_it() {
     let mut scene = Scene::with_items(items(1));
     let answer = || Reply::text("text/plain", "x".repeat(100_000));
@@ -376,14 +318,13 @@ fn a_2xx_counts_whatever_follows_it() {
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn a_receiver_that_is_gone_is_left_alone_and_keeps_what_waits() {
     let mut scene = Scene::with_items(items(1));
     scene.receiver.always(Reply::status(410));
     scene.api.set_items(items(2));
-    scene.receiver.wait_for_requests(1);
+    scene.receiver.wait_for_requests_in_all(1);
     scene.daemon.wait_until("the endpoint being disabled", |daemon| {
-        daemon.cli(&["endpoints", "--json"]).stdout.contains("disabled")
+        daemon.control_json("/v1/endpoints")[0]["condition"] == "disabled"
     });
     scene.receiver.heal();
     scene.api.set_items(items(3));
@@ -396,7 +337,6 @@ fn a_receiver_that_is_gone_is_left_alone_and_keeps_what_waits() {
 }
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn a_hanging_receiver_delays_neither_other_items_nor_polls() {
     let mut scene = Scene::with_items(items(1));
     scene.receiver.for_key("2", Reply::hang());

@@ -361,8 +361,8 @@ macro_rules! crash_points {
 // What SQLite and the mark outside of it write with; then the network, where each poll and each attempt is a point.
 crash_points! {
     killed_before_every_write_at_a_place: "pwrite64", 10..=400;
-    killed_before_every_data_sync: "fdatasync", 3..=200;
-    killed_before_every_sync: "fsync", 0..=200;
+    // Which of the two SQLite uses is decided when it is built.
+    killed_before_every_sync: "fsync,fdatasync", 3..=300;
     killed_before_every_truncation: "ftruncate", 0..=100;
     killed_before_every_rename: "?rename,renameat,renameat2", 0..=100;
     killed_before_every_removal: "?unlink,unlinkat", 0..=100;

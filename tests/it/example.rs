@@ -5,7 +5,6 @@ use serde_json::json;
 use crate::support::{ApiServer, Daemon, Receiver, Reply};
 
 #[test]
-#[ignore = "until the daemon runs"]
 fn a_new_ticket_rings_through_faults_and_a_crash() {
     let api = ApiServer::with_items(json!([{ "id": 1, "status": "new" }]));
     let receiver = Receiver::start();

@@ -2,9 +2,16 @@
 #![cfg(test)]
 
 mod bad_input;
+mod cli;
+mod crash;
 mod crash_points;
 mod example;
+mod operations;
 mod real;
+mod reload;
+mod restart;
+mod secrets;
+mod storage;
 mod support;
 mod systemd;
 mod tidy;

@@ -23,6 +23,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("janitor", &["core", "store", "http", "clock", "wake"]),
     ("api", &["core", "store", "clock", "wake"]),
     ("dashboard", &["core", "store", "clock", "wake"]),
+    // Test code that stands beside what it tests, because it hands the loops other ports.
+    (
+        "simulation",
+        &[
+            "core",
+            "config",
+            "store",
+            "http",
+            "lines",
+            "clock",
+            "wake",
+            "telemetry",
+            "poller",
+            "deliverer",
+        ],
+    ),
     (
         "daemon",
         &[

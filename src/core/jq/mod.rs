@@ -79,6 +79,7 @@ impl Expression {
     }
 
     /// Whether this is a bare path such as `.a.b[0]` or `.items[]`, walked natively.
+    #[cfg(test)]
     pub(crate) fn is_path(&self) -> bool {
         matches!(self.body, Body::Path(_))
     }

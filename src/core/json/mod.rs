@@ -1,6 +1,6 @@
 //! JSON values with exact numbers and kept key order.
 //!
-//! [`read`] takes strict JSON (RFC 8259) and nothing else, [`compact`] writes it, [`canonical`] says whether two values
+//! [`read()`] takes strict JSON (RFC 8259) and nothing else, [`compact`] writes it, [`canonical()`] says whether two values
 //! are the same. Numbers keep the text they came with, because a float would make two long identifiers equal and print
 //! `1.10` as `1.1`. Of a name that an object holds twice the last value counts, as in most readers.
 

@@ -12,6 +12,8 @@ mod hot;
 mod mark;
 mod migrate;
 mod open;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod poll;
 mod read;
 mod row;
@@ -35,6 +37,7 @@ use self::mark::Mark;
 use self::read::Connected;
 use self::write::Group;
 
+#[cfg(test)]
 use self::copy::Verified;
 
 /// How often the mark is written at most.
@@ -123,11 +126,13 @@ impl SqliteStore {
     }
 
     /// Write transactions in the life of this state.
+    #[cfg(test)]
     pub(crate) fn commits(&self) -> u64 {
         self.committed
     }
 
     /// Looks at every row; see [`Verified`].
+    #[cfg(test)]
     pub(crate) fn verify(&self) -> Result<Verified, StoreError> {
         copy::verify(&self.conn, self.seed)
     }

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension as _, params};
 use crate::core::event::Event;
 use crate::core::ids::{EventNo, ItemKey, SourceName};
 use crate::core::snapshot::{Standing, StoredItem};
+use crate::core::time::Timestamp;
 use crate::store::{NewEvent, PollCommit, Refusal, Written};
 
 use super::delivery::Fresh;
@@ -28,9 +29,11 @@ impl Group<'_> {
         for (key, standing) in &commit.marks {
             self.mark(source, &commit.source, key, *standing)?;
         }
+        #[cfg(feature = "planted-bugs")]
+        super::planted::split_transaction(self.conn, self.book)?;
         let first = self.book.last_event + 1;
         for event in &commit.events {
-            self.event(event)?;
+            self.event(event, commit.at)?;
         }
         Ok(Ok(Written::Events {
             first: EventNo(first.cast_unsigned()),
@@ -103,12 +106,11 @@ impl Group<'_> {
         Ok(())
     }
 
-    fn event(&mut self, new: &NewEvent) -> rusqlite::Result<()> {
+    fn event(&mut self, new: &NewEvent, at: Timestamp) -> rusqlite::Result<()> {
         self.book.last_event += 1;
         let no = self.book.last_event;
         self.insert_event(no, &new.event)?;
         for delivery in &new.deliveries {
-            let at = new.event.at;
             let endpoint = self.book.endpoint_or_new(self.conn, &delivery.endpoint, at)?;
             self.deliver(&Fresh {
                 event: no,

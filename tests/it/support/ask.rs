@@ -1,5 +1,8 @@
 //! Asking the daemon over HTTP, and reading its metrics.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -41,6 +44,33 @@ pub(crate) fn ask(method: &str, url: &str, body: Option<&Value>) -> Option<Answe
         let content_type = content_type.map_or("", |value| value.to_str().unwrap()).to_owned();
         Some(Answer { status, content_type, text: answer.text().await.ok()? })
     })
+}
+
+/// The same on a unix socket.
+pub(crate) fn ask_socket(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Option<Answer> {
+    let mut stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let body = body.map(Value::to_string).unwrap_or_default();
+    // HTTP/1.0: the answer is not chunked and ends with the connection.
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, text) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    let content_type = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let content_type = content_type.map_or("", |(_, value)| value);
+    Some(Answer { status, content_type: content_type.to_owned(), text: text.to_owned() })
 }
 
 /// The sum of a metric's samples that have all these labels; 0 if there is none.

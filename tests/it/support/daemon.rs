@@ -23,6 +23,10 @@ const LOG_LINES_SHOWN: usize = 60;
 /// Dropping it kills the process; if the test is failing, the end of the log is printed.
 pub(crate) struct Daemon {
     home: TempDir,
+    /// The executable, with whatever runs it before it.
+    program: Vec<String>,
+    /// What the daemon logs.
+    log: String,
     /// Set for every process from here on.
     environment: Vec<(String, String)>,
     child: Option<Child>,
@@ -54,6 +58,8 @@ impl Daemon {
     pub(crate) fn new(config: &str) -> Self {
         let daemon = Self {
             home: TempDir::new().unwrap(),
+            program: vec![env!("CARGO_BIN_EXE_doorbell").to_owned()],
+            log: "json".to_owned(),
             environment: Vec::new(),
             child: None,
             log_bytes_before: 0,
@@ -73,6 +79,16 @@ impl Daemon {
     /// Sets an environment variable for every process that is started from now on.
     pub(crate) fn set_env(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Runs another executable from now on, or the same one through another: the last word is doorbell.
+    pub(crate) fn set_program(&mut self, words: &[&str]) {
+        self.program = words.iter().map(ToString::to_string).collect();
+    }
+
+    /// What the daemon logs from its next start on: `json,debug` for example.
+    pub(crate) fn set_log(&mut self, what: &str) {
+        what.clone_into(&mut self.log);
     }
 
     /// Writes another configuration; a running daemon hears of it with [`Daemon::hup`].
@@ -97,7 +113,7 @@ impl Daemon {
         let open =
             |name: &str| File::options().create(true).append(true).open(self.path(name)).unwrap();
         let child = self
-            .command(["--log", "json", "run"])
+            .command(["--log", self.log.as_str(), "run"])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(open("stdout"))
@@ -180,9 +196,22 @@ impl Daemon {
         ask::ask(method, &format!("http://{}{path}", self.address()?), body)
     }
 
+    /// Any request to the control socket, as the command line makes them; `None` if nobody answers.
+    pub(crate) fn control(&self, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
+        ask::ask_socket(&self.state_path().join("control.sock"), method, path, body)
+    }
+
+    /// A document from the control socket.
+    #[track_caller]
+    pub(crate) fn control_json(&self, path: &str) -> Value {
+        let answer = self.control("GET", path, None).expect("an answer on the control socket");
+        assert_eq!(answer.status, 200, "GET {path}: {answer:?}");
+        answer.json()
+    }
+
     /// The sum of a metric's samples that have all these labels.
     pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let metrics = self.get("/metrics").expect("an answer of /metrics");
+        let metrics = self.control("GET", "/metrics", None).expect("an answer of /metrics");
         ask::sum(&metrics.text, name, labels)
     }
 
@@ -226,9 +255,18 @@ impl Daemon {
         output.json()
     }
 
-    fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_doorbell"));
-        command.arg("--config").arg(self.config_path()).arg("--state").arg(self.state_path());
+    /// A command with the same configuration, state, environment and current directory, not yet started.
+    pub(crate) fn command(
+        &self,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Command {
+        let mut command = Command::new(&self.program[0]);
+        command
+            .args(&self.program[1..])
+            .arg("--config")
+            .arg(self.config_path())
+            .arg("--state")
+            .arg(self.state_path());
         command
             .args(arguments)
             .envs(self.environment.iter().cloned())

@@ -184,6 +184,13 @@ impl Receiver {
         wait_until(&format!("{more} more requests to the receiver"), || count() >= enough);
     }
 
+    /// Waits until so many requests came since the start, whatever they were answered with.
+    #[track_caller]
+    pub(crate) fn wait_for_requests_in_all(&self, count: usize) {
+        let what = format!("{count} requests to the receiver in all");
+        wait_until(&what, || self.desk().ledger.rings.len() >= count);
+    }
+
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap()
     }
