@@ -6,7 +6,8 @@
 //! killed process has attempted nothing that it will not attempt again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,14 +22,16 @@ use crate::core::delivery::{
 };
 use crate::core::endpoint::Endpoint;
 use crate::core::ids::{DeliveryId, EndpointName};
-use crate::core::limits::{CLAIMS_AHEAD_MAX, RECORDED_ANSWER_BYTES_MAX, SWEEP_PERIOD};
+use crate::core::limits::{
+    ATTEMPTS_PER_REQUEST_MAX, CLAIMS_AHEAD_MAX, RECORDED_ANSWER_BYTES_MAX, SWEEP_PERIOD,
+};
 use crate::core::roster::Roster;
 use crate::core::sink::{self, Outbound};
 use crate::core::time::Timestamp;
 use crate::http::HttpClient;
 use crate::lines::LineWriter;
 use crate::store::handle::StoreHandle;
-use crate::store::{Attempt, AttemptCommit, DeliveryRecord, DueDelivery, StoreError, Write};
+use crate::store::{Attempt, AttemptCommit, DeliveryRecord, Due, DueDelivery, StoreError, Write};
 use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
@@ -62,7 +65,14 @@ struct Desk {
     health: Mutex<EndpointHealth>,
     /// The store has another condition than this one: a write of it failed.
     is_unkept: AtomicBool,
+    /// Requests under way. An attempt goes on after its request, until its outcome is on disk.
+    in_flight: AtomicUsize,
+    /// Rung when a request has ended.
+    landed: Wake,
 }
+
+/// A request under way; counted until dropped.
+struct Flight<'a>(&'a Desk);
 
 /// What a desk holds between looks.
 #[derive(Default)]
@@ -74,7 +84,14 @@ struct Tray {
     under_way: HashMap<Id, DeliveryId>,
     /// When the store will have more; `None` when it should be asked now.
     look_at: Option<Timestamp>,
+    /// The store being asked, while what is ready goes out.
+    looking: Option<Looking>,
 }
+
+/// What is due and not claimed yet; if that is nothing, when something will be.
+type Found = (Vec<Due>, Option<Timestamp>);
+
+type Looking = Pin<Box<dyn Future<Output = Result<Found, StoreError>> + Send>>;
 
 /// What came back of one exchange.
 struct Sent {
@@ -178,10 +195,7 @@ impl Deliverer {
                     continue;
                 }
             }
-            let health = Mutex::new(health);
-            let is_unkept = AtomicBool::new(false);
-            let desk =
-                Arc::new(Desk { name: name.clone(), wake: Wake::default(), health, is_unkept });
+            let desk = Desk::new(name.clone(), health);
             self.desks().insert(name.clone(), Arc::clone(&desk));
             let (deliverer, stop) = (Arc::clone(self), stop.clone());
             let span = info_span!("endpoint", endpoint = %name);
@@ -202,17 +216,24 @@ impl Deliverer {
         loop {
             let declared = self.roster.borrow().endpoints.get(&desk.name).cloned();
             let Some(declared) = declared else { break };
-            if declared != endpoint {
-                self.reopen(&desk).await;
+            if !Arc::ptr_eq(&declared, &endpoint) {
+                if declared != endpoint {
+                    self.reopen(&desk).await;
+                }
                 endpoint = declared;
             }
-            let wait = self.dispatch(&desk, &endpoint, &mut tray).await;
+            let wait = self.dispatch(&desk, &endpoint, &mut tray);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = tray.attempts.join_next_with_id(), if !tray.attempts.is_empty() => {
                     self.note(&mut tray, ended);
+                    while let Some(ended) = tray.attempts.try_join_next_with_id() {
+                        self.note(&mut tray, ended);
+                    }
                 }
+                () = desk.landed.rung() => {}
+                found = seen(&mut tray.looking) => self.take(&mut tray, found).await,
                 () = desk.wake.rung() => tray.look_at = None,
                 () = tokio::time::sleep(wait) => {}
             }
@@ -227,30 +248,35 @@ impl Deliverer {
         desk.name.clone()
     }
 
-    /// Starts as many attempts as the endpoint admits; says how long nothing more will be due.
-    async fn dispatch(
+    /// Starts as many attempts as the endpoint admits, and a look for more before they run out; says how long nothing
+    /// more will be due.
+    fn dispatch(
         self: &Arc<Self>,
         desk: &Arc<Desk>,
         endpoint: &Arc<Endpoint>,
         tray: &mut Tray,
     ) -> Duration {
-        loop {
-            let now = self.ports.clock.now();
+        let now = self.ports.clock.now();
+        let (admitted, probe_at) = loop {
             let (admitted, probe_at) = desk.health().admits(endpoint.concurrency, now);
-            let until = |at: Option<Timestamp>| {
-                at.map_or(SWEEP_PERIOD, |at| at.since(now)).min(SWEEP_PERIOD)
-            };
-            if tray.attempts.len() >= admitted {
-                return until(probe_at);
-            }
-            if let Some(due) = tray.ready.pop_front() {
-                self.start(desk, endpoint, tray, due);
-            } else if tray.look_at.is_none_or(|at| at <= now) {
-                self.look(desk, tray, now).await;
-            } else {
-                return until(tray.look_at);
-            }
+            let is_full = desk.in_flight.load(Ordering::Relaxed) >= admitted
+                || tray.attempts.len() >= admitted.saturating_mul(ATTEMPTS_PER_REQUEST_MAX);
+            let due = if is_full { None } else { tray.ready.pop_front() };
+            let Some(due) = due else { break (admitted, probe_at) };
+            self.start(desk, endpoint, tray, due);
+        };
+        let is_low = tray.ready.len() <= endpoint.concurrency.min(CLAIMS_AHEAD_MAX / 2);
+        if admitted > 0
+            && is_low
+            && tray.looking.is_none()
+            && tray.look_at.is_none_or(|at| at <= now)
+        {
+            // Whoever rings from here on wants another look.
+            tray.look_at = Some(now.after(SWEEP_PERIOD));
+            tray.looking = Some(self.look(desk, tray, now));
         }
+        let next = if tray.ready.is_empty() && admitted > 0 { tray.look_at } else { probe_at };
+        next.map_or(SWEEP_PERIOD, |at| at.since(now)).min(SWEEP_PERIOD)
     }
 
     fn start(
@@ -263,19 +289,35 @@ impl Deliverer {
         let id = due.delivery.id;
         let (deliverer, desk, endpoint) =
             (Arc::clone(self), Arc::clone(desk), Arc::clone(endpoint));
-        let attempt = async move { deliverer.attempt(&desk, &endpoint, due).await };
+        // Counted from here on, not from when the task first runs.
+        desk.in_flight.fetch_add(1, Ordering::Relaxed);
+        let attempt = async move {
+            let flight = Flight(&desk);
+            deliverer.attempt(&desk, &endpoint, flight, due).await
+        };
         tray.under_way.insert(tray.attempts.spawn(attempt.in_current_span()).id(), id);
     }
 
-    /// Takes due deliveries from the store into the tray, or learns when there will be some.
-    async fn look(&self, desk: &Desk, tray: &mut Tray, now: Timestamp) {
-        let (name, rows_max) = (desk.name.clone(), tray.claimed.len() + CLAIMS_AHEAD_MAX);
-        let found = self.ports.store.read(move |store| {
-            let due = store.due(&name, now, rows_max)?;
-            let damaged = store.damaged_due(&name, now, rows_max)?;
-            Ok((due, damaged, store.next_due(&name, now)?))
-        });
-        let (due, damaged, next) = match found.await {
+    /// Asks the store for what is due and not claimed.
+    fn look(&self, desk: &Desk, tray: &Tray, now: Timestamp) -> Looking {
+        let (store, name, claimed) =
+            (self.ports.store.clone(), desk.name.clone(), tray.claimed.clone());
+        let rows_max = CLAIMS_AHEAD_MAX.saturating_sub(tray.ready.len());
+        Box::pin(async move {
+            let found = store.read(move |store| {
+                let due = store.due(&name, now, rows_max, &claimed)?;
+                let next = if due.is_empty() { store.next_due(&name, now)? } else { None };
+                Ok((due, next))
+            });
+            found.await
+        })
+    }
+
+    /// Takes what was found into the tray, or learns when there will be something.
+    async fn take(&self, tray: &mut Tray, found: Result<Found, StoreError>) {
+        tray.looking = None;
+        let now = self.ports.clock.now();
+        let (due, next) = match found {
             Ok(found) => found,
             Err(fault) => {
                 warn!(%fault, "due deliveries could not be read; trying later");
@@ -283,16 +325,17 @@ impl Deliverer {
                 return;
             }
         };
-        for record in damaged {
-            self.bury(record, now).await;
-        }
-        for delivery in due {
-            if tray.claimed.insert(delivery.delivery.id) {
-                tray.ready.push_back(delivery);
+        // There may be more where these came from.
+        tray.look_at =
+            if due.is_empty() { tray.look_at.map(|at| next.unwrap_or(at)) } else { None };
+        for due in due {
+            match due {
+                Due::Whole(due) => {
+                    tray.claimed.insert(due.delivery.id);
+                    tray.ready.push_back(*due);
+                }
+                Due::Damaged(record) => self.bury(*record, now).await,
             }
-        }
-        if tray.ready.is_empty() {
-            tray.look_at = Some(next.unwrap_or_else(|| now.after(SWEEP_PERIOD)));
         }
     }
 
@@ -317,17 +360,26 @@ impl Deliverer {
         for due in tray.ready.drain(..) {
             tray.claimed.remove(&due.delivery.id);
         }
+        tray.looking = None;
         tray.look_at = Some(self.ports.clock.now().after(SWEEP_PERIOD));
     }
 
     /// One attempt: send, judge, commit.
-    async fn attempt(&self, desk: &Desk, endpoint: &Endpoint, due: DueDelivery) -> Kept {
+    async fn attempt(
+        &self,
+        desk: &Desk,
+        endpoint: &Endpoint,
+        flight: Flight<'_>,
+        due: DueDelivery,
+    ) -> Kept {
         let DueDelivery { delivery, event } = due;
         let began = self.ports.clock.now();
         let outbound = sink::outbound(&event, endpoint, self.ports.clock.wall());
         let sent = self.send(outbound, endpoint.timeout).await;
         let now = self.ports.clock.now();
         let (commit, result) = self.settled(desk, endpoint, &delivery, sent, (began, now));
+        // Only now: the endpoint's condition says whether another may go out.
+        drop(flight);
         let verdict = commit.verdict.clone();
         let has_health = commit.health.is_some();
         let kept = match self.ports.store.write(Write::Attempt(Box::new(commit))).await {
@@ -364,6 +416,9 @@ impl Deliverer {
     }
 
     fn shown_answer(&self, body: &[u8]) -> String {
+        if body.is_empty() {
+            return String::new();
+        }
         let beginning = body.get(..RECORDED_ANSWER_BYTES_MAX).unwrap_or(body);
         self.ports.redactor.clean(&String::from_utf8_lossy(beginning))
     }
@@ -479,9 +534,35 @@ impl Deliverer {
     }
 }
 
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.landed.ring();
+    }
+}
+
 impl Desk {
+    fn new(name: EndpointName, health: EndpointHealth) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            wake: Wake::default(),
+            health: Mutex::new(health),
+            is_unkept: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            landed: Wake::default(),
+        })
+    }
+
     fn health(&self) -> std::sync::MutexGuard<'_, EndpointHealth> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for what is looked for; for ever if nothing is.
+async fn seen(looking: &mut Option<Looking>) -> Result<Found, StoreError> {
+    match looking {
+        Some(looking) => looking.await,
+        None => std::future::pending().await,
     }
 }
 

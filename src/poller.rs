@@ -20,7 +20,7 @@ use crate::core::ids::SourceName;
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::schedule::Schedule;
-use crate::core::source::{Source, SourceState};
+use crate::core::source::{Definition, Source, SourceState};
 use crate::core::time::Timestamp;
 use crate::http::HttpClient;
 use crate::store::StoreError;
@@ -61,6 +61,29 @@ struct Memory {
     state: Option<SourceState>,
     /// As the store has it.
     kept: Option<SourceState>,
+    /// The declaration that was last polled, with its digests.
+    declared: Option<(Arc<Source>, Definitions)>,
+}
+
+/// The digests of a declaration. Made once for each: hashing it at every poll would cost as much as judging the answer.
+#[derive(Clone, Copy)]
+struct Definitions {
+    identity: Definition,
+    comparison: Definition,
+}
+
+impl Memory {
+    fn definitions(&mut self, source: &Arc<Source>) -> Definitions {
+        match &self.declared {
+            Some((known, definitions)) if Arc::ptr_eq(known, source) => *definitions,
+            _ => {
+                let (identity, comparison) = (source.identity(), source.comparison());
+                let definitions = Definitions { identity, comparison };
+                self.declared = Some((Arc::clone(source), definitions));
+                definitions
+            }
+        }
+    }
 }
 
 /// Why a poll did not come to an outcome. Nothing was lost: the next one meets the same changes.
@@ -111,10 +134,9 @@ impl Poller {
         let mut memory = slot.0.lock().await;
         let (roster, source) = self.declared(name)?;
         let (state, now) = (self.recall(&mut memory, &source).await?, self.ports.clock.now());
-        let schedule = state.schedule.under(source.every, now);
-        memory.state = Some(SourceState { schedule, ..state });
-        if schedule.due > now {
-            return Ok(schedule.due);
+        state.schedule = state.schedule.under(source.every, now);
+        if state.schedule.due > now {
+            return Ok(state.schedule.due);
         }
         Ok(self.turn(&mut memory, &source, &roster, Mode::Commit).await?.next_due)
     }
@@ -134,28 +156,34 @@ impl Poller {
     async fn turn(
         &self,
         memory: &mut Memory,
-        source: &Source,
+        source: &Arc<Source>,
         roster: &Roster,
         mode: Mode,
     ) -> Result<PollReport, PollError> {
-        let state = self.recall(memory, source).await?;
+        let state = self.recall(memory, source).await?.clone();
         let failing = state.fault.is_some();
-        let turn = turn::Turn::new(&self.ports, source, roster, state, mode);
-        let told = turn.make(memory.kept.as_ref()).await;
-        if let (Mode::Commit, Ok(ended)) = (mode, &told) {
-            memory.state = Some(ended.state.clone());
+        let definitions = memory.definitions(source);
+        let turn = turn::Turn::new(&self.ports, (source, definitions), roster, state, mode);
+        let ended = match turn.make(memory.kept.as_ref()).await {
+            Ok(ended) => ended,
+            Err(fault) => {
+                *memory = Memory::default();
+                return Err(fault);
+            }
+        };
+        if mode == Mode::Commit {
             if ended.kept {
                 memory.kept = Some(ended.state.clone());
             }
-        } else if told.is_err() {
-            *memory = Memory::default();
+            memory.state = Some(ended.state);
+            tell(&ended.report, failing);
+            self.ports.telemetry.polled(&ended.report);
         }
-        let report = told?.report;
-        if mode == Mode::Commit {
-            tell(&report, failing);
-            self.ports.telemetry.polled(&report);
-        }
-        Ok(report)
+        Ok(ended.report)
+    }
+
+    fn replanned(&self) -> MutexGuard<'_, BTreeSet<SourceName>> {
+        self.replanned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slot(&self, name: &SourceName) -> Arc<Slot> {
@@ -164,26 +192,26 @@ impl Poller {
     }
 
     /// A source's state: remembered, stored, or new.
-    async fn recall(
+    async fn recall<'m>(
         &self,
-        memory: &mut Memory,
+        memory: &'m mut Memory,
         source: &Source,
-    ) -> Result<SourceState, StoreError> {
-        if let Some(state) = &memory.state {
-            return Ok(state.clone());
+    ) -> Result<&'m mut SourceState, StoreError> {
+        if memory.state.is_none() {
+            let name = source.name.clone();
+            memory.kept = self.ports.store.read(move |store| store.source(&name)).await?;
         }
-        let name = source.name.clone();
-        memory.kept = self.ports.store.read(move |store| store.source(&name)).await?;
-        let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
-        let state = match &memory.kept {
-            Some(kept) => SourceState {
-                schedule: kept.schedule.resumed(source.every, now, unit),
-                ..kept.clone()
-            },
-            None => SourceState::new(source, Schedule::first(source.every, now, unit)),
+        let new = || {
+            let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
+            match &memory.kept {
+                Some(kept) => SourceState {
+                    schedule: kept.schedule.resumed(source.every, now, unit),
+                    ..kept.clone()
+                },
+                None => SourceState::new(source, Schedule::first(source.every, now, unit)),
+            }
         };
-        memory.state = Some(state.clone());
-        Ok(state)
+        Ok(memory.state.get_or_insert_with(new))
     }
 }
 

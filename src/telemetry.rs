@@ -1,15 +1,16 @@
 //! What doorbell says about itself: log format, redaction, and the metrics by name. Usable from everywhere.
 
+mod meters;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
@@ -20,6 +21,8 @@ use crate::core::ids::EndpointName;
 use crate::core::report::PollReport;
 use crate::core::secret::Secret;
 use crate::core::time::Timestamp;
+
+use self::meters::{ByOutcome, EndpointMeter, Meters, SourceMeter};
 
 /// Up to two labels with fixed names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,8 +39,8 @@ fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
 }
 
 type Counters = Family<Labels, Counter>;
-type PlainGauge = prometheus_client::metrics::gauge::Gauge<f64, std::sync::atomic::AtomicU64>;
-type Gauges = Family<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>;
+type Gauge = prometheus_client::metrics::gauge::Gauge<f64, std::sync::atomic::AtomicU64>;
+type Gauges = Family<Labels, Gauge>;
 type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 
 /// Counters and clocks of one process. No global: a test has its own.
@@ -56,8 +59,12 @@ pub(crate) struct Telemetry {
     latency: Histograms,
     pending: Gauges,
     held: Gauges,
-    reload_successful: PlainGauge,
-    reload_time: PlainGauge,
+    reload_successful: Gauge,
+    reload_time: Gauge,
+    /// What every poll of a source counts, by source.
+    sources: Meters<SourceMeter>,
+    /// What every accepted delivery counts, by endpoint.
+    endpoints: Meters<EndpointMeter>,
     /// When each loop last showed that it runs.
     beats: Mutex<BTreeMap<&'static str, Timestamp>>,
 }
@@ -93,7 +100,7 @@ impl Telemetry {
         let pending = gauges("deliveries_pending", "Deliveries not settled yet");
         let held = gauges("held_changes", "Changes held for a person");
         let mut plain_gauge = |name: &str, help: &str| {
-            let gauge = PlainGauge::default();
+            let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
             gauge
         };
@@ -127,6 +134,8 @@ impl Telemetry {
             held,
             reload_successful,
             reload_time,
+            sources: Meters::default(),
+            endpoints: Meters::default(),
             beats,
         }
     }
@@ -134,15 +143,25 @@ impl Telemetry {
     /// A poll ended.
     pub(crate) fn polled(&self, report: &PollReport) {
         let source = report.source.as_str();
-        self.polls.get_or_create(&labels([("source", source), ("outcome", report.outcome)])).inc();
-        let only_source = labels([("source", source)]);
-        self.poll_seconds.get_or_create(&only_source).observe(report.took.as_secs_f64());
-        self.interval.get_or_create(&only_source).set(report.interval.as_secs_f64());
+        let only_source = || labels([("source", source)]);
+        let meter = self.sources.of(source, || SourceMeter {
+            polls: ByOutcome::default(),
+            seconds: self.poll_seconds.get_or_create_owned(&only_source()),
+            interval: self.interval.get_or_create_owned(&only_source()),
+            last_success: OnceLock::new(),
+        });
+        meter.polls.count(report.outcome, || {
+            let labels = labels([("source", source), ("outcome", report.outcome)]);
+            self.polls.get_or_create_owned(&labels)
+        });
+        meter.seconds.observe(report.took.as_secs_f64());
+        meter.interval.set(report.interval.as_secs_f64());
         if report.fault.is_none() {
-            self.last_success.get_or_create(&only_source).set(unix(report.ended));
+            let new = || self.last_success.get_or_create_owned(&only_source());
+            meter.last_success.get_or_init(new).set(unix(report.ended));
         }
         if !report.events.is_empty() {
-            self.last_change.get_or_create(&only_source).set(unix(report.ended));
+            self.last_change.get_or_create(&only_source()).set(unix(report.ended));
         }
         for (kind, count) in &report.changes {
             self.changes
@@ -163,16 +182,18 @@ impl Telemetry {
         result: &AttemptResult,
         _took: Duration,
     ) {
-        let labels = labels([("endpoint", endpoint.as_str()), ("outcome", result.as_str())]);
-        self.attempts.get_or_create(&labels).inc();
+        let (meter, outcome) = (self.endpoint(endpoint), result.as_str());
+        meter.attempts.count(outcome, || {
+            let labels = labels([("endpoint", endpoint.as_str()), ("outcome", outcome)]);
+            self.attempts.get_or_create_owned(&labels)
+        });
     }
 
     /// A delivery was accepted, so long after its change was detected.
     pub(crate) fn delivered(&self, endpoint: &EndpointName, latency: Duration) {
         self.settled(endpoint, "delivered");
-        self.latency
-            .get_or_create(&labels([("endpoint", endpoint.as_str())]))
-            .observe(latency.as_secs_f64());
+        let new = || self.latency.get_or_create_owned(&labels([("endpoint", endpoint.as_str())]));
+        self.endpoint(endpoint).latency.get_or_init(new).observe(latency.as_secs_f64());
     }
 
     /// A delivery was given up.
@@ -180,10 +201,15 @@ impl Telemetry {
         self.settled(endpoint, "exhausted");
     }
 
-    fn settled(&self, endpoint: &EndpointName, outcome: &str) {
-        self.deliveries
-            .get_or_create(&labels([("endpoint", endpoint.as_str()), ("outcome", outcome)]))
-            .inc();
+    fn settled(&self, endpoint: &EndpointName, outcome: &'static str) {
+        self.endpoint(endpoint).deliveries.count(outcome, || {
+            let labels = labels([("endpoint", endpoint.as_str()), ("outcome", outcome)]);
+            self.deliveries.get_or_create_owned(&labels)
+        });
+    }
+
+    fn endpoint(&self, name: &EndpointName) -> Arc<EndpointMeter> {
+        self.endpoints.of(name.as_str(), EndpointMeter::default)
     }
 
     /// How many deliveries of an endpoint are under way, as the store counts them.

@@ -353,8 +353,8 @@ struct RequestView {
 impl RequestView {
     fn of(note: &RequestNote) -> Self {
         Self {
-            method: note.method.clone(),
-            url: note.url.clone(),
+            method: note.method.to_string(),
+            url: shown_url(&note.url),
             conditional: note.conditional,
             status: note.status,
             body_bytes: note.body_bytes,

@@ -133,7 +133,7 @@ pub(crate) fn main() -> ExitCode {
         print::failure(&sentence);
         return ExitCode::from(2);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             print::failure(&format!("starting the runtime: {error}"));
@@ -144,6 +144,14 @@ pub(crate) fn main() -> ExitCode {
     // A thread stuck in a write that nobody reads must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ended.unwrap_or_else(|error| fail(&error, &redactor))
+}
+
+/// Half of the cores for the loops: what workers hand to each other costs a third of a poll's CPU time. The other half
+/// is for the store's threads.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = cores.div_ceil(2);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
 }
 
 async fn dispatch(

@@ -46,6 +46,8 @@ pub(crate) const ENDPOINT_CONCURRENCY_DEFAULT: usize = 8;
 pub(crate) const ENDPOINT_CONCURRENCY_MAX: usize = 1024;
 /// Deliveries held ready in memory per endpoint beyond those in flight; the rest waits in the store.
 pub(crate) const CLAIMS_AHEAD_MAX: usize = 256;
+/// Attempts at an endpoint, for each request that it admits: those beyond have their answer, and wait for the disk.
+pub(crate) const ATTEMPTS_PER_REQUEST_MAX: usize = 4;
 /// Writes that share one transaction.
 pub(crate) const GROUP_WRITES_MAX: usize = 512;
 /// Changed items that one transaction of a poll takes up; a longer page is committed in parts.

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use http::Method;
+use url::Url;
+
 use crate::core::diff::ChangeKind;
 use crate::core::event::Event;
 use crate::core::fault::Fault;
@@ -56,12 +59,12 @@ impl PollReport {
     }
 }
 
-/// A request of a poll, without anything secret.
+/// A request of a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestNote {
-    pub(crate) method: String,
-    /// Without user, password and query values.
-    pub(crate) url: String,
+    pub(crate) method: Method,
+    /// Never shown as it is, but by [`shown_url`](crate::core::http::shown_url): secrets may stand in it.
+    pub(crate) url: Url,
     pub(crate) conditional: bool,
     /// The status, or `None` when no answer came.
     pub(crate) status: Option<u16>,

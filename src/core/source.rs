@@ -198,20 +198,31 @@ impl SourceState {
 
     /// Whether losing `newer` in a crash would cost more than a poll that comes sooner or works harder.
     pub(crate) fn must_be_kept(&self, newer: &Self) -> bool {
-        let essence = |state: &Self| Self {
-            validator: None,
-            body_hash: None,
+        self.essence() != newer.essence()
+    }
+
+    /// All but what the next poll finds out again.
+    fn essence(&self) -> impl PartialEq {
+        let Self {
+            last_seq,
+            identity,
+            comparison,
+            shape,
+            baseline,
+            validator: _,
+            body_hash: _,
+            has_missing,
             // When polls fail, how long to wait is the server's word or the backoff's: that is kept.
-            schedule: Schedule {
-                interval: Duration::ZERO,
-                due: Timestamp::default(),
-                ..state.schedule
-            },
-            last_poll: None,
-            last_success: None,
-            ..state.clone()
-        };
-        essence(self) != essence(newer)
+            schedule: Schedule { interval: _, due: _, failures },
+            last_poll: _,
+            last_success: _,
+            last_change,
+            fault,
+        } = self;
+        (
+            (last_seq, identity, comparison, shape, baseline),
+            (has_missing, failures, last_change, fault),
+        )
     }
 }
 

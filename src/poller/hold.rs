@@ -31,7 +31,7 @@ impl Poller {
         let slot = self.declared_slot(name)?;
         let mut memory = slot.0.lock().await;
         let (roster, source) = self.declared(name)?;
-        let state = self.recall(&mut memory, &source).await?;
+        let state = self.recall(&mut memory, &source).await?.clone();
         let held = {
             let name = name.clone();
             self.ports.store.read(move |store| store.held(&name)).await?
@@ -73,7 +73,8 @@ impl Poller {
         };
         match self.ports.store.write(Write::Poll(Box::new(commit))).await? {
             Ok(_) => {
-                *memory = Memory { state: Some(next.clone()), kept: Some(next) };
+                memory.state = Some(next.clone());
+                memory.kept = Some(next);
                 self.ports.deliver.ring();
                 Ok(())
             }

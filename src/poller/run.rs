@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, debug, error, info_span, warn};
+use tracing::{Instrument as _, debug, debug_span, error, warn};
 
 use super::{Memory, PollError, Poller};
 use crate::core::ids::SourceName;
 use crate::core::limits::{POLLS_IN_FLIGHT_MAX, STATE_FLUSH_PERIOD, SWEEP_PERIOD};
 use crate::core::roster::Roster;
 use crate::core::schedule::Signal;
-use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
 use crate::store::Write;
 
@@ -45,11 +44,10 @@ impl Agenda {
     }
 
     fn take_due(&mut self, now: Timestamp) -> Option<SourceName> {
-        let (due, name) = self.by_time.first()?.clone();
-        (due <= now).then(|| {
-            self.remove(&name);
-            name
-        })
+        self.next_due().filter(|due| *due <= now)?;
+        let (_, name) = self.by_time.pop_first()?;
+        self.by_name.remove(&name);
+        Some(name)
     }
 }
 
@@ -95,6 +93,10 @@ impl Poller {
                 () = stop.cancelled() => break,
                 Some(ended) = own.polls.join_next_with_id(), if !own.polls.is_empty() => {
                     self.note(&mut own, ended).await;
+                    // Those that ended meanwhile: looking around is the dearer part.
+                    while let Some(ended) = own.polls.try_join_next_with_id() {
+                        self.note(&mut own, ended).await;
+                    }
                 }
                 () = self.wake.rung() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -118,7 +120,7 @@ impl Poller {
         while own.polls.len() < POLLS_IN_FLIGHT_MAX
             && let Some(name) = own.agenda.take_due(now)
         {
-            let (poller, span) = (Arc::clone(self), info_span!("poll", source = %name));
+            let (poller, span) = (Arc::clone(self), debug_span!("poll", source = %name));
             let source = name.clone();
             let poll = async move { poller.poll_due(&source).await }.instrument(span);
             own.under_way.insert(own.polls.spawn(poll).id(), name);
@@ -176,10 +178,9 @@ impl Poller {
             return now.after(SWEEP_PERIOD);
         };
         let unit = self.ports.entropy.unit();
-        let schedule =
+        state.schedule =
             state.schedule.after(Signal::Failed, source.every, &source.backoff, now, unit);
-        memory.state = Some(SourceState { schedule, ..state });
-        schedule.due
+        state.schedule.due
     }
 
     /// Takes on another set of sources: new and changed ones are planned anew at once, removed ones leave. Waits for

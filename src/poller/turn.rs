@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use url::Url;
 
-use super::{PollError, Ports};
+use super::{Definitions, PollError, Ports};
 use crate::core::diff::{Absent, ChangeKind, tombstone};
 use crate::core::extract;
 use crate::core::fault::Fault;
-use crate::core::http::{Response, shown_url};
+use crate::core::http::Response;
 use crate::core::limits::{COMMIT_ITEMS_MAX, LIGHT_BODY_BYTES_MAX};
 use crate::core::listing::{self, Delta, Listing, Noted, Ringing};
 use crate::core::outcome::{self, Answer, PollOutcome};
@@ -24,6 +24,7 @@ use crate::store::{PollCommit, Refusal, StoreError, Write};
 pub(super) struct Turn<'a> {
     ports: &'a Ports,
     source: &'a Source,
+    definitions: Definitions,
     roster: &'a Roster,
     /// As of the last commit of this poll.
     state: SourceState,
@@ -50,7 +51,7 @@ enum Next {
 impl<'a> Turn<'a> {
     pub(super) fn new(
         ports: &'a Ports,
-        source: &'a Source,
+        (source, definitions): (&'a Source, Definitions),
         roster: &'a Roster,
         state: SourceState,
         mode: Mode,
@@ -71,7 +72,8 @@ impl<'a> Turn<'a> {
             next_due: state.schedule.due,
             committed: mode == Mode::Commit,
         };
-        Self { ports, source, roster, state, mode, began: ports.clock.now(), report }
+        let began = ports.clock.now();
+        Self { ports, source, definitions, roster, state, mode, began, report }
     }
 
     /// Makes the poll. `kept` is the state as the store has it.
@@ -83,7 +85,7 @@ impl<'a> Turn<'a> {
             || kept.is_none_or(|kept| kept.must_be_kept(&next) || self.wrote_since(kept));
         if must_write {
             next.last_seq += delta.events.len() as u64;
-            self.commit(next, delta).await?;
+            Box::pin(self.commit(next, delta)).await?;
         } else {
             self.state = next;
         }
@@ -120,7 +122,8 @@ impl<'a> Turn<'a> {
             Answer::Body(response) if self.is_as_before(&response) => {
                 self.same(false, outcome::validator(&response.headers)).await
             }
-            Answer::Body(response) => self.list(response).await,
+            // Boxed, like all that few polls need: every poll is moved about with room for it.
+            Answer::Body(response) => Box::pin(self.list(response)).await,
         }
     }
 
@@ -137,8 +140,8 @@ impl<'a> Turn<'a> {
     }
 
     fn is_comparable(&self) -> bool {
-        self.state.identity == self.source.identity()
-            && self.state.comparison == self.source.comparison()
+        self.state.identity == self.definitions.identity
+            && self.state.comparison == self.definitions.comparison
             && matches!(self.state.baseline, Baseline::Taken { .. })
     }
 
@@ -153,8 +156,8 @@ impl<'a> Turn<'a> {
     async fn fetch(&mut self, page: &Url, validator: Option<&Validator>) -> Answer {
         let request = self.source.request(page, validator);
         let mut note = RequestNote {
-            method: request.method.to_string(),
-            url: shown_url(&request.url),
+            method: request.method.clone(),
+            url: request.url.clone(),
             conditional: validator.is_some(),
             status: None,
             body_bytes: 0,
@@ -176,12 +179,17 @@ impl<'a> Turn<'a> {
     ) -> Result<(PollOutcome, Delta), PollError> {
         let mut delta = Delta::default();
         if self.state.has_missing {
-            let snapshot = self.snapshot().await?;
-            let absent = listing::confirmed(self.source, &snapshot, self.ports.clock.now());
-            self.take_absent(absent, &mut delta).await?;
+            Box::pin(self.confirm(&mut delta)).await?;
         }
         let changed = !delta.events.is_empty();
         Ok((PollOutcome::Same { not_modified, changed, validator }, delta))
+    }
+
+    /// Counts another complete listing without the items that are missing.
+    async fn confirm(&mut self, delta: &mut Delta) -> Result<(), PollError> {
+        let snapshot = self.snapshot().await?;
+        let absent = listing::confirmed(self.source, &snapshot, self.ports.clock.now());
+        self.take_absent(absent, delta).await
     }
 
     /// Reads the listing from its first page to its end.
@@ -328,7 +336,7 @@ impl<'a> Turn<'a> {
     /// The snapshot to compare with, brought in line with the declaration if that changed since.
     async fn open(&mut self) -> Result<Snapshot, PollError> {
         let snapshot = self.snapshot().await?;
-        if self.state.identity != self.source.identity() {
+        if self.state.identity != self.definitions.identity {
             // The old items cannot be compared with what is asked now. Their change counts stay, so that ids never repeat.
             let known =
                 snapshot.entries.iter().filter(|(_, entry)| entry.standing != Standing::Deleted);
@@ -337,14 +345,14 @@ impl<'a> Turn<'a> {
             self.commit(state, Delta { upserts, ..Delta::default() }).await?;
             return Ok(self.snapshot().await?);
         }
-        if self.state.comparison != self.source.comparison() {
+        if self.state.comparison != self.definitions.comparison {
             let name = self.source.name.clone();
             let keys = snapshot.entries.into_keys().collect::<Vec<_>>();
             let items = self.ports.store.read(move |store| store.items(&name, &keys)).await?;
             let known = items.into_iter().filter(|item| item.entry.standing.is_known()).collect();
             if let Ok(upserts) = listing::refingerprint(self.source, known) {
                 let state =
-                    SourceState { comparison: self.source.comparison(), ..self.state.clone() };
+                    SourceState { comparison: self.definitions.comparison, ..self.state.clone() };
                 self.commit(state, Delta { upserts, ..Delta::default() }).await?;
             }
             return Ok(self.snapshot().await?);

@@ -1,5 +1,7 @@
 //! What must hold from time to time, whatever goes on; and what must hold when everything has come to rest.
 
+use std::collections::BTreeSet;
+
 use super::books::Book;
 use super::hour::Hour;
 use super::stage::World;
@@ -8,7 +10,7 @@ use crate::core::delivery::Breaker;
 use crate::core::ids::{EndpointName, ItemKey, SourceName};
 use crate::core::snapshot::Standing;
 use crate::core::time::Timestamp;
-use crate::store::{EventFilter, Read, Slice, Store};
+use crate::store::{Due, EventFilter, Read, Slice, Store};
 
 /// A delivery that is due and could be sent waits no longer than this.
 const START_DELAY_MAX_MS: u64 = 2_000;
@@ -77,8 +79,8 @@ impl World {
                 continue;
             }
             let ago = Timestamp::from_millis(now.as_millis() - START_DELAY_MAX_MS.cast_signed());
-            let due = disk.due(&EndpointName::new(*name), ago, 64).unwrap();
-            let idle = due.iter().find(|due| {
+            let due = disk.due(&EndpointName::new(*name), ago, 64, &BTreeSet::new()).unwrap();
+            let idle = due.into_iter().filter_map(Due::whole).find(|due| {
                 let event = &due.event;
                 let item = (event.source.to_string(), event.key.to_string());
                 !receiver.in_flight.contains_key(&item)

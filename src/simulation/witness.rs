@@ -1,5 +1,6 @@
 //! The store as the loops see it: full or dead when it shall be, and every commit goes into the books.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use crate::core::snapshot::{Snapshot, StoredItem};
 use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
 use crate::store::{
-    Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, DueDelivery, EventFilter, EventRecord,
-    Read, Refusal, Slice, Store, StoreError, Tally, Write, Written,
+    Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, Due, EventFilter, EventRecord, Read,
+    Refusal, Slice, Store, StoreError, Tally, Write, Written,
 };
 
 /// The store of one process; the disk below it survives.
@@ -271,25 +272,18 @@ impl Read for Witness {
         endpoint: &EndpointName,
         now: Timestamp,
         rows_max: usize,
-    ) -> Result<Vec<DueDelivery>, StoreError> {
+        claimed: &BTreeSet<DeliveryId>,
+    ) -> Result<Vec<Due>, StoreError> {
         self.living()?;
-        let mut due = self.0.disk().due(endpoint, now, rows_max)?;
+        let mut due = self.0.disk().due(endpoint, now, rows_max, claimed)?;
         if let Some(bug) = self.0.bug {
             for due in &mut due {
-                bugs::spoil_due(bug, due);
+                if let Due::Whole(due) = due {
+                    bugs::spoil_due(bug, due);
+                }
             }
         }
         Ok(due)
-    }
-
-    fn damaged_due(
-        &self,
-        endpoint: &EndpointName,
-        now: Timestamp,
-        rows_max: usize,
-    ) -> Result<Vec<DeliveryRecord>, StoreError> {
-        self.living()?;
-        self.0.disk().damaged_due(endpoint, now, rows_max)
     }
 
     fn next_due(

@@ -13,8 +13,9 @@ use crate::core::ids::{DeliveryId, EndpointName, EventId, EventNo, ItemKey, Sour
 use crate::core::snapshot::{Snapshot, Standing, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::{
-    Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, DueDelivery, EventFilter, EventRecord,
-    PollCommit, Read, Refusal, Slice, SourceState, Store, StoreError, Tally, Write, Written,
+    Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, Due, DueDelivery, EventFilter,
+    EventRecord, PollCommit, Read, Refusal, Slice, SourceState, Store, StoreError, Tally, Write,
+    Written,
 };
 
 /// A store that forgets everything when dropped.
@@ -332,22 +333,15 @@ impl Read for MemoryStore {
         endpoint: &EndpointName,
         now: Timestamp,
         rows_max: usize,
-    ) -> Result<Vec<DueDelivery>, StoreError> {
-        let due = self.due_records(endpoint, now).into_iter().take(rows_max);
-        let with_event = due.filter_map(|delivery| {
+        claimed: &BTreeSet<DeliveryId>,
+    ) -> Result<Vec<Due>, StoreError> {
+        let due = self.due_records(endpoint, now).into_iter();
+        let free = due.filter(|delivery| !claimed.contains(&delivery.id)).take(rows_max);
+        let with_event = free.filter_map(|delivery| {
             let event = self.numbered(delivery.event_no)?.clone();
-            Some(DueDelivery { delivery: delivery.clone(), event })
+            Some(Due::Whole(Box::new(DueDelivery { delivery: delivery.clone(), event })))
         });
         Ok(with_event.collect())
-    }
-
-    fn damaged_due(
-        &self,
-        _endpoint: &EndpointName,
-        _now: Timestamp,
-        _rows_max: usize,
-    ) -> Result<Vec<DeliveryRecord>, StoreError> {
-        Ok(Vec::new())
     }
 
     fn next_due(

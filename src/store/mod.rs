@@ -13,6 +13,7 @@ pub(crate) mod memory;
 mod samples;
 pub(crate) mod sqlite;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -237,6 +238,25 @@ pub(crate) struct DueDelivery {
     pub(crate) event: Event,
 }
 
+/// What is found when deliveries that are due are looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Due {
+    Whole(Box<DueDelivery>),
+    /// Its event fails its hash: to be settled, never to be sent.
+    Damaged(Box<DeliveryRecord>),
+}
+
+impl Due {
+    /// What can be sent.
+    #[cfg(test)]
+    pub(crate) fn whole(self) -> Option<DueDelivery> {
+        match self {
+            Self::Whole(due) => Some(*due),
+            Self::Damaged(_) => None,
+        }
+    }
+}
+
 /// How many deliveries of an endpoint stand where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -279,21 +299,14 @@ pub(crate) trait Read: Send {
     fn attempts(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError>;
     /// How many pairs a replay with this filter would send.
     fn replay_count(&self, filter: &DeliveryFilter) -> Result<u64, StoreError>;
-    /// Deliveries of an endpoint that are due at `now`, longest due first, then by id. Never one whose event
-    /// fails its hash: [`Read::damaged_due`] names those.
+    /// Deliveries of an endpoint that are due at `now` and not `claimed`, longest due first, then by id.
     fn due(
         &self,
         endpoint: &EndpointName,
         now: Timestamp,
         rows_max: usize,
-    ) -> Result<Vec<DueDelivery>, StoreError>;
-    /// Deliveries among the first `rows_max` due ones whose event fails its hash; they must be settled, not sent.
-    fn damaged_due(
-        &self,
-        endpoint: &EndpointName,
-        now: Timestamp,
-        rows_max: usize,
-    ) -> Result<Vec<DeliveryRecord>, StoreError>;
+        claimed: &BTreeSet<DeliveryId>,
+    ) -> Result<Vec<Due>, StoreError>;
     /// When the next delivery of an endpoint is due that is not due at `now`.
     fn next_due(
         &self,

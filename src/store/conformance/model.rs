@@ -1,5 +1,6 @@
 //! Random histories in both stores: equal answers, equal reads, also after the real one was closed and opened again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -16,7 +17,7 @@ use crate::store::samples::{
 };
 use crate::store::sqlite::{Opening, SqliteStore};
 use crate::store::{
-    Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, DueDelivery, EventFilter, EventRecord,
+    Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, Due, EventFilter, EventRecord,
     PollCommit, Read, SourceState, Store, Tally, Write,
 };
 
@@ -251,7 +252,7 @@ struct Picture {
     events: Vec<EventRecord>,
     deliveries: Vec<DeliveryRecord>,
     attempts: Vec<Vec<Attempt>>,
-    due: Vec<Vec<DueDelivery>>,
+    due: Vec<Vec<Due>>,
     next_due: Vec<Option<Timestamp>>,
     endpoints: Vec<(crate::core::ids::EndpointName, EndpointHealth)>,
     tally: Vec<Tally>,
@@ -275,7 +276,11 @@ fn picture(store: &dyn Read, now: i64) -> Picture {
         deliveries,
         due: ENDPOINTS
             .iter()
-            .map(|name| store.due(&endpoint(name), at(now), 5).expect("it reads"))
+            .map(|name| {
+                store
+                    .due(&endpoint(name), at(now), 5, &BTreeSet::from([DeliveryId(2)]))
+                    .expect("it reads")
+            })
             .collect(),
         next_due: ENDPOINTS
             .iter()

@@ -1,5 +1,7 @@
 //! Reading, the same over the writer's connection and the readers'.
 
+use std::collections::BTreeSet;
+
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
@@ -9,8 +11,8 @@ use crate::core::json::JsonText;
 use crate::core::snapshot::{Snapshot, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::{
-    Attempt, DeliveryFilter, DeliveryRecord, DueDelivery, EventFilter, EventRecord, Read, Slice,
-    SourceState, StoreError, Tally,
+    Attempt, DeliveryFilter, DeliveryRecord, Due, DueDelivery, EventFilter, EventRecord, Read,
+    Slice, SourceState, StoreError, Tally,
 };
 
 use super::failure;
@@ -33,8 +35,8 @@ const DELIVERY_TABLES: &str = "deliveries d JOIN endpoints p ON p.id = d.endpoin
     LEFT JOIN events e ON e.no = d.event";
 
 /// Due deliveries in the order they are sent.
-const DUE: &str = "d.status = 'pending' AND d.endpoint = (SELECT id FROM endpoints WHERE name = ?1) \
-    AND d.due_at <= ?2 ORDER BY d.due_at, d.id";
+const DUE: &str = "SELECT id FROM deliveries WHERE status = 'pending' \
+    AND endpoint = (SELECT id FROM endpoints WHERE name = ?1) AND due_at <= ?2 ORDER BY due_at, id";
 
 impl<T: Connected + Send> Read for T {
     fn seed(&self) -> u64 {
@@ -94,18 +96,10 @@ impl<T: Connected + Send> Read for T {
         endpoint: &EndpointName,
         now: Timestamp,
         rows_max: usize,
-    ) -> Result<Vec<DueDelivery>, StoreError> {
-        reading("deliveries", due(self.connection(), (endpoint, now), rows_max, self.state_seed()))
-    }
-
-    fn damaged_due(
-        &self,
-        endpoint: &EndpointName,
-        now: Timestamp,
-        rows_max: usize,
-    ) -> Result<Vec<DeliveryRecord>, StoreError> {
-        let due = (endpoint, now);
-        reading("deliveries", damaged_due(self.connection(), due, rows_max, self.state_seed()))
+        claimed: &BTreeSet<DeliveryId>,
+    ) -> Result<Vec<Due>, StoreError> {
+        let (which, seed) = ((endpoint, now), self.state_seed());
+        reading("deliveries", due(self.connection(), which, rows_max, claimed, seed))
     }
 
     fn next_due(
@@ -287,64 +281,39 @@ fn replay_count(conn: &Connection, filter: &DeliveryFilter) -> rusqlite::Result<
     Ok(count.cast_unsigned())
 }
 
-/// Reads due deliveries with their events, until `each` says to stop.
-fn each_due(
-    conn: &Connection,
-    (endpoint, now): (&EndpointName, Timestamp),
-    seed: u64,
-    mut each: impl FnMut(DeliveryRecord, Option<EventRecord>) -> bool,
-) -> rusqlite::Result<()> {
-    let sql = format!(
-        "SELECT {DELIVERY_COLUMNS}, {EVENT_COLUMNS} FROM {DELIVERY_TABLES} \
-         LEFT JOIN bodies b ON b.event = d.event WHERE {DUE}"
-    );
-    let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![endpoint.as_str(), now.as_millis()])?;
-    while let Some(columns) = rows.next()? {
-        let event = row::event(columns, DELIVERY_COLUMN_COUNT, seed)?;
-        if !each(row::delivery(columns)?, event) {
-            break;
-        }
-    }
-    Ok(())
-}
-
+/// Only the index is read of what is claimed.
 fn due(
     conn: &Connection,
-    which: (&EndpointName, Timestamp),
+    (endpoint, now): (&EndpointName, Timestamp),
     rows_max: usize,
+    claimed: &BTreeSet<DeliveryId>,
     seed: u64,
-) -> rusqlite::Result<Vec<DueDelivery>> {
+) -> rusqlite::Result<Vec<Due>> {
+    let sql = format!(
+        "SELECT {DELIVERY_COLUMNS}, {EVENT_COLUMNS} FROM {DELIVERY_TABLES} \
+         LEFT JOIN bodies b ON b.event = d.event WHERE d.id = ?1"
+    );
+    let mut whole = conn.prepare_cached(&sql)?;
+    let mut ids = conn.prepare_cached(DUE)?;
+    let mut ids = ids.query(params![endpoint.as_str(), now.as_millis()])?;
     let mut due = Vec::new();
-    if rows_max == 0 {
-        return Ok(due);
+    while due.len() < rows_max
+        && let Some(columns) = ids.next()?
+    {
+        let id: i64 = columns.get(0)?;
+        if !claimed.contains(&DeliveryId(id.cast_unsigned())) {
+            due.push(whole.query_row([id], |columns| due_delivery(columns, seed))?);
+        }
     }
-    each_due(conn, which, seed, |delivery, event| {
-        due.extend(event.map(|record| DueDelivery { delivery, event: record.event }));
-        due.len() < rows_max
-    })?;
     Ok(due)
 }
 
-fn damaged_due(
-    conn: &Connection,
-    which: (&EndpointName, Timestamp),
-    rows_max: usize,
-    seed: u64,
-) -> rusqlite::Result<Vec<DeliveryRecord>> {
-    let mut damaged = Vec::new();
-    let mut seen = 0_usize;
-    if rows_max == 0 {
-        return Ok(damaged);
-    }
-    each_due(conn, which, seed, |delivery, event| {
-        seen += 1;
-        if event.is_none() {
-            damaged.push(delivery);
-        }
-        seen < rows_max
-    })?;
-    Ok(damaged)
+fn due_delivery(columns: &Row<'_>, seed: u64) -> rusqlite::Result<Due> {
+    let delivery = row::delivery(columns)?;
+    Ok(match row::event(columns, DELIVERY_COLUMN_COUNT, seed)? {
+        Some(EventRecord { event, .. }) => Due::Whole(Box::new(DueDelivery { delivery, event })),
+        None => Due::Damaged(Box::new(delivery)),
+    })
 }
 
 fn next_due(
