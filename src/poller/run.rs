@@ -114,7 +114,8 @@ impl Poller {
         }
         let now = self.ports.clock.now();
         let replanned = std::mem::take(&mut *self.replanned());
-        for name in replanned.iter().filter(|name| own.roster.sources.contains_key(*name)) {
+        let roster = Arc::clone(&own.roster);
+        for name in replanned.iter().filter(|name| roster.sources.contains_key(*name)) {
             own.look_at(name, now);
         }
         while own.polls.len() < POLLS_IN_FLIGHT_MAX
