@@ -61,6 +61,8 @@ struct Memory {
     state: Option<SourceState>,
     /// As the store has it.
     kept: Option<SourceState>,
+    /// The plan to go on with when the store is asked again: that a poll could not be kept does not undo its failures.
+    planned: Option<Schedule>,
     /// The declaration that was last polled, with its digests.
     declared: Option<(Arc<Source>, Definitions)>,
 }
@@ -161,13 +163,13 @@ impl Poller {
         mode: Mode,
     ) -> Result<PollReport, PollError> {
         let state = self.recall(memory, source).await?.clone();
-        let failing = state.fault.is_some();
+        let (failing, planned) = (state.fault.is_some(), state.schedule);
         let definitions = memory.definitions(source);
         let turn = turn::Turn::new(&self.ports, (source, definitions), roster, state, mode);
         let ended = match turn.make(memory.kept.as_ref()).await {
             Ok(ended) => ended,
             Err(fault) => {
-                *memory = Memory::default();
+                *memory = Memory { planned: Some(planned), ..Memory::default() };
                 return Err(fault);
             }
         };
@@ -201,14 +203,18 @@ impl Poller {
             let name = source.name.clone();
             memory.kept = self.ports.store.read(move |store| store.source(&name)).await?;
         }
+        let planned = memory.planned.take();
         let new = || {
             let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
             match &memory.kept {
-                Some(kept) => SourceState {
-                    schedule: kept.schedule.resumed(source.every, now, unit),
-                    ..kept.clone()
-                },
-                None => SourceState::new(source, Schedule::first(source.every, now, unit)),
+                Some(kept) => {
+                    let resumed = || kept.schedule.resumed(source.every, now, unit);
+                    SourceState { schedule: planned.unwrap_or_else(resumed), ..kept.clone() }
+                }
+                None => {
+                    let first = || Schedule::first(source.every, now, unit);
+                    SourceState::new(source, planned.unwrap_or_else(first))
+                }
             }
         };
         Ok(memory.state.get_or_insert_with(new))

@@ -190,6 +190,11 @@ impl PollOutcome {
         }
     }
 
+    /// Whether nothing was learned of the items, or no more than the pages that stand.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Failed { .. })
+    }
+
     /// What went wrong, if anything.
     pub(crate) fn fault(&self) -> Option<&Fault> {
         match self {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use tracing::warn;
 use url::Url;
 
 use super::{Definitions, PollError, Ports};
@@ -83,14 +84,24 @@ impl<'a> Turn<'a> {
         let mut next = self.state.after(&outcome, self.source, now, unit);
         let must_write = !delta.is_empty()
             || kept.is_none_or(|kept| kept.must_be_kept(&next) || self.wrote_since(kept));
+        let mut is_kept = must_write;
         if must_write {
             next.last_seq += delta.events.len() as u64;
-            Box::pin(self.commit(next, delta)).await?;
+            let only_a_fault = outcome.is_failure() && delta.is_empty();
+            match Box::pin(self.commit(next.clone(), delta)).await {
+                // When to ask again is heeded also while it cannot be written down.
+                Err(PollError::Store(fault)) if only_a_fault && fault.may_pass() => {
+                    warn!(source = %self.source.name, %fault, "that the poll failed could not be kept");
+                    is_kept = false;
+                    self.state = next;
+                }
+                committed => committed?,
+            }
         } else {
             self.state = next;
         }
         self.tell(&outcome, now);
-        Ok(Ended { state: self.state, kept: must_write, report: self.report })
+        Ok(Ended { state: self.state, kept: is_kept, report: self.report })
     }
 
     fn wrote_since(&self, kept: &SourceState) -> bool {

@@ -119,7 +119,8 @@ impl Api {
             if self.dice.u32(..30_000) >= chance {
                 continue;
             }
-            let may_vanish = !desk.watch.is_frozen && desk.lie.is_none();
+            let may_vanish =
+                !desk.watch.is_frozen && !desk.watch.is_on_its_way && desk.lie.is_none();
             for _ in 0..self.dice.u32(1..=3) {
                 let done = desk.truth.change(&mut self.dice, may_vanish);
                 notes.line(&format!("truth {name}: {done}"));
@@ -309,6 +310,7 @@ impl Desk {
             .map(|(key, content)| (key.clone(), content.clone()))
             .collect();
         let is_lie = self.lie.is_some();
+        self.watch.is_frozen |= is_lie;
         let (shown, next) = self.page(&all, page);
         if let (true, Some((_, listings))) = (next.is_none(), &mut self.lie) {
             *listings -= 1;
@@ -316,6 +318,7 @@ impl Desk {
                 self.lie = None;
             }
         }
+        self.watch.is_on_its_way = self.kind == Kind::Paged && next.is_none();
         let tag = answers::tag_of(&all);
         let asked = request.headers.get(http::header::IF_NONE_MATCH);
         let is_not_modified = self.kind.has_validator()

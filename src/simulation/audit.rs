@@ -73,7 +73,8 @@ impl World {
         }
         for (name, endpoint) in plan.endpoints.iter().filter(|(_, it)| it.is_declared) {
             let receiver = &receivers.all[name];
-            let well = receiver.is_well() && receiver.well_since + SETTLED_AFTER_MS <= notes.now;
+            let well_since = receiver.well_since.max(books.moved(name));
+            let well = receiver.is_well() && well_since + SETTLED_AFTER_MS <= notes.now;
             let busy = receiver.in_flight.values().sum::<u32>() as usize >= endpoint.concurrency;
             if !well || busy || books.breaker(name) != Breaker::Closed {
                 continue;

@@ -67,6 +67,8 @@ pub(super) struct Books {
     pub(super) deliveries: BTreeMap<String, u64>,
     /// As the process has it, which is as it was committed, unless the store refused.
     health: BTreeMap<String, EndpointHealth>,
+    /// When each breaker last moved, in milliseconds since the hour began.
+    moved: BTreeMap<String, u64>,
     /// What the planning clock shows when the hour begins.
     pub(super) epoch: i64,
 }
@@ -95,13 +97,21 @@ impl Books {
     }
 
     /// The process knows this of an endpoint, though it could not be written.
-    pub(super) fn believe(&mut self, endpoint: &str, health: &EndpointHealth) {
+    pub(super) fn believe(&mut self, endpoint: &str, health: &EndpointHealth, now: u64) {
+        if self.breaker(endpoint) != health.breaker {
+            self.moved.insert(endpoint.to_owned(), now);
+        }
         self.health.insert(endpoint.to_owned(), health.clone());
     }
 
     /// An endpoint's breaker, as committed.
     pub(super) fn breaker(&self, name: &str) -> Breaker {
         self.health.get(name).map_or(Breaker::Closed, |health| health.breaker)
+    }
+
+    /// When it last moved.
+    pub(super) fn moved(&self, name: &str) -> u64 {
+        self.moved.get(name).copied().unwrap_or(0)
     }
 
     /// When its next probe is due.
@@ -264,7 +274,7 @@ impl Books {
             }
             _ => {}
         }
-        self.health.insert(endpoint.to_owned(), health.clone());
+        self.believe(endpoint, health, notes.now);
     }
 }
 

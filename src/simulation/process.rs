@@ -144,7 +144,11 @@ impl Process {
     pub(super) async fn resume(&self) {
         let disabled = self.stage.world().disabled();
         for name in disabled {
-            self.stage.world().notes.sometimes("endpoint resumed");
+            {
+                let mut world = self.stage.world();
+                world.notes.line(&format!("resume {name}"));
+                world.notes.sometimes("endpoint resumed");
+            }
             // A store that is full says so; it is asked again some time.
             drop(self.deliverer.resume(&EndpointName::new(name)).await);
         }

@@ -161,6 +161,8 @@ impl Receiver {
         };
         notes.hold(beside == 0, "one delivery per lane", || format!("{name}: {fact}"));
         match books.breaker(name) {
+            // Started, though not yet sent, when another attempt moved it.
+            _ if notes.now <= books.moved(name) + TOLERANCE_MS => {}
             Breaker::Disabled { .. } => notes.broken("a disabled endpoint is left alone", name),
             Breaker::Open { .. } => {
                 notes.sometimes("breaker: probe");

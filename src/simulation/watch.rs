@@ -1,7 +1,7 @@
 //! What the API saw of a source's polls, and what follows from it: what was listed, what was truly absent at how many
 //! listings, how soon the next poll may come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::books::Books;
 use super::notes::Notes;
@@ -10,6 +10,8 @@ use super::truth::{Content, Truth};
 
 /// Clocks tick in milliseconds.
 const TOLERANCE_MS: u64 = 5;
+/// Intervals are five seconds at least; failures, conflicts, restarts and people make it more, but not without end.
+const POLLS_PER_MINUTE_MAX: usize = 40;
 
 /// One poll as the API saw it.
 #[derive(Debug, Default)]
@@ -84,6 +86,8 @@ pub(super) struct Watch {
     pub(super) earliest: u64,
     /// What was left out lately is not to vanish until it was shown again.
     pub(super) is_frozen: bool,
+    /// The end of a listing is on its way, and it may have missed something.
+    pub(super) is_on_its_way: bool,
     /// Everything that was there when the last poll ended cleanly.
     last_clean: Option<BTreeSet<String>>,
     /// Polls by hand under way or waiting.
@@ -94,7 +98,8 @@ pub(super) struct Watch {
     pub(super) dry_runs: u32,
     /// Clean polls since this was last set to zero.
     pub(super) clean_polls: u32,
-    pub(super) polls: u64,
+    /// When the polls of the last minute began.
+    recent: VecDeque<u64>,
 }
 
 impl Watch {
@@ -120,6 +125,7 @@ impl Watch {
     pub(super) fn restart(&mut self) {
         self.disturb();
         self.earliest = 0;
+        self.is_on_its_way = false;
     }
 
     /// A poll begins: the one before it has ended.
@@ -141,10 +147,18 @@ impl Watch {
                 });
             }
         }
-        self.polls += 1;
+        self.recent.push_back(now);
+        while self.recent.front().is_some_and(|began| began + 60_000 < now) {
+            self.recent.pop_front();
+        }
+        notes.hold(self.recent.len() <= POLLS_PER_MINUTE_MAX, "polls do not run hot", || {
+            format!("{name}: {} in a minute", self.recent.len())
+        });
+        self.is_on_its_way = false;
         self.earliest = 0;
-        // What had to wait for somebody's poll begins late, and the plan makes up for that.
-        let is_late = now <= self.by_hand_until + TOLERANCE_MS;
+        // What had to wait for somebody's poll, or is a repetition, begins late, and the plan makes up for that.
+        let is_repeated = !before.is_some_and(|(_, is_clean, _)| is_clean);
+        let is_late = is_repeated || now <= self.by_hand_until + TOLERANCE_MS;
         self.poll = Some(PollSeen {
             began: now,
             by_hand: by_hand || is_late,
@@ -227,6 +241,7 @@ impl Watch {
 
     /// An answer arrived.
     pub(super) fn arrived(&mut self, effect: Effect, notes: &mut Notes) {
+        self.is_on_its_way = false;
         let Some(poll) = &mut self.poll else { return };
         let wait = match effect {
             Effect::Failed => 0,

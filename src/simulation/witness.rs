@@ -54,14 +54,14 @@ impl Witness {
         };
         let world = &mut *self.0.world();
         if world.notes.now < world.full_until {
-            world.forget(write, record.as_ref());
+            world.forget(write, record.as_ref(), false);
             let source = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), None);
             return Some(Err(StoreError::Full { source }));
         }
         let Write::Poll(commit) = write else { return None };
         if world.dice.u32(..1000) < world.conflict_rate {
             world.notes.sometimes("conflict");
-            world.forget(write, None);
+            world.forget(write, None, true);
             return Some(Ok(Refusal::Conflict { source_name: commit.source.clone() }));
         }
         None
@@ -126,19 +126,23 @@ impl Witness {
 
 impl World {
     /// A write came to nothing: what depends on it cannot be expected.
-    fn forget(&mut self, write: &Write, record: Option<&DeliveryRecord>) {
+    fn forget(&mut self, write: &Write, record: Option<&DeliveryRecord>, conflict: bool) {
         match write {
             Write::Poll(commit) => {
                 self.notes.sometimes("store: poll refused");
                 if let Some(desk) = self.api.desks.get_mut(commit.source.as_str()) {
                     desk.watch.disturb();
-                    desk.watch.earliest = 0;
+                    // After a conflict the poll is repeated at once.
+                    if conflict {
+                        desk.watch.earliest = 0;
+                    }
                 }
             }
             Write::Attempt(commit) => {
                 self.notes.sometimes("store: attempt refused");
                 if let (Some(health), Some(record)) = (&commit.health, record) {
-                    self.books.believe(record.endpoint.as_str(), health);
+                    let endpoint = record.endpoint.as_str();
+                    self.books.believe(endpoint, health, self.notes.now);
                 }
                 let receiver =
                     record.and_then(|record| self.receivers.all.get_mut(record.endpoint.as_str()));
@@ -146,7 +150,9 @@ impl World {
                     receiver.asked.remove(record.event_id.as_str());
                 }
             }
-            Write::Health { name, health } => self.books.believe(name.as_str(), health),
+            Write::Health { name, health } => {
+                self.books.believe(name.as_str(), health, self.notes.now);
+            }
             _ => {}
         }
     }
