@@ -97,7 +97,8 @@ impl World {
             lists.fetch_add(1, Ordering::Relaxed);
             if request.header("if-none-match").is_some() { same.clone() } else { list.clone() }
         });
-        Self { address: serve(answers), listed, ledger }
+        let [address] = serve(answers);
+        Self { address, listed, ledger }
     }
 
     fn accepted(&self) -> usize {

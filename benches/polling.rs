@@ -27,7 +27,9 @@ use kit::{floor, is_quick, wait_until};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Sources, and connections of the floor.
-const SOURCES: usize = 64;
+const SOURCES: usize = 256;
+/// Servers that they are spread over: to one, the daemon keeps no more than 64 connections.
+const ORIGINS: usize = 4;
 /// Items of the list that is served; with their padding, 10 KB.
 const ITEMS: usize = 40;
 const ETAG: &str = "\"the-same\"";
@@ -50,13 +52,13 @@ struct Case {
 const CASES: [Case; 4] = [
     Case { name: "304, flat out", path: "/tagged", every: FLAT_OUT },
     Case { name: "200 of 10 KB, flat out", path: "/plain", every: FLAT_OUT },
-    Case { name: "304, 2,560/s", path: "/tagged", every: Duration::from_millis(25) },
-    Case { name: "200 of 10 KB, 2,560/s", path: "/plain", every: Duration::from_millis(25) },
+    Case { name: "304, 2,560/s", path: "/tagged", every: Duration::from_millis(100) },
+    Case { name: "200 of 10 KB, 2,560/s", path: "/plain", every: Duration::from_millis(100) },
 ];
 
-/// A server with an unchanging list, and how often it was asked for it.
+/// Servers with an unchanging list, and how often they were asked for it.
 struct Api {
-    address: SocketAddr,
+    origins: [SocketAddr; ORIGINS],
     asked: Arc<AtomicU64>,
 }
 
@@ -79,7 +81,13 @@ impl Api {
                 (false, _) => plain.clone(),
             }
         });
-        Self { address: serve(answers), asked }
+        Self { origins: serve(answers), asked }
+    }
+
+    /// Where a source, or a connection of the floor, asks.
+    fn url(origins: &[SocketAddr], number: usize, path: &str) -> String {
+        let origin = origins.iter().cycle().nth(number).unwrap();
+        format!("http://{origin}{path}?n={number}")
     }
 
     fn asked(&self) -> u64 {
@@ -106,12 +114,9 @@ fn cost(cpu: Duration, polls: u64, wall: Duration) -> Cost {
 fn daemon_cost(api: &Api, case: Case, window: Duration) -> Cost {
     let mut config = String::from("server: { listen: \"off\" }\nsources:\n");
     for number in 0..SOURCES {
-        let (address, path, every) = (api.address, case.path, case.every.as_millis());
-        writeln!(
-            config,
-            "  source-{number}: {{ url: \"http://{address}{path}?n={number}\", every: {every}ms, key: .id }}"
-        )
-        .unwrap();
+        let (url, every) = (Api::url(&api.origins, number, case.path), case.every.as_millis());
+        writeln!(config, "  source-{number}: {{ url: \"{url}\", every: {every}ms, key: .id }}")
+            .unwrap();
     }
     let before = api.asked();
     let daemon = Daemon::start(&config);
@@ -128,9 +133,9 @@ fn daemon_cost(api: &Api, case: Case, window: Duration) -> Cost {
 /// The floor's cost.
 fn loop_cost(api: &Api, case: Case, window: Duration) -> Cost {
     let before = api.asked();
-    let url = format!("http://{}{}", api.address, case.path);
     let report = floor::run(&[
-        url,
+        api.origins.map(|origin| origin.to_string()).join(","),
+        String::from(case.path),
         String::from(if case.path == "/tagged" { ETAG } else { "" }),
         case.every.as_millis().to_string(),
         window.as_millis().to_string(),
@@ -141,7 +146,9 @@ fn loop_cost(api: &Api, case: Case, window: Duration) -> Cost {
 
 /// In the floor's process: GETs over as many connections as there are sources, for so long.
 fn be_floor(arguments: &[String]) {
-    let [url, etag, every, window] = arguments else { panic!("not the arguments of this floor") };
+    let [origins, path, etag, every, window] = arguments else { panic!("not this floor") };
+    let origins: Vec<SocketAddr> =
+        origins.split(',').map(|origin| origin.parse().unwrap()).collect();
     let millis = |text: &str| Duration::from_millis(text.parse().unwrap());
     let (every, window) = (millis(every), millis(window));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -153,7 +160,8 @@ fn be_floor(arguments: &[String]) {
             // Spread like the sources of a daemon: requests that come all at once are cheaper together.
             let first = Instant::now() + every.mul_f64(share(number));
             let pace = tokio::time::interval_at(first, every);
-            loops.spawn(get_until(client.clone(), url.clone(), etag.clone(), pace, until));
+            let url = Api::url(&origins, number, path);
+            loops.spawn(get_until(client.clone(), url, etag.clone(), pace, until));
         }
         runtime.block_on(async { while loops.join_next().await.is_some() {} });
     };
@@ -201,7 +209,9 @@ fn main() {
     let window = Duration::from_millis(window);
     print_versions();
     print_load("before");
-    println!("\n{SOURCES} sources; {rounds} rounds of {window:?}: median (min–max)");
+    println!(
+        "\n{SOURCES} sources on {ORIGINS} servers; {rounds} rounds of {window:?}: median (min–max)"
+    );
     println!("{:<26}{:>28}{:>28}", "", "CPU µs per poll", "polls per second");
     let api = Api::start();
     let mut results = CASES.map(|case| (case, [(); 4].map(|()| Rounds::default())));

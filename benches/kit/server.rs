@@ -49,23 +49,34 @@ pub(crate) fn answer(status: &str, headers: &str, body: &str) -> Bytes {
     Bytes::from(format!("HTTP/1.1 {status}\r\n{headers}{length}\r\n{body}"))
 }
 
-/// Serves on a free port of the loopback interface until the process ends.
-pub(crate) fn serve(answers: Answers) -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
+/// Serves on so many free ports of the loopback interface until the process ends.
+pub(crate) fn serve<const PORTS: usize>(answers: Answers) -> [SocketAddr; PORTS] {
+    let listeners = [(); PORTS].map(|()| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        listener
+    });
+    let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         runtime.block_on(async {
-            let listener = TcpListener::from_std(listener).unwrap();
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(converse(stream, Arc::clone(&answers)));
-                while connections.try_join_next().is_some() {}
-            }
+            let ports: JoinSet<()> = listeners
+                .map(|listener| accept(listener, Arc::clone(&answers)))
+                .into_iter()
+                .collect();
+            ports.join_all().await;
         });
     });
-    address
+    addresses
+}
+
+async fn accept(listener: std::net::TcpListener, answers: Answers) {
+    let listener = TcpListener::from_std(listener).unwrap();
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(converse(stream, Arc::clone(&answers)));
+        while connections.try_join_next().is_some() {}
+    }
 }
 
 /// One connection. How it ends is the client's business.

@@ -40,6 +40,8 @@ pub(crate) const SOURCE_RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 pub(crate) const ENDPOINT_RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 /// Polls under way at once, over all sources.
 pub(crate) const POLLS_IN_FLIGHT_MAX: usize = 512;
+/// Polls that are due within so little of each other begin together: to wake up costs more than to poll.
+pub(crate) const POLLS_TOGETHER: Duration = Duration::from_millis(5);
 /// Requests in flight to one endpoint, unless it says otherwise.
 pub(crate) const ENDPOINT_CONCURRENCY_DEFAULT: usize = 8;
 /// The most `concurrency` an endpoint may ask for.

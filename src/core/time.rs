@@ -29,6 +29,14 @@ impl Timestamp {
         Self(self.0.saturating_add(millis(wait)))
     }
 
+    /// The first moment from this one on that is a whole number of `step`s since the epoch.
+    #[must_use]
+    pub(crate) fn rounded_up(self, step: Duration) -> Self {
+        let step = millis(step).max(1);
+        let missing = (step - self.0.rem_euclid(step)).rem_euclid(step);
+        Self(self.0.saturating_add(missing))
+    }
+
     /// How long ago `earlier` was; zero if it is in the future.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -13,7 +13,7 @@ use tracing::{Instrument as _, debug, debug_span, error, warn};
 
 use super::{Memory, PollError, Poller};
 use crate::core::ids::SourceName;
-use crate::core::limits::{POLLS_IN_FLIGHT_MAX, STATE_FLUSH_PERIOD, SWEEP_PERIOD};
+use crate::core::limits::{POLLS_IN_FLIGHT_MAX, POLLS_TOGETHER, STATE_FLUSH_PERIOD, SWEEP_PERIOD};
 use crate::core::roster::Roster;
 use crate::core::schedule::Signal;
 use crate::core::time::Timestamp;
@@ -29,6 +29,7 @@ struct Agenda {
 impl Agenda {
     fn set(&mut self, name: SourceName, due: Timestamp) {
         self.remove(&name);
+        let due = due.rounded_up(POLLS_TOGETHER);
         self.by_time.insert((due, name.clone()));
         self.by_name.insert(name, due);
     }
