@@ -206,15 +206,12 @@ impl Poller {
         let planned = memory.planned.take();
         let new = || {
             let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
-            match &memory.kept {
-                Some(kept) => {
-                    let resumed = || kept.schedule.resumed(source.every, now, unit);
-                    SourceState { schedule: planned.unwrap_or_else(resumed), ..kept.clone() }
-                }
-                None => {
-                    let first = || Schedule::first(source.every, now, unit);
-                    SourceState::new(source, planned.unwrap_or_else(first))
-                }
+            if let Some(kept) = &memory.kept {
+                let resumed = || kept.schedule.resumed(source.every, now, unit);
+                SourceState { schedule: planned.unwrap_or_else(resumed), ..kept.clone() }
+            } else {
+                let first = || Schedule::first(source.every, now, unit);
+                SourceState::new(source, planned.unwrap_or_else(first))
             }
         };
         Ok(memory.state.get_or_insert_with(new))

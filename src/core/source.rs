@@ -196,6 +196,12 @@ impl SourceState {
         Self { last_seq: self.last_seq, last_change: self.last_change, baseline, ..fresh }
     }
 
+    /// The same, but the next answer is read even if it is the last one again: the snapshot no longer shows what that
+    /// one said.
+    pub(crate) fn unrecognised(&self) -> Self {
+        Self { validator: None, body_hash: None, ..self.clone() }
+    }
+
     /// Whether losing `newer` in a crash would cost more than a poll that comes sooner or works harder.
     pub(crate) fn must_be_kept(&self, newer: &Self) -> bool {
         self.essence() != newer.essence()

@@ -301,7 +301,7 @@ impl<'a> Turn<'a> {
             return Ok(());
         }
         let last_seq = self.state.last_seq + delta.events.len() as u64;
-        self.commit(SourceState { last_seq, ..self.state.clone() }, delta).await
+        self.commit(SourceState { last_seq, ..self.state.unrecognised() }, delta).await
     }
 
     async fn delta(
@@ -362,8 +362,8 @@ impl<'a> Turn<'a> {
             let items = self.ports.store.read(move |store| store.items(&name, &keys)).await?;
             let known = items.into_iter().filter(|item| item.entry.standing.is_known()).collect();
             if let Ok(upserts) = listing::refingerprint(self.source, known) {
-                let state =
-                    SourceState { comparison: self.definitions.comparison, ..self.state.clone() };
+                let comparison = self.definitions.comparison;
+                let state = SourceState { comparison, ..self.state.unrecognised() };
                 self.commit(state, Delta { upserts, ..Delta::default() }).await?;
             }
             return Ok(self.snapshot().await?);

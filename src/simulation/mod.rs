@@ -34,7 +34,9 @@ mod witness;
 
 use self::bugs::Bug;
 use self::hour::play;
-use self::seeds::{RARE, SEEDS, SEEDS_FOR_BUG, SEEDS_FOR_RARE, asked, play_all, report};
+use self::seeds::{
+    RARE, SEEDS, SEEDS_FOR_BUG, SEEDS_FOR_RARE, SEEDS_OF_LONG_RUN, asked, play_all, report,
+};
 
 #[test]
 fn two_hundred_seeds() {
@@ -51,6 +53,14 @@ fn two_hundred_seeds() {
     if seeds >= SEEDS_FOR_RARE {
         let never: Vec<_> = RARE.iter().filter(|what| !rare.contains_key(**what)).collect();
         assert!(never.is_empty(), "in {seeds} seeds this never happened: {never:?}");
+    }
+}
+
+#[test]
+#[ignore = "long: minutes"]
+fn a_thousand_seeds() {
+    if let Err(broken) = play_all(SEEDS_OF_LONG_RUN) {
+        panic!("{broken}");
     }
 }
 

@@ -8,6 +8,8 @@ use super::hour::{Played, play};
 
 /// Seeds of one run, unless `DOORBELL_SIM_SEEDS` says otherwise.
 pub(super) const SEEDS: u64 = 200;
+/// Seeds of the long run.
+pub(super) const SEEDS_OF_LONG_RUN: u64 = 1_000;
 /// From so many seeds on, every rare thing must have happened.
 pub(super) const SEEDS_FOR_RARE: u64 = 200;
 /// A planted bug is found within so many seeds.
