@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock::{Clock, Entropy};
 use crate::core::ids::SourceName;
+use crate::core::limits::PAUSED_LOOK_PERIOD;
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::schedule::Schedule;
@@ -135,6 +136,9 @@ impl Poller {
         let slot = self.declared_slot(name)?;
         let mut memory = slot.0.lock().await;
         let (roster, source) = self.declared(name)?;
+        if source.paused {
+            return Ok(self.ports.clock.now().after(PAUSED_LOOK_PERIOD));
+        }
         let (state, now) = (self.recall(&mut memory, &source).await?, self.ports.clock.now());
         state.schedule = state.schedule.under(source.every, now);
         if state.schedule.due > now {

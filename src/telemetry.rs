@@ -59,6 +59,7 @@ pub(crate) struct Telemetry {
     latency: Histograms,
     pending: Gauges,
     held: Gauges,
+    paused: Gauges,
     reload_successful: Gauge,
     reload_time: Gauge,
     /// What every poll of a source counts, by source.
@@ -99,6 +100,7 @@ impl Telemetry {
             gauges("source_last_change_timestamp_seconds", "Last poll that found a change");
         let pending = gauges("deliveries_pending", "Deliveries not settled yet");
         let held = gauges("held_changes", "Changes held for a person");
+        let paused = gauges("source_paused", "1 if the source is not asked");
         let mut plain_gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -132,6 +134,7 @@ impl Telemetry {
             latency,
             pending,
             held,
+            paused,
             reload_successful,
             reload_time,
             sources: Meters::default(),
@@ -223,6 +226,15 @@ impl Telemetry {
     pub(crate) fn set_held(&self, source: &str, count: usize) {
         #[expect(clippy::cast_precision_loss, reason = "a count of rows on one disk")]
         self.held.get_or_create(&labels([("source", source)])).set(count as f64);
+    }
+
+    /// Whether a source is paused.
+    pub(crate) fn set_paused(&self, source: &str, paused: bool) {
+        self.paused.get_or_create(&labels([("source", source)])).set(if paused {
+            1.0
+        } else {
+            0.0
+        });
     }
 
     /// A configuration was taken on, or refused.

@@ -60,6 +60,9 @@ async fn metrics(State(context): State<Shared>, headers: HeaderMap) -> Result<Re
     for (endpoint, count) in pending {
         context.telemetry.set_pending(&endpoint, count);
     }
+    for (name, source) in &roster.sources {
+        context.telemetry.set_paused(name.as_str(), source.paused);
+    }
     for (source, count) in held {
         context.telemetry.set_held(source.as_str(), count);
     }

@@ -223,6 +223,7 @@ pub(super) struct SourceView {
     /// Whether the configuration still has it.
     declared: bool,
     url: Option<String>,
+    paused: bool,
     interval_ms: Option<u128>,
     next_poll: Option<String>,
     failures: u32,
@@ -238,15 +239,17 @@ pub(super) struct SourceView {
 impl SourceView {
     pub(super) fn of(name: &SourceName, state: Option<&SourceState>, roster: &Roster) -> Self {
         let declared = roster.sources.get(name);
+        let paused = declared.is_some_and(|source| source.paused);
         let time = |pick: fn(&SourceState) -> Option<Timestamp>| {
             state.and_then(pick).map(Timestamp::to_rfc3339)
         };
         Self {
             name: name.to_string(),
             declared: declared.is_some(),
-            url: declared.map(|source| shown_url(&source.url)),
+            url: declared.map(|source| source.url.shown()),
+            paused,
             interval_ms: state.map(|state| state.schedule.interval.as_millis()),
-            next_poll: time(|state| Some(state.schedule.due)),
+            next_poll: time(|state| Some(state.schedule.due)).filter(|_| !paused),
             failures: state.map_or(0, |state| state.schedule.failures),
             baseline: state.is_some_and(|state| matches!(state.baseline, Baseline::Taken { .. })),
             last_seq: state.map_or(0, |state| state.last_seq),

@@ -6,7 +6,6 @@ use tracing::info;
 
 use super::Common;
 use super::control::load;
-use crate::core::http::shown_url;
 use crate::core::time::humane;
 use crate::daemon::works::Origin;
 use crate::daemon::{Daemon, Settings, Signals};
@@ -31,7 +30,7 @@ pub(crate) async fn run(
     let config = load(&common.config)?;
     for source in &config.sources {
         let (min, max) = (humane(source.every.min()), humane(source.every.max()));
-        info!(source = %source.name, url = shown_url(&source.url), every = format!("{min}..{max}"), "watching");
+        info!(source = %source.name, url = source.url.shown(), every = format!("{min}..{max}"), "watching");
     }
     let settings = Settings {
         config,

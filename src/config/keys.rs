@@ -7,8 +7,8 @@
 use crate::core::limits::{ENDPOINT_CONCURRENCY_MAX, PAGES_MAX};
 
 use self::Shape::{
-    Address, Anything, Count, Duration, Either, Expression, Interval, List, Map, Named, OneOrList,
-    Pairs, Receiver, Size, Text, Yes,
+    Address, Anything, Count, Duration, Either, Expression, Flag, Interval, List, Map, Named,
+    NamedPart, OneOrList, Pairs, Part, Receiver, Size, Text, Yes,
 };
 
 /// The keys of one map.
@@ -33,6 +33,8 @@ pub(super) struct Key {
     pub(super) secret: bool,
     /// Keys of the contract that this version refuses.
     pub(super) supported: bool,
+    /// Whether several sources cannot share it.
+    pub(super) own: bool,
 }
 
 /// What belongs under a key.
@@ -54,6 +56,8 @@ pub(super) enum Shape {
     Count { min: usize, max: usize },
     /// `true`, nothing else.
     Yes,
+    /// `true` or `false`.
+    Flag,
     /// jq.
     Expression,
     /// One of these words.
@@ -66,8 +70,12 @@ pub(super) enum Shape {
     OneOrList(&'static Shape),
     /// A map with these keys.
     Map(Table),
+    /// A map with any of these keys that can be shared; none is required.
+    Part(Table),
     /// Names of the person's own choice, each with a map of these keys.
     Named(Table),
+    /// Names of the person's own choice, each with such a map as [`Shape::Part`].
+    NamedPart(Table),
     /// Names of the person's own choice, each with a scalar, or also with a list of scalars.
     Pairs { lists: bool },
     /// Any of these, told apart by the kind of value.
@@ -83,7 +91,8 @@ pub(super) struct Word {
 
 const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
     let (default, example) = ("", "");
-    Key { name, shape, doc, default, example, required: false, secret: false, supported: true }
+    let (required, secret, supported, own) = (false, false, true, false);
+    Key { name, shape, doc, default, example, required, secret, supported, own }
 }
 
 /// A key of the contract that is refused for now.
@@ -113,6 +122,9 @@ impl Key {
     const fn secret(self) -> Self {
         Self { secret: true, ..self }
     }
+    const fn own(self) -> Self {
+        Self { own: true, ..self }
+    }
 }
 
 /// The top level.
@@ -125,8 +137,9 @@ pub(super) static TOP: Table = &[
     )
     .example("sources.d/*.yaml"),
     later("retention"),
-    later("defaults"),
-    later("apis"),
+    key("defaults", Part(SOURCE), "What holds for every source that does not say otherwise.")
+        .example("{every: 1m}"),
+    key("apis", NamedPart(SOURCE), "What the sources of one API share, by names of your choice."),
     key("sources", Named(SOURCE), "The APIs to poll, by names of your choice."),
     key("endpoints", Named(ENDPOINT), "The receivers to ring, by names of your choice."),
 ];
@@ -148,21 +161,25 @@ pub(super) static SERVER: Table = &[
 
 /// One of `sources`.
 pub(super) static SOURCE: Table = &[
-    key("url", Address, "What to ask, `https://` or `http://`.")
-        .example("https://helpdesk.example/api/v1/tickets")
-        .required(),
+    key(
+        "url",
+        Address,
+        "What to ask, `https://` or `http://`; its path and query may hold `{{ jq }}`.",
+    )
+    .example("https://helpdesk.example/api/v1/tickets")
+    .required(),
     key("method", Text, "The HTTP method.").default("GET").example("POST"),
     key(
         "query",
         Pairs { lists: true },
-        "Parameters added to the URL; a list repeats one, null leaves it out.",
+        "Parameters added to the URL, with `{{ jq }}`; a list repeats one, null leaves it out.",
     )
     .example("{status: new, page: 1}")
     .secret(),
-    key("headers", Pairs { lists: false }, "Headers of every request.")
+    key("headers", Pairs { lists: false }, "Headers of every request, with `{{ jq }}`.")
         .example("{Accept: application/json}")
         .secret(),
-    key("body", Anything, "A text is sent as it is, anything else as JSON.")
+    key("body", Anything, "A text is sent as it is, anything else as JSON; with `{{ jq }}`.")
         .example("{status: new}")
         .secret(),
     key("auth", Map(AUTH), "Credentials.").example("{bearer: \"${HELPDESK_TOKEN}\"}").secret(),
@@ -179,11 +196,13 @@ pub(super) static SOURCE: Table = &[
     later("cron"),
     key("backoff", Map(BACKOFF), "Delays after failed polls, full jitter.")
         .default("{first: 1s, max: 15m}"),
-    later("api"),
+    key("api", Text, "The block of `apis` whose keys hold where the source says nothing."),
     later("limit"),
     later("concurrency"),
     later("weight"),
-    later("paused"),
+    key("paused", Flag, "Whether its state is kept and nothing is asked.")
+        .default("false")
+        .example("true"),
     key("items", Expression, "jq: where the list is; absent = the document itself.")
         .example(".tickets"),
     later("where"),
@@ -225,7 +244,7 @@ pub(super) static SOURCE: Table = &[
     later("for_each"),
     later("until"),
     later("changed_at"),
-    later("was"),
+    later("was").own(),
     key(
         "events",
         List(&Either(&[Shape::Word(RULE_WORDS), Map(RULE)])),
@@ -462,16 +481,17 @@ impl Shape {
             Self::Count { min, max: usize::MAX } => format!("a whole number from {min}"),
             Self::Count { min, max } => format!("a whole number from {min} to {max}"),
             Self::Yes => String::from("`true`"),
+            Self::Flag => String::from("`true` or `false`"),
             Self::Expression => String::from("a jq expression such as `.id`"),
             Self::Word(words) => one_of(words),
             Self::Anything => String::from("a value"),
             Self::List(_) => String::from("a list"),
             Self::OneOrList(shape) => format!("{}, or a list of such", shape.expected()),
-            Self::Map(table) => match table.iter().find(|key| key.supported) {
+            Self::Map(table) | Self::Part(table) => match table.iter().find(|key| key.supported) {
                 Some(key) => format!("a map with keys such as `{}`", key.name),
                 None => String::from("a map"),
             },
-            Self::Named(_) => String::from("a map with names of your choice"),
+            Self::Named(_) | Self::NamedPart(_) => String::from("a map with names of your choice"),
             Self::Pairs { .. } => String::from("a map of `NAME: value`"),
             Self::Either(shapes) => {
                 let each: Vec<_> = shapes.iter().map(Self::expected).collect();

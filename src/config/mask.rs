@@ -11,6 +11,7 @@ use crate::config::keys;
 use crate::config::problem::Excerpt;
 use crate::config::report::ReadFile;
 use crate::config::tree::{Place, Scalar};
+use crate::core::template::{Span, split};
 
 /// How much of a scalar may be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(super) enum Showing {
     Address,
     /// A URL's scheme and host only.
     Host,
+    /// Templates, but for those with literals in them.
+    Template,
 }
 
 /// What stands for hidden text.
@@ -128,6 +131,7 @@ fn parts_of(source: &str, showing: Option<Showing>) -> Vec<Piece> {
         Some(Showing::Whole) => vec![(0..content.len(), true)],
         Some(Showing::Address) => address_parts(content, true),
         Some(Showing::Host) => address_parts(content, false),
+        Some(Showing::Template) => templates_only(content),
         Some(Showing::Nothing) | None => references_only(content),
     };
     for (part, _) in &mut parts {
@@ -152,6 +156,32 @@ fn references_only(content: &str) -> Vec<Piece> {
     }
     parts.push((end..content.len(), false));
     parts
+}
+
+/// Everything hidden but references, and templates in which no literal stands.
+fn templates_only(content: &str) -> Vec<Piece> {
+    let shown = |at: &Range<usize>| {
+        content.get(at.clone()).is_some_and(|jq| !jq.contains(['"', '\'', '$', '\\']))
+    };
+    let (mut parts, mut end) = (Vec::new(), 0);
+    for span in split(content).unwrap_or_default() {
+        if let Span::Jq(at) = span
+            && shown(&at)
+        {
+            let whole = at.start - 2..at.end + 2;
+            parts.extend(hidden(content, end..whole.start));
+            end = whole.end;
+            parts.push((whole, true));
+        }
+    }
+    parts.extend(hidden(content, end..content.len()));
+    parts
+}
+
+/// A part of a content with only its references shown.
+fn hidden(content: &str, part: Range<usize>) -> impl Iterator<Item = Piece> {
+    let pieces = references_only(content.get(part.clone()).unwrap_or_default());
+    pieces.into_iter().map(move |(at, shown)| (at.start + part.start..at.end + part.start, shown))
 }
 
 /// A URL's scheme and host, and its path if `with_path`. Text that is no URL is shown, without its path just the same,

@@ -6,8 +6,9 @@
 //! | the files, their `include`s | `files` |
 //! | YAML → tree with places | `tree` |
 //! | `${…}` in string values | `fill`, `lookup` |
+//! | what sources share, written into each | `shared` |
 //! | which keys there are | `keys`, `schema` |
-//! | tree → typed values | `walk`, `measures`, `web`, `server`, `source`, `rules`, `body`, `endpoint` |
+//! | tree → typed values | `walk`, `measures`, `web`, `template`, `server`, `source`, `rules`, `body`, `endpoint` |
 //! | what is wrong, shown to people | `report`, `hint`, `mask`, `problem` |
 //! | old and new, for a reload | `difference` |
 
@@ -26,7 +27,9 @@ mod report;
 mod rules;
 pub(crate) mod schema;
 pub(crate) mod server;
+mod shared;
 mod source;
+mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -83,7 +86,7 @@ impl Config {
 /// Every problem at once, sorted by place.
 pub(crate) fn load(path: &Path, lookup: &dyn Lookup) -> Result<Config, Problems> {
     let (files, findings) = files::read(path, lookup);
-    validate(&files, findings)
+    validate(files, findings)
 }
 
 /// Reads a configuration from a text, with paths relative to the working directory.
@@ -92,13 +95,15 @@ pub(crate) fn load(path: &Path, lookup: &dyn Lookup) -> Result<Config, Problems>
 /// Every problem at once, sorted by place.
 pub(crate) fn load_text(text: &str, lookup: &dyn Lookup) -> Result<Config, Problems> {
     let (files, findings) = files::read_text(Path::new("sources.yaml"), text.to_owned(), lookup);
-    validate(&files, findings)
+    validate(files, findings)
 }
 
-fn validate(files: &[ReadFile], findings: Vec<Finding>) -> Result<Config, Problems> {
+fn validate(mut files: Vec<ReadFile>, mut findings: Vec<Finding>) -> Result<Config, Problems> {
     let readable = files.iter().all(|file| file.root.is_some());
-    let report = Report::new(findings);
-    let mut walk = Walk::new(files, report);
+    let (apis, more) = shared::spread(&mut files);
+    findings.extend(more);
+    let (files, report) = (files.as_slice(), Report::new(findings));
+    let mut walk = Walk::new(files, &apis, report);
     let top = Top::read(&mut walk);
     // Where files are missing, so may be the sources.
     if readable && top.sources.places.is_empty() && !walk.report.any_error() {
@@ -107,7 +112,7 @@ fn validate(files: &[ReadFile], findings: Vec<Finding>) -> Result<Config, Proble
         let hint = "such as `sources: {tickets: {url: https://helpdesk.example/tickets}}`";
         walk.report.add(finding.hint(hint));
     }
-    let secrets = std::mem::take(&mut walk.report.secrets);
+    let secrets = walk.report.take_secrets();
     let problems = walk.report.problems(files);
     if problems.any_error() {
         return Err(problems);
@@ -128,6 +133,9 @@ struct Top {
     server: Server,
     /// Where `server` stands.
     server_place: Option<Place>,
+    /// Where `defaults` stand.
+    defaults_place: Option<Place>,
+    apis: Named<()>,
     sources: Named<Source>,
     endpoints: Named<Endpoint>,
 }
@@ -154,6 +162,14 @@ impl Top {
             if let Some(node) = fields.get("server") {
                 top.server(walk, node);
             }
+            if let Some(node) = fields.get("defaults") {
+                source::check_shared(walk, node);
+                once(walk, &mut top.defaults_place, node.place, "defaults");
+            }
+            if let Some(node) = fields.get("apis") {
+                top.apis
+                    .add(walk, node, "api", |walk, _, node, _| source::check_shared(walk, node));
+            }
             if let Some(node) = fields.get("sources") {
                 top.sources.add(walk, node, "source", |walk, name, node, place| {
                     source::read(walk, &SourceName::new(name), node, place)
@@ -172,10 +188,15 @@ impl Top {
         if let Some(server) = server::read(walk, node) {
             self.server = server;
         }
-        if self.server_place.replace(node.place).is_some() {
-            let sentence = "`server` stands in another file already";
-            walk.report.add(Finding::error(node.place, sentence).hint("keep one of the two"));
-        }
+        once(walk, &mut self.server_place, node.place, "server");
+    }
+}
+
+/// Notes a key of the top level that stands in several files.
+fn once(walk: &mut Walk<'_>, first: &mut Option<Place>, place: Place, name: &str) {
+    if first.replace(place).is_some() {
+        let sentence = format!("`{name}` stands in another file already");
+        walk.report.add(Finding::error(place, sentence).hint("keep one of the two"));
     }
 }
 
@@ -224,7 +245,8 @@ fn name_flaw(what: &str, name: &str) -> Option<String> {
     } else if what == "source" && name == "doorbell" {
         Some(String::from("the name `doorbell` is taken: doorbell's own events have it as source"))
     } else if !name.chars().all(legal) {
-        Some(format!("`{}` is not a {what} name", name.escape_debug()))
+        let article = if what.starts_with(['a', 'e']) { "an" } else { "a" };
+        Some(format!("`{}` is not {article} {what} name", name.escape_debug()))
     } else {
         None
     }

@@ -1,6 +1,6 @@
 //! What the reading of a configuration gathers: problems, what may be shown of the text around them, and the secrets.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use crate::config::problem::{Problem, Problems, Severity};
 use crate::config::tree::{Key, Node, Place, Scalar, Value};
 use crate::core::jq::Expression;
 use crate::core::secret::Secret;
+use crate::core::template::Formula;
 
 /// Something wrong, at a place of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,8 @@ pub(super) struct Report {
     pub(super) secrets: Vec<Secret>,
     /// Compiled expressions by text: thousands of sources share a few.
     pub(super) expressions: HashMap<String, Result<Expression, Flaw>>,
+    /// What stands in templates, likewise.
+    pub(super) formulas: HashMap<String, Result<Formula, Flaw>>,
 }
 
 impl Report {
@@ -139,6 +142,12 @@ impl Report {
         }
     }
 
+    /// Allows the templates of a text to be shown, where nothing else of it is.
+    pub(super) fn reveal_templates(&mut self, node: &Node) {
+        let scalar = (node.place.file, node.place.start);
+        self.shown.entry(scalar).or_insert(Showing::Template);
+    }
+
     /// Allows a key to be shown. Only keys that may be meant as values need that: those without one, and odd ones.
     pub(super) fn reveal_key(&mut self, key: &Key) {
         self.shown.insert((key.place.file, key.place.start), Showing::Whole);
@@ -172,10 +181,25 @@ impl Report {
         self.secrets.extend(pieces.map(|piece| Secret::new(piece.as_str())));
     }
 
+    /// The secrets, each once: what sources share is read for each of them.
+    pub(super) fn take_secrets(&mut self) -> Vec<Secret> {
+        let secrets = std::mem::take(&mut self.secrets);
+        let mut known = HashSet::new();
+        let first: Vec<bool> = secrets.iter().map(|secret| known.insert(secret.expose())).collect();
+        drop(known);
+        secrets
+            .into_iter()
+            .zip(first)
+            .filter_map(|(secret, first)| first.then_some(secret))
+            .collect()
+    }
+
     /// Everything found, sorted by place, with the lines it stands on.
     pub(super) fn problems(mut self, files: &[ReadFile]) -> Problems {
         self.findings.sort_by_key(|finding| finding.place);
-        self.findings.dedup();
+        // What several sources share is read for each of them.
+        let mut told = HashSet::new();
+        self.findings.retain(|finding| told.insert((finding.place, finding.sentence.clone())));
         let excerpts = Excerpts::new(files, self.shown);
         let problems = self.findings.into_iter().map(|finding| {
             let path = files.get(usize::from(finding.place.file)).map(|file| file.path.clone());

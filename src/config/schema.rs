@@ -17,17 +17,32 @@ pub(crate) fn schema() -> Value {
 }
 
 fn map(table: Table) -> Map<String, Value> {
-    let supported = || table.iter().filter(|key| key.supported);
-    let properties: Map<_, _> =
-        supported().map(|key| (key.name.to_owned(), property(key))).collect();
-    let required: Vec<_> = supported().filter(|key| key.required).map(|key| key.name).collect();
-    let mut schema = object(&json!({
-        "type": "object", "properties": properties, "additionalProperties": false,
-    }));
+    let mut schema = part(table, |_| true);
+    let required = table.iter().filter(|key| key.supported && key.required);
+    let required: Vec<_> = required.map(|key| key.name).collect();
     if !required.is_empty() {
         schema.insert(String::from("required"), json!(required));
     }
     schema
+}
+
+/// A map with some of the keys, none of them required.
+fn part(table: Table, belongs: fn(&Key) -> bool) -> Map<String, Value> {
+    let supported = || table.iter().filter(|key| key.supported && belongs(key));
+    let properties: Map<_, _> =
+        supported().map(|key| (key.name.to_owned(), property(key))).collect();
+    object(&json!({
+        "type": "object", "properties": properties, "additionalProperties": false,
+    }))
+}
+
+/// Names of the person's own choice.
+fn named(each: &Map<String, Value>) -> Value {
+    json!({
+        "type": ["object", "null"],
+        "propertyNames": {"pattern": "^[A-Za-z0-9_.-]+$"},
+        "additionalProperties": each,
+    })
 }
 
 fn property(key: &Key) -> Value {
@@ -49,7 +64,7 @@ fn object(value: &Value) -> Map<String, Value> {
 fn of_shape(shape: &Shape) -> Value {
     match shape {
         Shape::Text => json!({"type": ["string", "number"]}),
-        Shape::Address => pattern("https?://.+"),
+        Shape::Address => pattern(r"(https?://.+|\{\{.+\}\})"),
         Shape::Receiver => pattern("(https?://.+|stdout:)"),
         Shape::Duration => pattern(DURATION),
         Shape::Interval => pattern(&format!(r"{DURATION}(\.\.{DURATION})?")),
@@ -64,6 +79,10 @@ fn of_shape(shape: &Shape) -> Value {
             json!({"anyOf": [number, {"type": "string", "pattern": FILLED}]})
         }
         Shape::Yes => json!({"const": true}),
+        Shape::Flag => json!({"anyOf": [
+            {"type": "boolean"},
+            {"type": "string", "pattern": FILLED},
+        ]}),
         Shape::Expression => json!({"type": ["string", "number"], "minLength": 1}),
         Shape::Word(words) => words_of(words),
         Shape::Anything => json!({}),
@@ -73,11 +92,9 @@ fn of_shape(shape: &Shape) -> Value {
             json!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]})
         }
         Shape::Map(table) => Value::Object(map(table)),
-        Shape::Named(table) => json!({
-            "type": ["object", "null"],
-            "propertyNames": {"pattern": "^[A-Za-z0-9_.-]+$"},
-            "additionalProperties": map(table),
-        }),
+        Shape::Part(table) => Value::Object(part(table, |key| !key.own)),
+        Shape::Named(table) => named(&map(table)),
+        Shape::NamedPart(table) => named(&part(table, |key| !key.own)),
         Shape::Pairs { lists } => {
             let scalar = json!({"type": ["string", "number", "boolean"]});
             let many =

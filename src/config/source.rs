@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Method;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use url::Url;
+use http::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::config::body;
 use crate::config::keys;
 use crate::config::report::{Finding, Flaw};
 use crate::config::rules;
+use crate::config::template::Headers;
 use crate::config::tree::{Node, Place, Value};
 use crate::config::walk::{Fields, Walk};
 use crate::core::auth::Auth;
@@ -25,6 +24,7 @@ use crate::core::pages::Pages;
 use crate::core::schedule::Every;
 use crate::core::secret::Secret;
 use crate::core::source::{Brake, Deletes, FirstPoll, Source};
+use crate::core::template::{Address, Body};
 use crate::core::time::humane;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,11 +41,29 @@ pub(super) fn read<'a>(
     owner: Place,
 ) -> Option<Source> {
     let fields = walk.fields(node, keys::SOURCE, owner)?;
-    let mut url = fields.need("url", |node| walk.web_address(node));
-    let query = fields.or("query", (), |node| walk.add_query(url.as_mut(), node));
-    let headers = fields.or("headers", HeaderMap::new(), |node| walk.headers(node));
-    let request = request(walk, &fields, url, headers);
+    let source = read_fields(walk, name, &fields);
+    key_for_lists(walk, &fields, owner);
+    if let Some(source) = &source {
+        unset_words(walk, &fields, source, owner);
+    }
+    source
+}
+
+/// Reads what sources share: `defaults`, or a block of `apis`.
+pub(super) fn check_shared<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<()> {
+    let fields = walk.part(node, keys::SOURCE, |key| key.own)?;
+    read_fields(walk, &SourceName::new("shared"), &fields);
+    Some(())
+}
+
+fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) -> Option<Source> {
+    let query = fields.or("query", Vec::new(), |node| walk.parameters(node));
+    let url = fields.need("url", |node| walk.address(node, query));
+    let headers = fields.or("headers", Headers::default(), |node| walk.source_headers(node));
+    let request = request(walk, fields, url, headers);
     let auth = fields.or("auth", Auth::None, |node| auth(walk, node));
+    let apis = fields.or("api", Vec::new(), |node| walk.apis(node));
+    let paused = fields.or("paused", false, |node| walk.flag(node));
     let timeout = fields.or("timeout", TIMEOUT, |node| walk.span(node));
     let body_bytes_max =
         fields.or("max_body", BODY_BYTES_DEFAULT, |node| walk.size(node, BODY_BYTES_MAX));
@@ -62,16 +80,17 @@ pub(super) fn read<'a>(
     let deletes = fields.or("deletes", default_deletes(), |node| deletes(walk, node));
     let events =
         fields.or("events", EventRules::default_for(name), |node| rules::read(walk, name, node));
-    key_for_lists(walk, &fields, owner);
-    query?;
-    let (method, url, headers, body) = request?;
+    let (method, url, (headers, rendered_headers), body) = request?;
     Some(Source {
         name: name.clone(),
         method,
         url,
         headers,
+        rendered_headers,
         body,
         auth: auth?,
+        apis: apis?,
+        paused: paused?,
         timeout: timeout?,
         body_bytes_max: body_bytes_max?,
         every: every?,
@@ -103,18 +122,19 @@ fn default_deletes() -> Deletes {
 fn request<'a>(
     walk: &mut Walk<'a>,
     fields: &Fields<'a>,
-    url: Option<Url>,
-    headers: Option<HeaderMap>,
-) -> Option<(Method, Url, HeaderMap, Bytes)> {
+    url: Option<Address>,
+    headers: Option<Headers>,
+) -> Option<(Method, Address, Headers, Body)> {
     let method = fields.or("method", Method::GET, |node| method(walk, node));
-    let body = fields.or("body", (Bytes::new(), false), |node| {
+    let body = fields.or("body", (Body::default(), false), |node| {
         body::read(walk, node).map(|body| (body, node.text().is_none() || is_number(node)))
     });
-    let (mut headers, (body, json)) = (headers?, body?);
-    if json && !headers.contains_key(CONTENT_TYPE) {
+    let ((mut headers, rendered), (body, json)) = (headers?, body?);
+    let is_told = rendered.iter().any(|(name, _)| *name == CONTENT_TYPE);
+    if json && !is_told && !headers.contains_key(CONTENT_TYPE) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    Some((method?, url?, headers, body))
+    Some((method?, url?, (headers, rendered), body))
 }
 
 fn is_number(node: &Node) -> bool {
@@ -160,7 +180,7 @@ fn auth<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Auth> {
 }
 
 fn bearer<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Secret> {
-    let secret = walk.secret_text(node)?;
+    let secret = walk.credential(node)?;
     if !secret.expose().chars().all(|c| c.is_ascii_graphic()) {
         let hint =
             "the word `Bearer` is added by doorbell; a stray blank or quote is the usual cause";
@@ -172,13 +192,13 @@ fn bearer<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Secret> {
 fn basic<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Auth> {
     let fields = walk.fields(node, keys::BASIC, node.place)?;
     let user = fields.need("user", |node| {
-        let user = walk.secret_text(node)?;
+        let user = walk.credential(node)?;
         if user.expose().contains(':') {
             return walk.report.wrong(node, "a user's name cannot hold a colon (RFC 7617)", "");
         }
         Some(user.expose().to_owned())
     });
-    let password = fields.need("password", |node| walk.secret_text(node));
+    let password = fields.need("password", |node| walk.credential(node));
     Some(Auth::Basic { user: user?, password: password? })
 }
 
@@ -249,6 +269,18 @@ fn deletes<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Deletes> {
         return None;
     }
     Some(Deletes::After { listings: u32::try_from(after?).ok()?, brake: brake? })
+}
+
+/// A word that nothing sets is null, which is seldom what is meant.
+fn unset_words(walk: &mut Walk<'_>, fields: &Fields<'_>, source: &Source, owner: Place) {
+    let setters =
+        [("since", "since"), ("page", "pages"), ("key", "for_each"), ("item", "for_each")];
+    for (word, key) in setters {
+        if source.uses(word) && !fields.has(key) {
+            let sentence = format!("`{{{{{word}}}}}` is always null in a source without `{key}`");
+            walk.report.add(Finding::warning(owner, sentence));
+        }
+    }
 }
 
 /// A listing is compared by key: what can only be a list needs one.

@@ -17,7 +17,7 @@ use crate::config::report::{Finding, is_plain};
 use crate::core::limits::{CONFIG_DEPTH_MAX, CONFIG_NODES_MIN};
 
 /// Where something stands in a file. Offsets are bytes; line and column count from one, columns in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(super) struct Place {
     /// Which of the files that were read.
     pub(super) file: u16,

@@ -8,6 +8,7 @@ use crate::config::keys::{Key, Shape, Table, Words};
 use crate::config::mask::Showing;
 use crate::config::measures;
 use crate::config::report::{Finding, Flaw, ReadFile, Report, is_plain};
+use crate::config::shared::Apis;
 use crate::config::tree::{self, Node, Place, Value};
 use crate::core::jq::Expression;
 use crate::core::limits::JQ_TEXT_BYTES_MAX;
@@ -79,13 +80,14 @@ impl<'n> Fields<'n> {
 #[derive(Debug)]
 pub(super) struct Walk<'a> {
     pub(super) files: &'a [ReadFile],
+    pub(super) apis: &'a Apis,
     pub(super) report: Report,
 }
 
 impl<'a> Walk<'a> {
     /// Begins a walk; `report` has what was found so far.
-    pub(super) fn new(files: &'a [ReadFile], report: Report) -> Self {
-        Self { files, report }
+    pub(super) fn new(files: &'a [ReadFile], apis: &'a Apis, report: Report) -> Self {
+        Self { files, apis, report }
     }
 
     /// Reads a map with known keys. `owner` is where problems of the map as a whole are pointed at.
@@ -95,6 +97,28 @@ impl<'a> Walk<'a> {
         table: Table,
         owner: Place,
     ) -> Option<Fields<'a>> {
+        let fields = self.part(node, table, |_| false)?;
+        for key in table.iter().filter(|key| key.required) {
+            if !fields.has(key.name) {
+                let finding = Finding::error(owner, format!("the key `{}` is missing", key.name));
+                let example = if key.example.is_empty() {
+                    String::new()
+                } else {
+                    format!("such as `{}: {}`", key.name, key.example)
+                };
+                self.report.add(finding.hint(example));
+            }
+        }
+        Some(fields)
+    }
+
+    /// Reads a map with known keys, whether all that are required are there or not. Those that are `barred` are none.
+    pub(super) fn part(
+        &mut self,
+        node: &'a Node,
+        table: Table,
+        barred: fn(&Key) -> bool,
+    ) -> Option<Fields<'a>> {
         let entries = match &node.value {
             Value::Map(entries) => entries.as_slice(),
             Value::Null => &[],
@@ -103,22 +127,16 @@ impl<'a> Walk<'a> {
         let mut slots = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             match table.iter().find(|known| known.name == key.name) {
+                Some(known) if barred(known) => {
+                    let sentence = format!("the key `{}` is one source's own", key.name);
+                    let finding = Finding::error(key.place, sentence);
+                    self.report.add(finding.hint("move it to that source"));
+                }
                 Some(known) => {
                     self.report.reveal_key(key);
                     slots.push((known.name, self.slot(known, key, value)));
                 }
                 None => self.unknown_key(key, value, table),
-            }
-        }
-        for key in table.iter().filter(|key| key.required) {
-            if !slots.iter().any(|(name, _)| *name == key.name) {
-                let finding = Finding::error(owner, format!("the key `{}` is missing", key.name));
-                let example = if key.example.is_empty() {
-                    String::new()
-                } else {
-                    format!("such as `{}: {}`", key.name, key.example)
-                };
-                self.report.add(finding.hint(example));
             }
         }
         Some(Fields { slots })
@@ -314,6 +332,33 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, node: &'a Node) -> Option<bool> {
+        match (&node.value, node.text()) {
+            (Value::Bool(flag), _) => Some(*flag),
+            (_, Some("true")) => Some(true),
+            (_, Some("false")) => Some(false),
+            _ => self.report.wrong(node, "this is neither `true` nor `false`", ""),
+        }
+    }
+
+    /// A block of `apis`, and those it builds on.
+    pub(super) fn apis(&mut self, node: &'a Node) -> Option<Vec<String>> {
+        let text = self.text(node)?;
+        let apis = self.apis;
+        apis.chain(text).or_else(|| {
+            let mut names: Vec<_> = apis.names().collect();
+            names.sort_unstable();
+            let hint = match meant(text, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if names.is_empty() => String::from("there are no `apis` at all"),
+                None => String::new(),
+            };
+            let flaw = Flaw::new(format!("there is no block `{text}` in `apis`"), hint);
+            self.flaw(node, "the name of a block of `apis`", &flaw)
+        })
+    }
+
     /// A jq expression.
     pub(super) fn expression(&mut self, node: &'a Node) -> Option<Expression> {
         let text = self.text(node)?;
@@ -358,11 +403,14 @@ impl Shape {
             | Self::Word(_) => is_text,
             Self::Count { .. } => matches!(kind, Value::Number(_) | Value::Filled(_)),
             Self::Yes => matches!(kind, Value::Bool(true)),
+            Self::Flag => matches!(kind, Value::Bool(_) | Value::Filled(_)),
             Self::Anything => *kind != Value::Null,
             Self::List(_) => matches!(kind, Value::List(_)),
             Self::OneOrList(shape) => matches!(kind, Value::List(_)) || shape.accepts(node),
             Self::Map(_) | Self::Pairs { .. } => matches!(kind, Value::Map(_)),
-            Self::Named(_) => matches!(kind, Value::Map(_) | Value::Null),
+            Self::Part(_) | Self::Named(_) | Self::NamedPart(_) => {
+                matches!(kind, Value::Map(_) | Value::Null)
+            }
             Self::Either(shapes) => shapes.iter().any(|shape| shape.accepts(node)),
         }
     }

@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::config::keys::Shape;
 use crate::config::report::{Finding, Flaw, is_plain};
+use crate::config::template::is_template;
 use crate::config::tree::{self, Node, Value};
 use crate::config::walk::Walk;
 use crate::core::secret::Secret;
@@ -44,7 +45,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A scalar as text: numbers as typed, booleans as words. `what` names it in a sentence.
-    fn scalar(&mut self, key: &tree::Key, node: &'a Node) -> Option<&'a str> {
+    pub(super) fn scalar(&mut self, key: &tree::Key, node: &'a Node) -> Option<&'a str> {
         if node.value != Value::Null && is_plain(&key.name) {
             self.report.reveal_key(key);
         }
@@ -81,7 +82,8 @@ impl<'a> Walk<'a> {
         complete.then_some(headers)
     }
 
-    fn header_name(&mut self, key: &tree::Key) -> Option<HeaderName> {
+    /// The name that a header's key is.
+    pub(super) fn header_name(&mut self, key: &tree::Key) -> Option<HeaderName> {
         match header_name(&key.name) {
             Ok(name) => Some(name),
             Err(flaw) => {
@@ -92,7 +94,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn header_value(&mut self, key: &tree::Key, node: &'a Node) -> Option<HeaderValue> {
+    /// The value of a header without templates.
+    pub(super) fn header_value(&mut self, key: &tree::Key, node: &'a Node) -> Option<HeaderValue> {
         let text = self.scalar(key, node)?;
         self.no_template(node)?;
         if names_a_credential(&key.name) {
@@ -118,7 +121,7 @@ impl<'a> Walk<'a> {
             let name = walk.header_name(key);
             let text = walk.scalar(key, value)?;
             walk.legal_header(value, text)?;
-            Some((name?, walk.secret_text(value)?))
+            Some((name?, walk.credential(value)?))
         })
     }
 
@@ -126,7 +129,7 @@ impl<'a> Walk<'a> {
     pub(super) fn secret_parameters(&mut self, node: &'a Node) -> Option<Vec<(String, Secret)>> {
         self.credentials(node, |walk, key, value| {
             walk.scalar(key, value)?;
-            Some((key.name.clone(), walk.secret_text(value)?))
+            Some((key.name.clone(), walk.credential(value)?))
         })
     }
 
@@ -144,32 +147,15 @@ impl<'a> Walk<'a> {
         read.into_iter().collect()
     }
 
-    /// Adds parameters to a URL: numbers and booleans as text, a list once for each, null not at all.
-    pub(super) fn add_query(&mut self, url: Option<&mut Url>, node: &'a Node) -> Option<()> {
-        let (mut parameters, mut complete) = (Vec::new(), true);
-        for (key, value) in pairs(node) {
-            let values = match &value.value {
-                Value::Null => &[],
-                Value::List(values) => values.as_slice(),
-                _ => std::slice::from_ref(value),
-            };
-            for value in values {
-                let text = self.scalar(key, value);
-                if names_a_credential(&key.name) {
-                    self.report.secret(value);
-                } else {
-                    self.report.filled_in(value);
-                }
-                match (text, self.no_template(value)) {
-                    (Some(text), Some(())) => parameters.push((key.name.as_str(), text)),
-                    _ => complete = false,
-                }
-            }
+    /// A text nobody may see, in what a source's requests show.
+    pub(super) fn credential(&mut self, node: &'a Node) -> Option<Secret> {
+        let secret = self.secret_text(node)?;
+        if is_template(node) {
+            let hint = "use `headers`, `query` or `body` for what is rendered; \
+                        a credential with braces can be filled in with `${…}`";
+            return self.report.wrong(node, "`auth` takes no templates (`{{ … }}`)", hint);
         }
-        if let Some(url) = url.filter(|_| !parameters.is_empty()) {
-            url.query_pairs_mut().extend_pairs(parameters);
-        }
-        complete.then_some(())
+        Some(secret)
     }
 
     /// A text nobody may see.
@@ -191,7 +177,7 @@ impl<'a> Walk<'a> {
 }
 
 /// The entries of a map of names and scalars.
-fn pairs(node: &Node) -> &[(tree::Key, Node)] {
+pub(super) fn pairs(node: &Node) -> &[(tree::Key, Node)] {
     match &node.value {
         Value::Map(entries) => entries,
         _ => &[],
@@ -213,14 +199,15 @@ fn header_name(text: &str) -> Result<HeaderName, Flaw> {
 }
 
 /// Whether a header or parameter of this name holds a credential, as far as one can tell.
-fn names_a_credential(name: &str) -> bool {
+pub(super) fn names_a_credential(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["auth", "token", "key", "secret", "cookie", "password", "signature"]
         .iter()
         .any(|word| name.contains(word))
 }
 
-fn web_address(text: &str) -> Result<Url, Flaw> {
+/// Reads the text of a URL that can be asked.
+pub(super) fn web_address(text: &str) -> Result<Url, Flaw> {
     if let Some(at) = text.find(|c: char| c.is_control() || c.is_whitespace()) {
         let sentence = "a URL cannot hold blanks or control characters";
         return Err(Flaw::new(sentence, "write a blank as `%20`").at(at..at + 1));

@@ -16,6 +16,8 @@ pub(crate) const PAGES_MAX: usize = 10_000;
 pub(crate) const KEY_BYTES_MAX: usize = 1024;
 /// Outputs of one jq expression over one document.
 pub(crate) const JQ_OUTPUTS_MAX: usize = ITEMS_MAX;
+/// Length of a URL that templates give, in bytes: servers refuse longer ones long before.
+pub(crate) const URL_BYTES_MAX: usize = 32 * 1024;
 /// Length of a jq expression in bytes.
 pub(crate) const JQ_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// What is read of a receiver's answer.
@@ -64,6 +66,8 @@ pub(crate) const START_SPREAD_MAX: Duration = Duration::from_secs(5);
 pub(crate) const LIST_ROWS_MAX: usize = 1000;
 /// How long any loop sleeps at most before it looks again, whatever it was told.
 pub(crate) const SWEEP_PERIOD: Duration = Duration::from_secs(5);
+/// How long a paused source is not looked at; a reload looks at once.
+pub(crate) const PAUSED_LOOK_PERIOD: Duration = Duration::from_hours(1);
 /// Complete listings without an item before it counts as deleted.
 pub(crate) const DELETE_AFTER_LISTINGS: u32 = 2;
 /// The brake: deletions in one poll that need a person when *both* limits are exceeded.
@@ -76,6 +80,10 @@ pub(crate) const CONFIG_FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub(crate) const CONFIG_DEPTH_MAX: usize = 32;
 /// Values any configuration file may hold; a file may hold one more for every four bytes of its length.
 pub(crate) const CONFIG_NODES_MIN: usize = 100_000;
+/// Values that blocks shared by sources may come to in all of these.
+pub(crate) const CONFIG_SHARED_NODES_MAX: usize = 5_000_000;
+/// Blocks of `apis` that one after the other name the next.
+pub(crate) const CONFIG_APIS_DEPTH_MAX: usize = 16;
 /// Configuration files, all `include`s together.
 pub(crate) const CONFIG_FILES_MAX: usize = 10_000;
 /// Length of a file that holds one secret or other value.

@@ -27,4 +27,5 @@ pub(crate) mod signature;
 pub(crate) mod sink;
 pub(crate) mod snapshot;
 pub(crate) mod source;
+pub(crate) mod template;
 pub(crate) mod time;

@@ -1,10 +1,11 @@
 //! A source: a polled API as declared, validated. Only `config` makes one.
 
+use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{ACCEPT, IF_MODIFIED_SINCE, IF_NONE_MATCH, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
@@ -19,6 +20,7 @@ use crate::core::jq::Expression;
 use crate::core::pages::Pages;
 use crate::core::schedule::{Every, Schedule};
 use crate::core::snapshot::BodyHash;
+use crate::core::template::{self, Address, Body, Context, Template, Words};
 use crate::core::time::Timestamp;
 
 /// A polled API. Comparable, so that a reload can tell which sources changed.
@@ -27,12 +29,17 @@ pub(crate) struct Source {
     pub(crate) name: SourceName,
     pub(crate) method: Method,
     /// With `query` already in it.
-    pub(crate) url: Url,
+    pub(crate) url: Address,
     /// The operator's own headers; values are marked sensitive, because people put tokens there.
     pub(crate) headers: HeaderMap,
-    /// Empty for none.
-    pub(crate) body: Bytes,
+    /// Those that are rendered for each request.
+    pub(crate) rendered_headers: Vec<(HeaderName, Template)>,
+    pub(crate) body: Body,
     pub(crate) auth: Auth,
+    /// The blocks of `apis` it shares, its own one first, then the one that names, and so on.
+    pub(crate) apis: Vec<String>,
+    /// Whether its state is kept and nothing is asked.
+    pub(crate) paused: bool,
     /// For one whole exchange, from resolving the name to the last byte.
     pub(crate) timeout: Duration,
     /// Bytes after decompression.
@@ -112,7 +119,8 @@ impl Source {
         let pages = format!("{:?}", self.pages);
         let fixed = [self.method.as_str(), self.url.as_str(), items, &pages].map(str::as_bytes);
         let keys = self.key.iter().map(|key| key.text().as_bytes());
-        Definition::of(fixed.into_iter().chain([self.body.as_ref()]).chain(keys))
+        let body = self.body.definition();
+        Definition::of(fixed.into_iter().chain([body.as_ref()]).chain(keys))
     }
 
     /// What decides whether an item counts as changed. Another comparison keeps the snapshot and compares it anew.
@@ -233,9 +241,42 @@ impl SourceState {
 }
 
 impl Source {
-    /// The request for one page. `validator` makes it conditional.
-    pub(crate) fn request(&self, page: &Url, validator: Option<&Validator>) -> Request {
-        let mut url = page.clone();
+    /// What to ask for, without the credentials. For a page that the API itself gave the address of, that one counts.
+    ///
+    /// # Errors
+    /// A fault when a template gives nothing that can stand in a URL.
+    pub(crate) fn address(&self, context: &Context<'_>) -> Result<Cow<'_, Url>, Fault> {
+        self.url.url(&LazyCell::new(|| Words::new(context, &self.auth)))
+    }
+
+    /// Whether a template of its requests uses a word.
+    pub(crate) fn uses(&self, word: &str) -> bool {
+        let in_headers = self.rendered_headers.iter().any(|(_, template)| template.uses(word));
+        in_headers || self.url.uses(word) || self.body.uses(word)
+    }
+
+    /// An address of its requests as it may be noted: without what templates made of the credentials.
+    pub(crate) fn noted(&self, address: &Url) -> Url {
+        let mut noted = address.clone();
+        if self.url.path_uses("auth") {
+            noted.set_path("/***");
+        }
+        noted
+    }
+
+    /// The request for one page at `address`: [`Source::address`], or what the page before it named. `validator` makes
+    /// it conditional.
+    ///
+    /// # Errors
+    /// A fault when a template gives nothing that can be sent.
+    pub(crate) fn request(
+        &self,
+        context: &Context<'_>,
+        address: &Url,
+        validator: Option<&Validator>,
+    ) -> Result<Request, Fault> {
+        let words = LazyCell::new(|| Words::new(context, &self.auth));
+        let mut url = address.clone();
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"));
@@ -251,15 +292,19 @@ impl Source {
         for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());
         }
+        if !self.rendered_headers.is_empty() {
+            template::add_headers(&self.rendered_headers, &words, &mut headers)?;
+        }
+        let body = self.body.bytes(&words, &mut headers)?;
         self.auth.apply(&mut url, &mut headers);
-        Request {
+        Ok(Request {
             method: self.method.clone(),
             url,
             headers,
-            body: self.body.clone(),
+            body,
             deadline: self.timeout,
             limit: BodyLimit::Whole { bytes_max: self.body_bytes_max },
             reach: Reach::Anywhere,
-        }
+        })
     }
 }

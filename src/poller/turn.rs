@@ -18,6 +18,7 @@ use crate::core::report::{Mode, PollReport, RequestNote};
 use crate::core::roster::Roster;
 use crate::core::snapshot::{BodyHash, Coverage, Snapshot, Standing};
 use crate::core::source::{Baseline, Source, SourceState, Validator};
+use crate::core::template::Context;
 use crate::core::time::Timestamp;
 use crate::store::{PollCommit, Refusal, StoreError, Write};
 
@@ -30,6 +31,8 @@ pub(super) struct Turn<'a> {
     /// As of the last commit of this poll.
     state: SourceState,
     mode: Mode,
+    /// What the templates of its requests have at hand, whatever the page.
+    context: Context<'a>,
     began: Timestamp,
     report: PollReport,
 }
@@ -74,7 +77,8 @@ impl<'a> Turn<'a> {
             committed: mode == Mode::Commit,
         };
         let began = ports.clock.now();
-        Self { ports, source, definitions, roster, state, mode, began, report }
+        let context = Context::default();
+        Self { ports, source, definitions, roster, state, mode, context, began, report }
     }
 
     /// Makes the poll. `kept` is the state as the store has it.
@@ -119,9 +123,13 @@ impl<'a> Turn<'a> {
 
     /// Fetches what there is. The delta is what is left to commit.
     async fn outcome(&mut self) -> Result<(PollOutcome, Delta), PollError> {
-        let source = self.source;
+        let (source, context) = (self.source, self.context);
         let validator = self.usable_validator();
-        match self.fetch(&source.url, validator.as_ref()).await {
+        let address = match source.address(&context) {
+            Ok(address) => address,
+            Err(fault) => return Ok((self.failed(fault), Delta::default())),
+        };
+        match self.fetch(&context, &address, validator.as_ref()).await {
             // RFC 9110 lets a 304 leave out the tag that it confirms.
             Answer::NotModified(response) => {
                 self.same(true, outcome::validator(&response.headers).or(validator)).await
@@ -134,7 +142,7 @@ impl<'a> Turn<'a> {
                 self.same(false, outcome::validator(&response.headers)).await
             }
             // Boxed, like all that few polls need: every poll is moved about with room for it.
-            Answer::Body(response) => Box::pin(self.list(response)).await,
+            Answer::Body(response) => Box::pin(self.list(address.into_owned(), response)).await,
         }
     }
 
@@ -164,11 +172,20 @@ impl<'a> Turn<'a> {
         }
     }
 
-    async fn fetch(&mut self, page: &Url, validator: Option<&Validator>) -> Answer {
-        let request = self.source.request(page, validator);
+    /// Asks for one page. `context` has what its templates need, `address` is where it is.
+    async fn fetch(
+        &mut self,
+        context: &Context<'_>,
+        address: &Url,
+        validator: Option<&Validator>,
+    ) -> Answer {
+        let request = match self.source.request(context, address, validator) {
+            Ok(request) => request,
+            Err(fault) => return Answer::Failed(fault),
+        };
         let mut note = RequestNote {
             method: request.method.clone(),
-            url: request.url.clone(),
+            url: self.source.noted(&request.url),
             conditional: validator.is_some(),
             status: None,
             body_bytes: 0,
@@ -203,13 +220,17 @@ impl<'a> Turn<'a> {
         self.take_absent(absent, delta).await
     }
 
-    /// Reads the listing from its first page to its end.
-    async fn list(&mut self, first: Response) -> Result<(PollOutcome, Delta), PollError> {
-        let source = self.source;
+    /// Reads the listing from its first page, which answered `address`, to its end.
+    async fn list(
+        &mut self,
+        address: Url,
+        first: Response,
+    ) -> Result<(PollOutcome, Delta), PollError> {
+        let (source, context) = (self.source, self.context);
         let snapshot = self.open().await?;
         let mut listing = Listing::new(source, &self.state, snapshot, self.ports.store.seed());
         let mut trail = Trail::default();
-        let (mut url, mut response) = (source.url.clone(), first);
+        let (mut url, mut response) = (address, first);
         let delta = loop {
             let body_hash = BodyHash::of(&response.body, self.ports.store.seed());
             if let Err(fault) = trail.enter(&url, body_hash, &source.pages) {
@@ -218,7 +239,7 @@ impl<'a> Turn<'a> {
             match self.take_page(&mut listing, &url, &response).await? {
                 Err(fault) => return Ok((self.failed(fault), Delta::default())),
                 Ok(Next::End(delta)) => break delta,
-                Ok(Next::Page(next)) => match self.fetch(&next, None).await {
+                Ok(Next::Page(next)) => match self.fetch(&context, &next, None).await {
                     Answer::Body(page) => (url, response) = (next, page),
                     Answer::Throttled { wait, fault } => {
                         return Ok((PollOutcome::Throttled { wait, fault }, Delta::default()));

@@ -14,4 +14,5 @@ mod secrets;
 mod storage;
 mod support;
 mod systemd;
+mod templates;
 mod tidy;

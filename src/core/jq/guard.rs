@@ -35,6 +35,8 @@ pub(super) const PLUS: &str = "!plus";
 pub(super) const TIMES: &str = "!times";
 /// Holds the right side of `l += r`.
 const RIGHT: &str = "$!right";
+/// Holds the words of a template, by name.
+const WORDS: &str = "$!words";
 
 /// The filter that a compiled expression is; nothing may call it.
 pub(super) const MAIN: &str = "doorbell__main";
@@ -152,6 +154,10 @@ pub(super) struct Guard<'s> {
     /// The expression's text; `None` for the library, which is trusted.
     text: Option<&'s str>,
     is_metered: bool,
+    /// Words that stand for values of the input, wherever they are used.
+    words: &'static [&'static str],
+    /// Those of them that are used.
+    pub(super) used: BTreeSet<&'static str>,
     /// Every filter called, by name.
     pub(super) calls: BTreeSet<&'s str>,
 }
@@ -161,12 +167,30 @@ type Guarded<'s> = Result<Term<&'s str>, JqProblem>;
 impl<'s> Guard<'s> {
     /// For an expression that somebody wrote.
     pub(super) fn new(text: &'s str) -> Self {
-        Self { text: Some(text), is_metered: true, calls: BTreeSet::new() }
+        Self { text: Some(text), ..Self::of_library(true) }
+    }
+
+    /// The same, with words at hand.
+    pub(super) fn with_words(text: &'s str, words: &'static [&'static str]) -> Self {
+        Self { words, ..Self::new(text) }
     }
 
     /// For a definition of the library; metered if it can do much more than it is given.
     pub(super) fn of_library(is_metered: bool) -> Self {
-        Self { text: None, is_metered, calls: BTreeSet::new() }
+        let (words, used) = (&[] as &[_], BTreeSet::new());
+        Self { text: None, is_metered, words, used, calls: BTreeSet::new() }
+    }
+
+    /// A whole expression with its meter. With words, its input is the object that has them; what was written sees
+    /// null.
+    pub(super) fn whole(&mut self, term: Term<&'s str>) -> Guarded<'s> {
+        let body = self.term(term)?;
+        if self.words.is_empty() {
+            return Ok(body);
+        }
+        self.calls.insert("null");
+        let body = pipe(Term::Call("null", Vec::new()), body);
+        Ok(binary(Term::Id, BinaryOp::Pipe(Some(Pattern::Var(WORDS))), body))
     }
 
     /// The tree with its meter.
@@ -290,6 +314,10 @@ impl<'s> Guard<'s> {
         if name == "recurse" && arguments.is_empty() {
             return Ok(self.then(Term::Recurse, TICK));
         }
+        if let Some(word) = self.words.iter().find(|word| **word == name && arguments.is_empty()) {
+            self.used.insert(word);
+            return Ok(word_of(word));
+        }
         self.calls.insert(name);
         let is_light = LIGHT.contains(&name);
         let arguments = arguments.into_iter().map(|argument| {
@@ -377,6 +405,13 @@ impl<'s> Guard<'s> {
         let update = binary(left, operator, right);
         if is_one { update } else { self.then(update, WEIGH) }
     }
+}
+
+/// `$words.WORD`
+fn word_of<'s>(word: &'static str) -> Term<&'s str> {
+    let name = Term::Str(None, vec![StrPart::Str(word)]);
+    let path = path::Path(vec![(Part::Index(name), path::Opt::Essential)]);
+    Term::Path(Box::new(Term::Var(WORDS)), path)
 }
 
 fn binary<'s>(

@@ -25,6 +25,7 @@ use crate::core::limits::JQ_OUTPUTS_MAX;
 pub(crate) use path::Step;
 pub(crate) use problem::JqProblem;
 
+use guard::Guard;
 use path::Path;
 use program::Program;
 
@@ -68,9 +69,26 @@ impl Expression {
         let removals = Path::several(&term).map(Arc::from);
         let body = match Path::single(&term) {
             Some(path) => Body::Path(path),
-            None => Body::Program(Arc::new(Program::compile(text, term)?)),
+            None => Body::Program(Arc::new(Program::compile(text, term, &mut Guard::new(text))?)),
         };
         Ok(Self { text: text.into(), body, removals })
+    }
+
+    /// Reads and compiles an expression in which words stand for the values that its input, an object, has under their
+    /// names; what is not there is null. Otherwise it has no input. Gives the words that it uses, too.
+    ///
+    /// # Errors
+    /// As [`Expression::parse`].
+    pub(crate) fn parse_with_words(
+        text: &str,
+        words: &'static [&'static str],
+    ) -> Result<(Self, Vec<&'static str>), JqProblem> {
+        let tokens = guard::lex(text)?;
+        let term = guard::parse(text, &tokens)?;
+        let mut guard = Guard::with_words(text, words);
+        let program = Program::compile(text, term, &mut guard)?;
+        let body = Body::Program(Arc::new(program));
+        Ok((Self { text: text.into(), body, removals: None }, guard.used.into_iter().collect()))
     }
 
     /// The expression as it was written.

@@ -88,10 +88,13 @@ pub(super) struct Program {
 
 impl Program {
     /// Guards and compiles a syntax tree. Only what it calls of the library is compiled with it.
-    pub(super) fn compile(text: &str, term: Term<&str>) -> Result<Self, JqProblem> {
-        let mut guard = Guard::new(text);
-        let body = guard.term(term)?;
-        let called = closure(guard.calls);
+    pub(super) fn compile<'s>(
+        text: &'s str,
+        term: Term<&'s str>,
+        guard: &mut Guard<'s>,
+    ) -> Result<Self, JqProblem> {
+        let body = guard.whole(term)?;
+        let called = closure(std::mem::take(&mut guard.calls));
         let library = LIBRARY
             .iter()
             .filter(|entry| called.contains(entry.definition.name))

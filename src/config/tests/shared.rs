@@ -1,0 +1,197 @@
+//! What sources share: `defaults` and `apis`, and what the templates of a source become.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::{Given, read, valid};
+use crate::config::difference::difference;
+use crate::config::load_text;
+use crate::config::problem::Severity;
+use crate::core::auth::Auth;
+use crate::core::json;
+use crate::core::secret::Secret;
+use crate::core::source::Source;
+use crate::core::template::Context;
+
+const SHARED: &str = r"
+defaults: { every: 1m, timeout: 9s, headers: { Accept: a/default, X-D: d }, query: { v: 0, d: 1 } }
+apis:
+  company: { timeout: 5s, headers: { X-C: c, ACCEPT: a/company }, query: { v: 1, c: 1 }, ignore: .c }
+  desk: { api: company, auth: { bearer: t }, headers: { X-K: k }, query: { k: 1 }, url: https://desk.example/ }
+sources:
+  all: { api: desk, query: { v: 2, k: null }, headers: { accept: a/own, x-k: own } }
+  some: { api: company, url: https://some.example/, timeout: 1s, auth: { bearer: u }, ignore: [.s, .t] }
+  none: { url: https://none.example/ }
+";
+
+fn source(text: &str, name: &str) -> Source {
+    let found = valid(text).sources.into_iter().find(|source| source.name.as_str() == name);
+    found.unwrap_or_else(|| panic!("no source {name}"))
+}
+
+#[test]
+fn the_nearest_says_what_holds() {
+    let check = |name: &str, expected: (&str, u64, &[&str], &[(&str, &str)])| {
+        let source = source(SHARED, name);
+        let mut headers: Vec<_> = source
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        headers.sort_unstable();
+        let apis: Vec<_> = source.apis.iter().map(String::as_str).collect();
+        let (url, seconds, chain, fields) = expected;
+        assert_eq!((source.url.as_str(), source.timeout.as_secs()), (url, seconds), "{name}");
+        assert_eq!((apis.as_slice(), headers.as_slice()), (chain, fields), "{name}");
+        assert_eq!(source.every.max(), Duration::from_mins(1));
+    };
+    check(
+        "all",
+        (
+            "https://desk.example/?v=2&c=1&d=1",
+            5,
+            &["desk", "company"],
+            &[("accept", "a/own"), ("x-c", "c"), ("x-d", "d"), ("x-k", "own")],
+        ),
+    );
+    check(
+        "some",
+        (
+            "https://some.example/?v=1&c=1&d=1",
+            1,
+            &["company"],
+            &[("accept", "a/company"), ("x-c", "c"), ("x-d", "d")],
+        ),
+    );
+    check(
+        "none",
+        ("https://none.example/?v=0&d=1", 9, &[], &[("accept", "a/default"), ("x-d", "d")]),
+    );
+    assert_eq!(source(SHARED, "all").auth, Auth::Bearer(Secret::new("t")));
+    assert_eq!(source(SHARED, "some").auth, Auth::Bearer(Secret::new("u")));
+    assert_eq!(source(SHARED, "some").ignore.len(), 2);
+    assert_eq!(source(SHARED, "all").ignore.len(), 1);
+}
+
+#[test]
+fn what_is_shared_is_as_if_it_were_typed_in_each() {
+    let shared = "defaults: {every: 1m}\napis: {a: {key: .id, items: .x}}\nsources: {s: {api: a, url: http://a/}}";
+    let typed = "sources: {s: {every: 1m, key: .id, items: .x, url: http://a/}}";
+    let (mut shared, typed) = (source(shared, "s"), source(typed, "s"));
+    assert_eq!((shared.identity(), shared.comparison()), (typed.identity(), typed.comparison()));
+    shared.apis.clear();
+    assert_eq!(shared, typed);
+}
+
+#[test]
+fn defaults_may_name_an_api_and_other_files_too() {
+    let files = Given::default()
+        .file("a.yaml", "apis: {a: {query: {a: 1}}}\nsources: {t: {url: http://t/, api: b}}")
+        .file("b.yaml", "apis: {b: {query: {b: 1}}}\ndefaults: {api: a}");
+    let text = "include: [a.yaml, b.yaml]\nsources: {s: {url: http://s/}}";
+    let config = load_text(text, &files).unwrap_or_else(|problems| panic!("{problems}"));
+    let urls: Vec<_> = config.sources.iter().map(|source| source.url.as_str()).collect();
+    assert_eq!(urls, ["http://s/?a=1", "http://t/?b=1"]);
+    let twice = files.file("c.yaml", "defaults: {every: 1m}");
+    let problems = load_text("include: [a.yaml, b.yaml, c.yaml]", &twice).unwrap_err();
+    assert!(problems.to_string().contains("`defaults` stands in another file"), "{problems}");
+}
+
+#[test]
+fn a_reload_knows_whom_a_block_concerns() {
+    let text = |every: &str| {
+        format!(
+            "apis: {{a: {{every: {every}}}}}\nsources: {{s: {{api: a, url: http://a/}}, t: {{url: http://b/}}}}"
+        )
+    };
+    let names = difference(&valid(&text("1m")), &valid(&text("2m"))).sources;
+    assert_eq!((names.changed, names.unchanged), (vec!["s".into()], vec!["t".to_owned()]));
+}
+
+#[test]
+fn a_secret_shared_by_many_is_kept_once() {
+    let mut text = String::from("apis: {a: {auth: {bearer: s3cret-token}}}\nsources:\n");
+    for number in 0..1000 {
+        writeln!(text, "  s{number}: {{ api: a, url: https://a.example/{number} }}").unwrap();
+    }
+    let config = valid(&text);
+    assert_eq!((config.sources.len(), config.secrets.len()), (1000, 1));
+}
+
+#[test]
+fn what_multiplies_is_refused() {
+    let mut text = format!("defaults: {{ body: [{}] }}\nsources:\n", "1,".repeat(10_000));
+    for number in 0..1000 {
+        writeln!(text, "  s{number}: {{ url: https://a.example/{number} }}").unwrap();
+    }
+    let problems = read(&text).unwrap_err();
+    assert!(problems.to_string().contains("too many values"), "{problems}");
+    let mut chain = String::from("sources: {s: {url: http://a/, api: a0}}\napis:\n");
+    for number in 0..20 {
+        writeln!(chain, "  a{number}: {{ api: a{} }}", number + 1).unwrap();
+    }
+    let problems = read(&format!("{chain}  a20: {{}}\n")).unwrap_err();
+    assert_eq!(problems.0.len(), 1, "{problems}");
+    assert!(problems.to_string().contains("more than 16 blocks"), "{problems}");
+}
+
+#[test]
+fn a_word_that_nothing_sets_is_a_warning() {
+    let check = |keys: &str, expected: &[&str]| {
+        let config = valid(&super::source_text(keys));
+        let told: Vec<_> = config.warnings.0.iter().map(|one| one.sentence.as_str()).collect();
+        assert_eq!(told, expected, "{keys}");
+        assert!(config.warnings.0.iter().all(|one| one.severity == Severity::Warning));
+    };
+    check("headers: {A: '{{auth}}'}", &[]);
+    check("query: {a: '{{page}}'}\npages: link\nkey: .id", &[]);
+    check(
+        "query: {a: '{{page}}'}\nheaders: {B: '{{key}}'}",
+        &[
+            "`{{page}}` is always null in a source without `pages`",
+            "`{{key}}` is always null in a source without `for_each`",
+        ],
+    );
+}
+
+/// A template is told by what was typed; what is filled in is text, and its digests are those of the text.
+#[test]
+fn templates_are_read_as_typed() {
+    let given = Given::default().variable("BRACES", "{{page}}").variable("PART", "x\\\"y");
+    let keys = "query: {a: '${BRACES}', b: '${BRACES}{{page}}', c: '{{page + \"${PART}\"}}'}\nbody: {t: '{{page}}', u: '${BRACES}'}";
+    let config = load_text(&super::source_text(keys), &given).unwrap();
+    let page = json::text("p&q");
+    let context = Context { page: Some(&page), ..Context::default() };
+    let source = config.sources.first().unwrap();
+    let address = source.address(&context).unwrap();
+    assert_eq!(
+        address.as_str(),
+        "https://a.example/?a=%7B%7Bpage%7D%7D&b=%7B%7Bpage%7D%7Dp%26q&c=p%26qx%22y"
+    );
+    let request = source.request(&context, &address, None).unwrap();
+    assert_eq!(request.body, r#"{"t":"p&q","u":"{{page}}"}"#);
+    assert_eq!(request.headers["content-type"], "application/json");
+    let identity = |keys: &str| source_of(keys).identity();
+    assert_eq!(identity("query: {a: '{{page}}'}"), identity("query: {a: '{{page}}'}"));
+    assert_ne!(identity("query: {a: '{{page}}'}"), identity("query: {a: '{{page|.}}'}"));
+    assert_ne!(identity("body: {a: '{{page}}'}"), identity("body: {a: '{{since}}'}"));
+    assert_eq!(identity("headers: {a: '{{page}}'}"), identity(""));
+}
+
+fn source_of(keys: &str) -> Source {
+    valid(&super::source_text(keys)).sources.remove(0)
+}
+
+#[test]
+fn credentials_in_a_path_are_not_noted() {
+    let source = source_of("auth: {bearer: s3cret}\nquery: {a: '{{auth.bearer}}'}");
+    let address = source.address(&Context::default()).unwrap();
+    assert_eq!(source.noted(&address), *address);
+    let text =
+        "sources: {s: {url: 'https://a.example/{{auth.bearer}}/x?y=1', auth: {bearer: s3cret}}}";
+    let source = self::source(text, "s");
+    let address = source.address(&Context::default()).unwrap();
+    assert_eq!(address.as_str(), "https://a.example/s3cret/x?y=1");
+    assert_eq!(source.noted(&address).as_str(), "https://a.example/***?y=1");
+    assert_eq!(source.url.shown(), "https://a.example/{{auth.bearer}}/x?…");
+}
