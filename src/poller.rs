@@ -4,6 +4,7 @@
 //! [`Poller::run`] is the loop; [`Poller::poll`] makes one poll, also for those who ask for it by hand. It knows
 //! nothing of receivers beyond which of them want an event's type.
 
+mod former;
 pub(crate) mod hold;
 mod run;
 mod turn;
@@ -18,6 +19,7 @@ use tracing::{debug, info, warn};
 use crate::clock::{Clock, Entropy};
 use crate::core::ids::SourceName;
 use crate::core::limits::PAUSED_LOOK_PERIOD;
+use crate::core::parts::Parts;
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::schedule::Schedule;
@@ -30,6 +32,7 @@ use crate::telemetry::Telemetry;
 use crate::wake::Wake;
 
 /// Everything the poller touches.
+#[derive(Clone)]
 pub(crate) struct Ports {
     pub(crate) store: StoreHandle,
     pub(crate) http: Arc<dyn HttpClient>,
@@ -69,20 +72,21 @@ struct Memory {
 }
 
 /// The digests of a declaration. Made once for each: hashing it at every poll would cost as much as judging the answer.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Definitions {
     identity: Definition,
     comparison: Definition,
+    parts: Parts,
 }
 
 impl Memory {
     fn definitions(&mut self, source: &Arc<Source>) -> Definitions {
         match &self.declared {
-            Some((known, definitions)) if Arc::ptr_eq(known, source) => *definitions,
+            Some((known, definitions)) if Arc::ptr_eq(known, source) => definitions.clone(),
             _ => {
                 let (identity, comparison) = (source.identity(), source.comparison());
-                let definitions = Definitions { identity, comparison };
-                self.declared = Some((Arc::clone(source), definitions));
+                let definitions = Definitions { identity, comparison, parts: Parts::of(source) };
+                self.declared = Some((Arc::clone(source), definitions.clone()));
                 definitions
             }
         }
@@ -117,10 +121,33 @@ impl Poller {
         name: &SourceName,
         mode: Mode,
     ) -> Result<PollReport, PollError> {
+        self.poll_by_hand(name, mode, None).await
+    }
+
+    /// The same through another client. The answer is read even if it is the last one again: whoever asks for its
+    /// exchanges wants to see what is in them.
+    ///
+    /// # Errors
+    /// As [`Poller::poll`].
+    pub(crate) async fn poll_through(
+        &self,
+        name: &SourceName,
+        mode: Mode,
+        http: Arc<dyn HttpClient>,
+    ) -> Result<PollReport, PollError> {
+        self.poll_by_hand(name, mode, Some(http)).await
+    }
+
+    async fn poll_by_hand(
+        &self,
+        name: &SourceName,
+        mode: Mode,
+        http: Option<Arc<dyn HttpClient>>,
+    ) -> Result<PollReport, PollError> {
         let slot = self.declared_slot(name)?;
         let mut memory = slot.0.lock().await;
         let (roster, source) = self.declared(name)?;
-        let told = self.turn(&mut memory, &source, &roster, mode).await;
+        let told = self.turn(&mut memory, &source, &roster, mode, http).await;
         drop(memory);
         self.replanned().insert(name.clone());
         self.wake.ring();
@@ -144,7 +171,7 @@ impl Poller {
         if state.schedule.due > now {
             return Ok(state.schedule.due);
         }
-        Ok(self.turn(&mut memory, &source, &roster, Mode::Commit).await?.next_due)
+        Ok(self.turn(&mut memory, &source, &roster, Mode::Commit, None).await?.next_due)
     }
 
     /// A source as it is declared now. Asked for once its turn has come: a poll may wait long for another one.
@@ -165,11 +192,21 @@ impl Poller {
         source: &Arc<Source>,
         roster: &Roster,
         mode: Mode,
+        http: Option<Arc<dyn HttpClient>>,
     ) -> Result<PollReport, PollError> {
-        let state = self.recall(memory, source).await?.clone();
+        let (known_as, mut state) = self.starting_point(memory, source, mode).await?;
         let (failing, planned) = (state.fault.is_some(), state.schedule);
         let definitions = memory.definitions(source);
-        let turn = turn::Turn::new(&self.ports, (source, definitions), roster, state, mode);
+        if state.identity == definitions.identity && state.comparison == definitions.comparison {
+            // Not kept by earlier versions.
+            state.parts = definitions.parts.clone();
+        }
+        if http.is_some() {
+            state = state.unrecognised();
+        }
+        let ports = http.map(|http| Ports { http, ..self.ports.clone() });
+        let ports = ports.as_ref().unwrap_or(&self.ports);
+        let turn = turn::Turn::new(ports, (source, known_as, definitions), roster, state, mode);
         let ended = match turn.make(memory.kept.as_ref()).await {
             Ok(ended) => ended,
             Err(fault) => {
@@ -186,6 +223,23 @@ impl Poller {
             self.ports.telemetry.polled(&ended.report);
         }
         Ok(ended.report)
+    }
+
+    /// The state that a poll begins with, and the name under which its items are found: a poll that keeps nothing
+    /// does not rename anything either.
+    async fn starting_point(
+        &self,
+        memory: &mut Memory,
+        source: &Source,
+        mode: Mode,
+    ) -> Result<(SourceName, SourceState), StoreError> {
+        if mode == Mode::DryRun
+            && memory.state.is_none()
+            && let Some((was, state)) = self.former(source).await?
+        {
+            return Ok((was, state));
+        }
+        Ok((source.name.clone(), self.recall(memory, source).await?.clone()))
     }
 
     fn replanned(&self) -> MutexGuard<'_, BTreeSet<SourceName>> {
@@ -206,6 +260,9 @@ impl Poller {
         if memory.state.is_none() {
             let name = source.name.clone();
             memory.kept = self.ports.store.read(move |store| store.source(&name)).await?;
+            if memory.kept.is_none() && source.was.is_some() {
+                memory.kept = self.take_over(source).await?;
+            }
         }
         let planned = memory.planned.take();
         let new = || {

@@ -8,6 +8,8 @@ mod deliveries;
 mod endpoints;
 mod events;
 mod health;
+mod plan;
+mod polled;
 mod problem;
 mod sources;
 mod view;
@@ -17,10 +19,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use crate::clock::Clock;
 use crate::core::ids::{EndpointName, SourceName};
+use crate::core::limits::RECORDING_BYTES_MAX;
+use crate::core::plan::Plan;
+use crate::core::recording::{Exchanges, Recording};
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::secret::Secret;
@@ -47,8 +53,15 @@ pub(crate) enum Refused {
 pub(crate) trait Operations: Send + Sync {
     /// What is declared now.
     fn roster(&self) -> Arc<Roster>;
-    /// One poll now.
-    fn poll(&self, source: SourceName, mode: Mode) -> Operation<'_, PollReport>;
+    /// One poll now; with its exchanges, if they are to be recorded.
+    fn poll(
+        &self,
+        source: SourceName,
+        mode: Mode,
+        exchanges: Exchanges,
+    ) -> Operation<'_, (PollReport, Option<Recording>)>;
+    /// What taking on a configuration would do; absent, the file that the one in force was read from.
+    fn plan(&self, file: Option<PathBuf>) -> Operation<'_, Plan>;
     /// Lets held changes ring; answers how many.
     fn release(&self, source: SourceName) -> Operation<'_, usize>;
     /// Drops held changes; answers how many.
@@ -77,6 +90,11 @@ pub(crate) struct Context {
 
 type Shared = Arc<Context>;
 
+/// A poll's order may bring a recording along, in base64 inside JSON.
+fn recordings() -> DefaultBodyLimit {
+    DefaultBodyLimit::max(2 * RECORDING_BYTES_MAX)
+}
+
 /// What the command line uses.
 pub(crate) fn control(context: Arc<Context>) -> Router {
     Router::new()
@@ -88,13 +106,14 @@ pub(crate) fn control(context: Arc<Context>) -> Router {
         .route("/v1/sources", get(sources::list))
         .route("/v1/sources/{name}", get(sources::show))
         .route("/v1/sources/{name}/items", get(sources::items))
-        .route("/v1/sources/{name}/poll", post(sources::poll))
+        .route("/v1/sources/{name}/poll", post(sources::poll).layer(recordings()))
         .route("/v1/sources/{name}/release", post(sources::release))
         .route("/v1/sources/{name}/discard", post(sources::discard))
         .route("/v1/held", get(sources::held))
         .route("/v1/endpoints", get(endpoints::list))
         .route("/v1/endpoints/{name}/resume", post(endpoints::resume))
         .route("/v1/reload", post(sources::reload))
+        .route("/v1/plan", post(plan::show))
         .route("/v1/backup", get(backup::download))
         .merge(health::routes())
         .fallback(problem::not_found)

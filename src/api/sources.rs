@@ -2,13 +2,18 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use serde::Deserialize;
 
+use super::polled::PollView;
 use super::problem::Problem;
-use super::view::{CountView, HeldView, ItemView, PollView, ReloadView, SourceView};
+use super::view::{CountView, HeldView, ItemView, ReloadView, SourceView};
 use super::{Refused, Shared};
 use crate::core::ids::SourceName;
 use crate::core::limits::LIST_ROWS_MAX;
+use crate::core::recording::{Exchanges, Recording};
 use crate::core::report::Mode;
 
 pub(super) async fn list(State(context): State<Shared>) -> Result<Json<Vec<SourceView>>, Problem> {
@@ -51,7 +56,7 @@ pub(super) async fn items(
     Ok(Json(items.await?.iter().map(ItemView::of).collect()))
 }
 
-/// How a poll by hand is made.
+/// Whether a poll by hand counts.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PollQuery {
@@ -59,14 +64,52 @@ pub(super) struct PollQuery {
     commit: bool,
 }
 
+/// Where its exchanges come from, and whether they are wanted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PollOrder {
+    #[serde(default)]
+    record: bool,
+    /// A recording, or a saved answer, in base64.
+    replay: Option<String>,
+}
+
+impl PollOrder {
+    fn read(body: &[u8]) -> Result<Self, Problem> {
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        serde_json::from_slice(body).map_err(|error| Problem::bad_request(error.to_string()))
+    }
+
+    fn exchanges(self, commit: bool) -> Result<Exchanges, Problem> {
+        match (self.replay, self.record) {
+            (None, false) => Ok(Exchanges::Live),
+            (None, true) => Ok(Exchanges::Recorded),
+            (Some(_), _) if commit || self.record => {
+                Err(Problem::bad_request("a replayed poll is neither kept nor recorded"))
+            }
+            (Some(code), _) => {
+                let bytes = BASE64_STANDARD.decode(code);
+                let bytes = bytes.map_err(|_| Problem::bad_request("`replay` is no base64"))?;
+                let recording = Recording::read(&bytes).map_err(Problem::bad_request)?;
+                Ok(Exchanges::Replayed(recording))
+            }
+        }
+    }
+}
+
 pub(super) async fn poll(
     State(context): State<Shared>,
     Path(name): Path<String>,
     Query(query): Query<PollQuery>,
+    body: Bytes,
 ) -> Result<Json<PollView>, Problem> {
     let mode = if query.commit { Mode::Commit } else { Mode::DryRun };
-    let report = context.operations.poll(SourceName::new(name), mode).await?;
-    Ok(Json(PollView::of(&report)))
+    let exchanges = PollOrder::read(&body)?.exchanges(query.commit)?;
+    let polled = context.operations.poll(SourceName::new(name), mode, exchanges);
+    let (report, recording) = polled.await?;
+    Ok(Json(PollView::of(&report, recording)))
 }
 
 pub(super) async fn held(State(context): State<Shared>) -> Result<Json<Vec<HeldView>>, Problem> {

@@ -5,17 +5,15 @@ use serde_json::value::RawValue;
 
 use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth};
 use crate::core::fault::Fault;
-use crate::core::http::shown_url;
 use crate::core::ids::{EndpointName, SourceName};
 use crate::core::json::JsonText;
-use crate::core::report::{PollReport, RequestNote};
 use crate::core::roster::Roster;
 use crate::core::snapshot::{Standing, StoredItem};
 use crate::core::source::{Baseline, SourceState};
 use crate::core::time::Timestamp;
 use crate::store::{Attempt, DeliveryRecord, EventRecord, Tally};
 
-fn raw(text: &JsonText) -> Option<Box<RawValue>> {
+pub(super) fn raw(text: &JsonText) -> Option<Box<RawValue>> {
     RawValue::from_string(text.as_str().to_owned()).ok()
 }
 
@@ -54,7 +52,7 @@ pub(super) struct FaultView {
 }
 
 impl FaultView {
-    fn of(fault: &Fault) -> Self {
+    pub(super) fn of(fault: &Fault) -> Self {
         Self {
             whose: fault.whose.as_str(),
             code: fault.code.clone(),
@@ -304,63 +302,5 @@ impl HeldView {
         };
         let (source, key) = (source.to_string(), item.key.to_string());
         Self { source, key, kind: "deleted", held_since: since, item: raw(&item.data) }
-    }
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct PollView {
-    source: String,
-    outcome: &'static str,
-    committed: bool,
-    pages: usize,
-    items: usize,
-    changed: u64,
-    held: usize,
-    took_ms: u128,
-    interval_ms: u128,
-    next_poll: String,
-    fault: Option<FaultView>,
-    requests: Vec<RequestView>,
-    events: Vec<Option<Box<RawValue>>>,
-}
-
-impl PollView {
-    pub(super) fn of(report: &PollReport) -> Self {
-        Self {
-            source: report.source.to_string(),
-            outcome: report.outcome,
-            committed: report.committed,
-            pages: report.pages,
-            items: report.items,
-            changed: report.changes.iter().map(|(_, count)| count).sum(),
-            held: report.held,
-            took_ms: report.took.as_millis(),
-            interval_ms: report.interval.as_millis(),
-            next_poll: report.next_due.to_rfc3339(),
-            fault: report.fault.as_ref().map(FaultView::of),
-            requests: report.requests.iter().map(RequestView::of).collect(),
-            events: report.events.iter().map(|event| raw(&event.body)).collect(),
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct RequestView {
-    method: String,
-    url: String,
-    conditional: bool,
-    status: Option<u16>,
-    body_bytes: usize,
-}
-
-impl RequestView {
-    fn of(note: &RequestNote) -> Self {
-        Self {
-            method: note.method.to_string(),
-            url: shown_url(&note.url),
-            conditional: note.conditional,
-            status: note.status,
-            body_bytes: note.body_bytes,
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{Common, print};
 use crate::config;
 use crate::config::lookup::Surroundings;
-use crate::config::problem::Severity;
+use crate::config::problem::{Problems, Severity};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -34,17 +34,19 @@ pub(crate) fn run(_args: &Args, common: &Common) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Err(problems) => {
-            if common.json {
-                let answer = serde_json::json!({ "valid": false, "problems": problems.to_json() });
-                print::line(&answer.to_string())?;
-            } else {
-                problems.0.iter().try_for_each(|problem| print::line(&problem.to_string()))?;
-                let errors =
-                    problems.0.iter().filter(|problem| problem.severity == Severity::Error);
-                print::failure(&print::count(errors.count(), "problem"));
-            }
-            Ok(ExitCode::from(2))
-        }
+        Err(problems) => refuse(&problems, common.json),
     }
+}
+
+/// Shows why a configuration cannot be used.
+pub(super) fn refuse(problems: &Problems, json: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        let answer = serde_json::json!({ "valid": false, "problems": problems.to_json() });
+        print::line(&answer.to_string())?;
+    } else {
+        problems.0.iter().try_for_each(|problem| print::line(&problem.to_string()))?;
+        let errors = problems.0.iter().filter(|problem| problem.severity == Severity::Error);
+        print::failure(&print::count(errors.count(), "problem"));
+    }
+    Ok(ExitCode::from(2))
 }

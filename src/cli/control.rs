@@ -17,7 +17,7 @@ use super::{Common, Usage};
 use crate::api;
 use crate::config::Config;
 use crate::daemon::works::{self, Origin, Works};
-use crate::daemon::{Settings, build, socket};
+use crate::daemon::{Settings, build, look, socket};
 use crate::store::handle::StoreHandle;
 use crate::telemetry::Redactor;
 
@@ -37,27 +37,37 @@ pub(crate) enum Control {
 impl Control {
     /// Finds the daemon, or opens the state with the declarations of the configuration if it can be read.
     pub(crate) async fn open(common: &Common, redactor: Redactor) -> anyhow::Result<Self> {
-        let path = socket::control_path(&common.state);
-        if tokio::net::UnixStream::connect(&path).await.is_ok() {
-            let client = reqwest::Client::builder().unix_socket(path).no_proxy().build()?;
-            return Ok(Self::Daemon(client));
+        if let Some(daemon) = Self::daemon(common).await? {
+            return Ok(daemon);
         }
         if !common.state.exists() {
             let state = common.state.display();
             return Err(Usage(format!("there is no state at {state}; name it with --state")).into());
         }
-        // What is stored can be looked at without a configuration.
-        let config = works::load(&common.config).unwrap_or_else(|_| Config::empty());
-        let settings = Settings {
-            config,
-            origin: Origin::File(common.config.clone()),
-            state: common.state.clone(),
-            accept_state: false,
-            redactor,
-        };
-        let works = build(settings).context("opening the state")?;
+        let works = build(settings(common, redactor)).context("opening the state")?;
+        Ok(Self::own(works, common))
+    }
+
+    /// The running daemon, if there is one.
+    pub(crate) async fn daemon(common: &Common) -> anyhow::Result<Option<Self>> {
+        let path = socket::control_path(&common.state);
+        if tokio::net::UnixStream::connect(&path).await.is_err() {
+            return Ok(None);
+        }
+        let client = reqwest::Client::builder().unix_socket(path).no_proxy().build()?;
+        Ok(Some(Self::Daemon(client)))
+    }
+
+    /// Looks at the state in this process with the declarations of the configuration, also while a daemon has it.
+    /// Nothing can be written. What is not there is empty.
+    pub(crate) fn look(common: &Common, redactor: Redactor) -> anyhow::Result<Self> {
+        let works = look(settings(common, redactor)).context("looking at the state")?;
+        Ok(Self::own(works, common))
+    }
+
+    fn own(works: Arc<Works>, common: &Common) -> Self {
         let store = works.store.clone();
-        Ok(Self::Own { router: api::control(context(works, &common.state)), store })
+        Self::Own { router: api::control(context(works, &common.state)), store }
     }
 
     /// Asks for a document.
@@ -70,18 +80,34 @@ impl Control {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// The same, and the answer as it came: the order of its keys means something.
+    pub(crate) async fn post_text(&self, path: &str, body: &Value) -> anyhow::Result<String> {
+        let bytes = self.call_bytes(Method::POST, path, Some(body)).await?;
+        String::from_utf8(bytes).context("reading the daemon's answer")
+    }
+
     async fn call(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
+        let bytes = self.call_bytes(method, path, body).await?;
+        serde_json::from_slice(&bytes).context("reading the daemon's answer")
+    }
+
+    async fn call_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Vec<u8>> {
         let mut stream = self.send(method, path, body).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = stream.next().await {
             bytes.extend_from_slice(&chunk?);
         }
-        serde_json::from_slice(&bytes).context("reading the daemon's answer")
+        Ok(bytes)
     }
 
     /// Asks for a body that may be large.
@@ -147,6 +173,17 @@ impl Control {
     }
 }
 
+/// What this process works with. What is stored can be looked at without a configuration.
+fn settings(common: &Common, redactor: Redactor) -> Settings {
+    Settings {
+        config: works::load(&common.config).unwrap_or_else(|_| Config::empty()),
+        origin: Origin::File(common.config.clone()),
+        state: common.state.clone(),
+        accept_state: false,
+        redactor,
+    }
+}
+
 fn refusal(status: StatusCode, document: &[u8]) -> anyhow::Error {
     let document: Value = serde_json::from_slice(document).unwrap_or_default();
     let detail = document.get("detail").and_then(Value::as_str).unwrap_or("no reason given");
@@ -156,7 +193,9 @@ fn refusal(status: StatusCode, document: &[u8]) -> anyhow::Error {
         .map(|problems| problems.iter().filter_map(Value::as_str).collect())
         .unwrap_or_default();
     let sentence = [&[detail], problems.as_slice()].concat().join("\n");
-    if status == StatusCode::NOT_FOUND || status == StatusCode::BAD_REQUEST {
+    let is_usage =
+        [StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY];
+    if is_usage.contains(&status) {
         return Usage(sentence).into();
     }
     anyhow!("{sentence}")

@@ -11,9 +11,10 @@ mod endpoints;
 mod events;
 mod held;
 mod listen;
+mod plan;
 mod poll;
+mod pretty;
 mod print;
-
 mod receiver;
 mod replay;
 mod run;
@@ -42,6 +43,7 @@ const EXAMPLES: &str = "\
 Examples:
   doorbell demo                          see the whole thing work, offline, in seconds
   doorbell check                         is sources.yaml valid?
+  doorbell plan                          what would it change?
   doorbell poll tickets                  what would a poll of `tickets` find now?
   doorbell                               run the daemon
   doorbell events --follow               watch what rings
@@ -83,6 +85,8 @@ enum Command {
     Run(run::Args),
     /// Validate the configuration: every problem at once, each at its place.
     Check(check::Args),
+    /// Show what applying the configuration would do: sources and endpoints added, removed, changed, and why.
+    Plan(plan::Args),
     /// Poll a source now and show the events it would make.
     Poll(poll::Args),
     /// See doorbell work: a sample API, the daemon and a receiver, on this machine, offline.
@@ -162,6 +166,7 @@ async fn dispatch(
     match command {
         Command::Run(args) => run::run(args, common, redactor).await,
         Command::Check(args) => check::run(&args, common),
+        Command::Plan(args) => plan::run(&args, common, redactor).await,
         Command::Poll(args) => poll::run(args, common, redactor).await,
         Command::Demo(args) => demo::run(args, redactor).await,
         Command::Listen(args) => listen::run(args, common).await,

@@ -1,17 +1,30 @@
 //! `doorbell poll SOURCE`: one poll now.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::control::{Control, load, segment};
-use super::{Common, print};
+use super::pretty::indented;
+use super::print::{self, BAD, FAINT, GOOD, NAME, STRONG, count, printable, styled};
+use super::{Common, Usage};
+use crate::core::recording::Recording;
+use crate::core::time::humane;
 use crate::telemetry::Redactor;
+
+/// The longest header value that is shown whole.
+const HEADER_CHARS_MAX: usize = 120;
 
 /// Arguments of `poll`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  doorbell poll tickets            show what a poll would find; nothing is kept\n  doorbell poll tickets --commit   poll now, and let it count"
+    after_help = "Examples:\n  doorbell poll tickets                        show what a poll would find; nothing is kept\n  doorbell poll tickets --commit               poll now, and let it count\n  doorbell poll tickets --record answer.json   also keep every request and answer in a file\n  doorbell poll tickets --replay answer.json   ask the file instead of the network, with sources.yaml as it is now\n  curl -s https://… > answer.json              a bare answer will do, too: it answers the first request"
 )]
 pub(crate) struct Args {
     /// The source's name.
@@ -22,6 +35,52 @@ pub(crate) struct Args {
     /// Make it count: snapshot, events and deliveries are kept.
     #[arg(long)]
     commit: bool,
+    /// Keep every request and answer of this poll in a file, without secrets.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Take the answers from a file – a recording, or one saved answer – and ask nobody. Nothing is kept.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["commit", "record"])]
+    replay: Option<PathBuf>,
+}
+
+/// What a poll came to. Events stay as they came: the order of their keys and their numbers are part of them.
+#[derive(Debug, Deserialize)]
+struct Report {
+    outcome: String,
+    committed: bool,
+    baseline: Option<String>,
+    pages: usize,
+    items: usize,
+    unchanged: usize,
+    created: usize,
+    updated: usize,
+    deleted: usize,
+    held: usize,
+    took_ms: u64,
+    interval_ms: u64,
+    next_poll: String,
+    fault: Option<Fault>,
+    requests: Vec<Request>,
+    events: Vec<Box<RawValue>>,
+    #[serde(default)]
+    recording: Option<Recording>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Fault {
+    code: String,
+    sentence: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Request {
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    conditional: bool,
+    status: Option<u16>,
+    body_bytes: usize,
+    took_ms: u64,
 }
 
 pub(crate) async fn run(
@@ -32,47 +91,113 @@ pub(crate) async fn run(
     // A mistake in the configuration is told before anything else.
     let config = load(&common.config)?;
     redactor.learn(&config.secrets);
-    std::fs::create_dir_all(&common.state)?;
-    let control = Control::open(common, redactor).await?;
-    let path = format!("/v1/sources/{}/poll?commit={}", segment(&args.source), args.commit);
-    let report = control.post(&path, &json!({})).await?;
-    control.close().await?;
-    if common.json {
-        print::line(&report.to_string())?;
+    let (control, order) = if let Some(file) = &args.replay {
+        let order = json!({ "replay": BASE64_STANDARD.encode(read(file)?) });
+        (Control::look(common, redactor)?, order)
     } else {
-        show(&report)?;
+        std::fs::create_dir_all(&common.state)?;
+        let order = json!({ "record": args.record.is_some() });
+        (Control::open(common, redactor).await?, order)
+    };
+    let path = format!("/v1/sources/{}/poll?commit={}", segment(&args.source), args.commit);
+    let text = control.post_text(&path, &order).await?;
+    control.close().await?;
+    let mut report: Report = serde_json::from_str(&text).context("reading the report")?;
+    if let (Some(file), Some(recording)) = (&args.record, report.recording.take()) {
+        std::fs::write(file, recording.text())
+            .with_context(|| format!("writing {}", file.display()))?;
+        tell_recorded(file, &recording)?;
     }
-    let failed = report.get("fault").is_some_and(|fault| !fault.is_null());
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    if common.json {
+        print::line(&text)?;
+    } else {
+        show(&report, &args)?;
+    }
+    Ok(if report.fault.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn show(report: &Value) -> anyhow::Result<()> {
-    let text = |value: &Value, name: &str| {
-        let field = value.get(name).cloned().unwrap_or_default();
-        field.as_str().map_or_else(|| field.to_string(), str::to_owned)
-    };
-    let list = |name: &str| report.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    for request in list("requests") {
-        let status = request.get("status").and_then(Value::as_u64);
-        let status = status.map_or_else(|| String::from("no answer"), |status| status.to_string());
-        let conditional =
-            if request.get("conditional") == Some(&json!(true)) { ", conditional" } else { "" };
-        let (method, url, bytes) =
-            (text(&request, "method"), text(&request, "url"), text(&request, "body_bytes"));
-        print::line(&format!("{method} {url} → {status}, {bytes} bytes{conditional}"))?;
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file)
+        .map_err(|error| Usage(format!("the replay file {}: {error}", file.display())).into())
+}
+
+fn tell_recorded(file: &Path, recording: &Recording) -> std::io::Result<()> {
+    let exchanges = count(recording.exchanges.len(), "exchange");
+    print::note(&format!("{exchanges} written to {}", file.display()))?;
+    match recording.left_off {
+        0 => Ok(()),
+        more => print::note(&format!("{} did not fit into it", count(more, "exchange"))),
     }
-    if let Some(fault) = report.get("fault").filter(|fault| !fault.is_null()) {
-        print::failure(&format!("{} ({})", text(fault, "sentence"), text(fault, "code")));
+}
+
+fn show(report: &Report, args: &Args) -> std::io::Result<()> {
+    report.requests.iter().try_for_each(show_request)?;
+    if let Some(fault) = &report.fault {
+        print::failure(&format!("{} ({})", printable(&fault.sentence, 1_000), fault.code));
     }
-    let events = list("events");
-    let (outcome, items, took) =
-        (text(report, "outcome"), text(report, "items"), text(report, "took_ms"));
-    print::line(&format!("{outcome}: {items} items, {} events, {took} ms", events.len()))?;
-    for event in &events {
-        print::line(&serde_json::to_string_pretty(event)?)?;
+    print::line(&summary(report))?;
+    for event in &report.events {
+        print::line(&indented(event.get()))?;
     }
-    if report.get("committed") != Some(&json!(true)) {
-        print::note("nothing was kept; `--commit` makes it count")?;
+    let interval = humane(std::time::Duration::from_millis(report.interval_ms));
+    let would = if report.committed { "next poll" } else { "the next poll would be" };
+    print::line(&styled(FAINT, &format!("{would} at {} (every {interval})", report.next_poll)))?;
+    match (report.committed, &args.replay) {
+        (true, _) => Ok(()),
+        (false, None) => print::note("nothing was kept; `--commit` makes it count"),
+        (false, Some(file)) => {
+            print::note(&format!("answered from {}; nothing was kept", file.display()))
+        }
+    }
+}
+
+fn show_request(request: &Request) -> std::io::Result<()> {
+    let status = request.status.map_or_else(
+        || styled(BAD, "no answer"),
+        |status| styled(if status < 400 { GOOD } else { BAD }, &status.to_string()),
+    );
+    let conditional = if request.conditional { ", conditional" } else { "" };
+    print::line(&format!(
+        "{} {} → {status}, {} bytes, {} ms{conditional}",
+        styled(STRONG, &request.method),
+        printable(&request.url, 1_000),
+        request.body_bytes,
+        request.took_ms,
+    ))?;
+    for (name, value) in &request.headers {
+        let value = printable(value, HEADER_CHARS_MAX);
+        print::line(&format!("    {}: {}", styled(NAME, name), styled(FAINT, &value)))?;
     }
     Ok(())
+}
+
+/// One line: what was found, and what it means.
+fn summary(report: &Report) -> String {
+    let outcome = styled(STRONG, &report.outcome);
+    let items = count(report.items, "item");
+    let found = match report.baseline.as_deref() {
+        Some("first") if !report.committed => {
+            format!("first poll: {items} would be known silently")
+        }
+        Some("first") => format!("first poll: {items} known silently"),
+        Some(_) if !report.committed => {
+            format!("a new baseline: {items} would be known silently instead of the old ones")
+        }
+        Some(_) => format!("a new baseline: {items} known silently instead of the old ones"),
+        None => {
+            let kinds = [
+                (report.unchanged, "unchanged"),
+                (report.created, "created"),
+                (report.updated, "updated"),
+                (report.deleted, "deleted"),
+                (report.held, "held"),
+            ];
+            let kinds = kinds.iter().filter(|(number, _)| *number > 0);
+            let kinds: Vec<_> = kinds.map(|(number, kind)| format!("{number} {kind}")).collect();
+            if kinds.is_empty() { items } else { format!("{items}: {}", kinds.join(", ")) }
+        }
+    };
+    let pages = if report.pages > 1 { format!(", {} pages", report.pages) } else { String::new() };
+    let events = count(report.events.len(), "event");
+    format!("{outcome}: {found}; {events}{pages}, {} ms", report.took_ms)
 }

@@ -184,3 +184,34 @@ pub(crate) fn held(rows: &Value) -> io::Result<()> {
     line(&table.to_string())?;
     print::note("`doorbell held release SOURCE` lets them ring, `discard SOURCE` drops them")
 }
+
+/// A plan: what happens first, and what stays as it is counted.
+pub(crate) fn plan(plan: &Value) -> io::Result<()> {
+    let mut table = table(&["", "NAME", "FATE", "WHAT THAT MEANS"]);
+    let mut counts = [0_usize; 2];
+    for (count, (kind, list)) in
+        counts.iter_mut().zip([("source", "sources"), ("endpoint", "endpoints")])
+    {
+        for row in plan.get(list).and_then(Value::as_array).into_iter().flatten() {
+            let (fate, sentence) = (text(row, "fate"), sentence(row));
+            if fate == "unchanged" && sentence.is_empty() {
+                *count += 1;
+                continue;
+            }
+            table.add_row([kind.to_owned(), text(row, "name"), fate, sentence]);
+        }
+    }
+    if !table.is_empty() {
+        line(&table.to_string())?;
+    }
+    let [sources, endpoints] = counts;
+    let stay = [(sources, "source"), (endpoints, "endpoint")];
+    let stay = stay.iter().filter(|(number, _)| *number > 0);
+    let stay: Vec<_> = stay.map(|(number, noun)| print::count(*number, noun)).collect();
+    if stay.is_empty() { Ok(()) } else { line(&format!("{} unchanged", stay.join(" and "))) }
+}
+
+/// A row's sentence, whole: it wraps.
+fn sentence(row: &Value) -> String {
+    printable(row.get("sentence").and_then(Value::as_str).unwrap_or_default(), 1_000)
+}

@@ -244,7 +244,9 @@ pub(super) static SOURCE: Table = &[
     later("for_each"),
     later("until"),
     later("changed_at"),
-    later("was").own(),
+    key("was", Text, "The source's former name: keeps its state when it is renamed.")
+        .example("tickets")
+        .own(),
     key(
         "events",
         List(&Either(&[Shape::Word(RULE_WORDS), Map(RULE)])),

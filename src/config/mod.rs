@@ -10,10 +10,8 @@
 //! | which keys there are | `keys`, `schema` |
 //! | tree → typed values | `walk`, `measures`, `web`, `template`, `server`, `source`, `rules`, `body`, `endpoint` |
 //! | what is wrong, shown to people | `report`, `hint`, `mask`, `problem` |
-//! | old and new, for a reload | `difference` |
 
 mod body;
-pub(crate) mod difference;
 mod endpoint;
 mod files;
 mod fill;
@@ -105,6 +103,7 @@ fn validate(mut files: Vec<ReadFile>, mut findings: Vec<Finding>) -> Result<Conf
     let (files, report) = (files.as_slice(), Report::new(findings));
     let mut walk = Walk::new(files, &apis, report);
     let top = Top::read(&mut walk);
+    former_names(&mut walk, &top.sources);
     // Where files are missing, so may be the sources.
     if readable && top.sources.places.is_empty() && !walk.report.any_error() {
         let finding =
@@ -232,6 +231,23 @@ impl<T> Named<T> {
             None => String::new(),
         };
         walk.report.add(Finding::error(key.place, sentence).hint(hint));
+    }
+}
+
+/// A former name is one that nobody has any more, and that only one source had.
+fn former_names(walk: &mut Walk<'_>, sources: &Named<Source>) {
+    let mut taken: HashMap<SourceName, Place> = HashMap::new();
+    for (name, place) in std::mem::take(&mut walk.former) {
+        if let Some(first) = sources.places.get(name.as_str()) {
+            let line = first.line;
+            let sentence = format!("`was` names a source that is declared (line {line}): {name}");
+            let hint = "only a name that is no longer in use can be a former one; take `was` away, or \
+                the declaration of the old source";
+            walk.report.add(Finding::error(place, sentence).hint(hint));
+        } else if taken.insert(name.clone(), place).is_some() {
+            let sentence = format!("two sources say that they were {name}");
+            walk.report.add(Finding::error(place, sentence).hint("keep one of the two"));
+        }
     }
 }
 

@@ -80,6 +80,7 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
     let deletes = fields.or("deletes", default_deletes(), |node| deletes(walk, node));
     let events =
         fields.or("events", EventRules::default_for(name), |node| rules::read(walk, name, node));
+    let was = fields.or("was", None, |node| was(walk, node).map(Some));
     let (method, url, (headers, rendered_headers), body) = request?;
     Some(Source {
         name: name.clone(),
@@ -102,6 +103,7 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
         first_poll: first_poll?,
         deletes: deletes?,
         events: events?,
+        was: was?,
     })
 }
 
@@ -238,6 +240,13 @@ fn pages<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Pages> {
     let fields = walk.fields(node, keys::PAGES, node.place)?;
     let pages_max = fields.or("max", PAGES_MAX, |node| walk.count(node, keys::PAGES, "max"));
     fields.need("link", |_| Some(Pages::Link { pages_max: pages_max? }))
+}
+
+/// A former name. Whether it is free is looked at when all sources are read.
+fn was<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<SourceName> {
+    let name = SourceName::new(walk.text(node)?);
+    walk.former.push((name.clone(), node.place));
+    Some(name)
 }
 
 fn first_poll<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<FirstPoll> {

@@ -4,6 +4,7 @@ mod cases;
 mod facts;
 mod hostile;
 mod pieces;
+mod plans;
 mod shared;
 
 use std::collections::BTreeMap;

@@ -10,6 +10,7 @@ use crate::config::measures;
 use crate::config::report::{Finding, Flaw, ReadFile, Report, is_plain};
 use crate::config::shared::Apis;
 use crate::config::tree::{self, Node, Place, Value};
+use crate::core::ids::SourceName;
 use crate::core::jq::Expression;
 use crate::core::limits::JQ_TEXT_BYTES_MAX;
 use crate::core::schedule::Every;
@@ -82,12 +83,14 @@ pub(super) struct Walk<'a> {
     pub(super) files: &'a [ReadFile],
     pub(super) apis: &'a Apis,
     pub(super) report: Report,
+    /// The former names of sources, with where they stand.
+    pub(super) former: Vec<(SourceName, Place)>,
 }
 
 impl<'a> Walk<'a> {
     /// Begins a walk; `report` has what was found so far.
     pub(super) fn new(files: &'a [ReadFile], apis: &'a Apis, report: Report) -> Self {
-        Self { files, apis, report }
+        Self { files, apis, report, former: Vec::new() }
     }
 
     /// Reads a map with known keys. `owner` is where problems of the map as a whole are pointed at.

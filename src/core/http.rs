@@ -39,6 +39,36 @@ fn without_user(mut url: Url) -> String {
     url.into()
 }
 
+/// Headers as they may be shown: of those that hold or may hold a credential, the name alone.
+pub(crate) fn shown_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let shown = headers.iter().map(|(name, value)| {
+        let hidden = value.is_sensitive() || is_credential(name.as_str());
+        let value = if hidden { "…".into() } else { String::from_utf8_lossy(value.as_bytes()) };
+        (name.to_string(), value.into_owned())
+    });
+    shown.collect()
+}
+
+/// Whether a header holds a credential, by its name in lower case: of a request or of an answer.
+pub(crate) fn is_credential(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "api-key",
+        "authentication-info",
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "set-cookie",
+        "set-cookie2",
+        "x-access-token",
+        "x-amz-security-token",
+        "x-api-key",
+        "x-auth-token",
+        "x-csrf-token",
+        "x-xsrf-token",
+    ];
+    NAMES.contains(&name)
+}
+
 /// One exchange to make. `deadline` covers all of it: resolving, connecting, sending, headers and body.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -129,6 +159,8 @@ pub(crate) enum TransportFault {
     Blocked { host: String, reason: String },
     /// No descriptors, no memory, no route: this machine's own trouble.
     Local { detail: String },
+    /// Answers are taken from a recording, and it has none for this request.
+    NotRecorded { request: String },
     /// The process is stopping; nothing was learned about the other side.
     Interrupted,
 }
@@ -167,10 +199,13 @@ impl TransportFault {
             Self::Local { detail } => {
                 ("local", format!("this machine could not make the request: {detail}"))
             }
+            Self::NotRecorded { request } => {
+                ("not_recorded", format!("the replay file has no answer left for {request}"))
+            }
             Self::Interrupted => ("interrupted", String::from("doorbell is stopping")),
         };
         let whose = match self {
-            Self::Local { .. } | Self::Interrupted => Whose::Us,
+            Self::Local { .. } | Self::NotRecorded { .. } | Self::Interrupted => Whose::Us,
             _ => other,
         };
         let fault = Fault { whose, ..Fault::us(code, sentence) };

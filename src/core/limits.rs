@@ -6,6 +6,8 @@ use std::time::Duration;
 pub(crate) const BODY_BYTES_DEFAULT: usize = 32 * 1024 * 1024;
 /// The most a source may ask for with `max_body`.
 pub(crate) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024 * 1024;
+/// Bodies kept of one poll by `poll --record`, all of its answers together.
+pub(crate) const RECORDING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Nesting of JSON. Recursive readers come after this check, so that depth can never exhaust a stack.
 pub(crate) const JSON_DEPTH_MAX: usize = 128;
 /// Items in one listing, over all its pages.

@@ -11,6 +11,7 @@ use http::header::{CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, RETRY_AFTER};
 use crate::core::extract::Shape;
 use crate::core::fault::{Fault, Whose};
 use crate::core::http::{Response, TransportFault, parse_retry_after};
+use crate::core::parts::Parts;
 use crate::core::schedule::Signal;
 use crate::core::snapshot::{BodyHash, Coverage};
 use crate::core::source::{Baseline, Source, SourceState, Validator};
@@ -239,8 +240,11 @@ impl SourceState {
                 if *coverage == Coverage::Complete {
                     next.shape = Some(*shape);
                 }
-                next.identity = source.identity();
-                next.comparison = source.comparison();
+                let (identity, comparison) = (source.identity(), source.comparison());
+                if (identity, comparison) != (next.identity, next.comparison) {
+                    next.parts = Parts::of(source);
+                }
+                (next.identity, next.comparison) = (identity, comparison);
                 if *coverage == Coverage::Complete && matches!(next.baseline, Baseline::Due { .. })
                 {
                     next.baseline = Baseline::Taken { at: now };

@@ -25,6 +25,8 @@ pub(crate) struct PollReport {
     pub(crate) source: SourceName,
     /// The outcome's word; see [`PollOutcome`](crate::core::outcome::PollOutcome).
     pub(crate) outcome: &'static str,
+    /// Why new items do not ring in it, if so: the `first` poll of a source, or one `again` after its identity changed.
+    pub(crate) baseline: Option<&'static str>,
     pub(crate) fault: Option<Fault>,
     pub(crate) pages: usize,
     /// Items the listing showed; 0 for a 304 or an identical body, which is not looked into.
@@ -65,8 +67,11 @@ pub(crate) struct RequestNote {
     pub(crate) method: Method,
     /// Never shown as it is, but by [`shown_url`](crate::core::http::shown_url): secrets may stand in it.
     pub(crate) url: Url,
+    /// As [`shown_headers`](crate::core::http::shown_headers) shows them.
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) conditional: bool,
     /// The status, or `None` when no answer came.
     pub(crate) status: Option<u16>,
     pub(crate) body_bytes: usize,
+    pub(crate) took: Duration,
 }

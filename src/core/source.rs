@@ -18,6 +18,7 @@ use crate::core::http::{BodyLimit, OUR_USER_AGENT, Reach, Request};
 use crate::core::ids::SourceName;
 use crate::core::jq::Expression;
 use crate::core::pages::Pages;
+use crate::core::parts::Parts;
 use crate::core::schedule::{Every, Schedule};
 use crate::core::snapshot::BodyHash;
 use crate::core::template::{self, Address, Body, Context, Template, Words};
@@ -56,6 +57,8 @@ pub(crate) struct Source {
     pub(crate) first_poll: FirstPoll,
     pub(crate) deletes: Deletes,
     pub(crate) events: EventRules,
+    /// Its former name: where its state is found if it has none.
+    pub(crate) was: Option<SourceName>,
 }
 
 /// What the first poll of a source does with what it finds.
@@ -97,7 +100,8 @@ impl Brake {
 pub(crate) struct Definition(pub(crate) [u8; 16]);
 
 impl Definition {
-    fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    /// Of these parts, in their order.
+    pub(crate) fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut digest = Sha256::new();
         for part in parts {
             digest.update((part.len() as u64).to_le_bytes());
@@ -158,6 +162,8 @@ pub(crate) struct SourceState {
     /// What it was declared as when this state was made.
     pub(crate) identity: Definition,
     pub(crate) comparison: Definition,
+    /// What these two were made of, so that a change can be put down to a key.
+    pub(crate) parts: Parts,
     /// List or object; unknown before the first answer.
     pub(crate) shape: Option<Shape>,
     pub(crate) baseline: Baseline,
@@ -182,6 +188,7 @@ impl SourceState {
             last_seq: 0,
             identity: source.identity(),
             comparison: source.comparison(),
+            parts: Parts::of(source),
             shape: None,
             baseline: Baseline::Due { silent: source.first_poll == FirstPoll::Baseline },
             validator: None,
@@ -221,6 +228,7 @@ impl SourceState {
             last_seq,
             identity,
             comparison,
+            parts,
             shape,
             baseline,
             validator: _,
@@ -234,7 +242,7 @@ impl SourceState {
             fault,
         } = self;
         (
-            (last_seq, identity, comparison, shape, baseline),
+            (last_seq, identity, comparison, parts, shape, baseline),
             (has_missing, failures, last_change, fault),
         )
     }

@@ -1,6 +1,7 @@
 //! The daemon: build → bind → spawn → wait → drain. Every task is born here, in one `JoinSet`.
 
 mod notify;
+mod planning;
 pub(crate) mod socket;
 pub(crate) mod works;
 
@@ -123,6 +124,15 @@ pub(crate) fn build(settings: Settings) -> Result<Arc<Works>, DaemonError> {
     Ok(Works::new(store, settings.config, settings.origin, settings.redactor)?)
 }
 
+/// Joins the works over a state that is only looked at, also while a daemon has it.
+///
+/// # Errors
+/// The store's, or the HTTP client's.
+pub(crate) fn look(settings: Settings) -> Result<Arc<Works>, DaemonError> {
+    let store = StoreHandle::looking(&settings.state)?;
+    Ok(Works::new(store, settings.config, settings.origin, settings.redactor)?)
+}
+
 impl Daemon {
     /// Builds, binds and spawns. When this returns, polls are being made.
     ///
@@ -156,6 +166,7 @@ impl Daemon {
                 daemon.servers.spawn(socket::serve_unix(listener, app, daemon.close.clone()));
             }
         }
+        daemon.works.begin().await;
         daemon.spawn_loops();
         Ok(daemon)
     }
@@ -211,7 +222,7 @@ impl Daemon {
                 _ = signals.hup.recv() => {
                     notify::reloading();
                     // A bad file changes nothing, and `reload` has said why.
-                    let told = match self.works.reload() {
+                    let told = match self.works.reload().await {
                         Ok(_) => self.status(),
                         Err(problems) => {
                             format!("the new configuration has {} problems; the old one is in force", problems.len())

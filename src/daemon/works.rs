@@ -2,26 +2,31 @@
 //! daemon uses them as they are.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::planning;
 use crate::api::{Operation, Operations, Refused};
 use crate::clock::{Clock, Entropy, Random, SystemClock};
-use crate::config::difference::{Difference, Names, difference};
 use crate::config::lookup::Surroundings;
 use crate::config::{self, Config};
 use crate::core::ids::{EndpointName, SourceName};
+use crate::core::plan::Plan;
+use crate::core::recording::{Exchanges, Recording};
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::deliverer::{self, Deliverer};
 use crate::http::HttpClient;
 use crate::http::client::ReqwestClient;
+use crate::http::recording::{Recorder, Replayer};
 use crate::lines::StandardOutput;
 use crate::poller::hold::Decision;
 use crate::poller::{self, PollError, Poller};
+use crate::store::StoreError;
 use crate::store::handle::StoreHandle;
 use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
@@ -49,8 +54,13 @@ pub(crate) struct Works {
     pub(super) deliverer: Arc<Deliverer>,
     deliver: Wake,
     poll: Wake,
+    http: Arc<dyn HttpClient>,
     roster: watch::Sender<Arc<Roster>>,
     config: Mutex<Config>,
+    /// Held by who takes on a configuration: one at a time.
+    reloading: tokio::sync::Mutex<()>,
+    /// Whether loops run over the works, so that the configuration is in force.
+    runs: AtomicBool,
     origin: Origin,
     redactor: Redactor,
 }
@@ -85,7 +95,7 @@ impl Works {
         let deliverer = Deliverer::new(
             deliverer::Ports {
                 store: store.clone(),
-                http,
+                http: Arc::clone(&http),
                 lines: Arc::new(StandardOutput::default()),
                 clock: Arc::clone(&clock),
                 entropy,
@@ -106,8 +116,11 @@ impl Works {
             deliverer,
             deliver,
             poll,
+            http,
             roster,
             config,
+            reloading: tokio::sync::Mutex::default(),
+            runs: AtomicBool::new(false),
             origin,
             redactor,
         }))
@@ -117,10 +130,11 @@ impl Works {
     ///
     /// # Errors
     /// The problems, rendered, one each.
-    pub(crate) fn reload(&self) -> Result<Vec<String>, Vec<String>> {
+    pub(crate) async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
         let Origin::File(path) = &self.origin else { return Ok(Vec::new()) };
-        match load(path) {
-            Ok(config) => Ok(self.take_on(config)),
+        let alone = self.reloading.lock().await;
+        let told = match load(path) {
+            Ok(config) => Ok(self.take_on(config).await),
             Err(problems) => {
                 self.telemetry.reloaded(false, self.clock.wall());
                 error!(
@@ -132,28 +146,89 @@ impl Works {
                 }
                 Err(problems)
             }
-        }
+        };
+        drop(alone);
+        told
     }
 
-    fn take_on(&self, config: Config) -> Vec<String> {
+    async fn take_on(&self, config: Config) -> Vec<String> {
         self.redactor.learn(&config.secrets);
-        let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = difference(&current, &config);
-        if changes.server_changed {
-            warn!("`server` changed: that holds after a restart");
-        }
+        // Before it is in force: the first poll under it may change the state.
+        let plan = self.compare(&config, false).await;
         self.roster.send_replace(Arc::new(roster_of(&config)));
-        *current = config;
-        drop(current);
+        *self.config() = config;
         self.poll.ring();
         self.deliver.ring();
         self.telemetry.reloaded(true, self.clock.wall());
-        let lines = told(&changes);
+        let plan = plan.unwrap_or_else(|fault| {
+            error!(%fault, "what the new configuration changes could not be told");
+            Plan::default()
+        });
+        let lines = plan.lines();
         info!(changes = lines.len(), "the configuration is taken on");
-        for line in &lines {
-            info!("{line}");
-        }
+        tell(&plan, &lines);
         lines
+    }
+
+    /// Says what the configuration that the works were made with does to the state they found. From now on it is in
+    /// force.
+    pub(super) async fn begin(&self) {
+        let config = self.config().clone();
+        match self.compare(&config, false).await {
+            Ok(plan) => tell(&plan, &plan.lines()),
+            Err(fault) => error!(%fault, "what the configuration changes could not be told"),
+        }
+        self.runs.store(true, Ordering::Relaxed);
+    }
+
+    async fn compare(&self, config: &Config, all_holdings: bool) -> Result<Plan, StoreError> {
+        let (in_force, server_changed) = {
+            let current = self.config();
+            let runs = self.runs.load(Ordering::Relaxed);
+            (runs.then(|| roster_of(&current)), runs && current.server != config.server)
+        };
+        let plan = planning::plan(&self.store, in_force, config, all_holdings).await?;
+        Ok(Plan { server_changed, ..plan })
+    }
+
+    fn config(&self) -> MutexGuard<'_, Config> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn poll_by_hand(
+        &self,
+        source: &SourceName,
+        mode: Mode,
+        exchanges: Exchanges,
+    ) -> Result<(PollReport, Option<Recording>), PollError> {
+        match exchanges {
+            Exchanges::Live => Ok((self.poller.poll(source, mode).await?, None)),
+            Exchanges::Recorded => {
+                let recorder = Recorder::new(Arc::clone(&self.http), self.redactor.clone());
+                let recorder = Arc::new(recorder);
+                let http = Arc::clone(&recorder) as Arc<dyn HttpClient>;
+                let report = self.poller.poll_through(source, mode, http).await?;
+                let recording = recorder.recording(source.as_str(), report.ended.to_rfc3339());
+                Ok((report, Some(recording)))
+            }
+            Exchanges::Replayed(recording) => {
+                let http = Arc::new(Replayer::new(recording, self.redactor.clone()));
+                Ok((self.poller.poll_through(source, Mode::DryRun, http).await?, None))
+            }
+        }
+    }
+}
+
+/// Logs what a configuration does, a line each.
+fn tell(plan: &Plan, lines: &[String]) {
+    if plan.server_changed {
+        warn!("`server` changed: that holds after a restart");
+    }
+    for line in lines {
+        info!("{line}");
+    }
+    for remark in plan.sources.iter().filter_map(|source| source.remark.as_ref()) {
+        warn!("{remark}");
     }
 }
 
@@ -166,20 +241,8 @@ pub(crate) fn load(path: &Path) -> Result<Config, Vec<String>> {
         .map_err(|problems| problems.0.iter().map(ToString::to_string).collect())
 }
 
-/// What a reload changed, a line each.
-fn told(difference: &Difference) -> Vec<String> {
-    let lines = |kind: &str, names: &Names| {
-        let fates =
-            [("added", &names.added), ("removed", &names.removed), ("changed", &names.changed)];
-        let lines = fates.into_iter().flat_map(|(fate, names)| {
-            names.iter().map(|name| format!("{kind} {name} {fate}")).collect::<Vec<_>>()
-        });
-        lines.collect::<Vec<_>>()
-    };
-    [lines("source", &difference.sources), lines("endpoint", &difference.endpoints)].concat()
-}
-
-fn roster_of(config: &Config) -> Roster {
+/// What a configuration declares.
+pub(super) fn roster_of(config: &Config) -> Roster {
     Roster::new(config.sources.clone(), config.endpoints.clone())
 }
 
@@ -188,10 +251,31 @@ impl Operations for Works {
         self.roster.borrow().clone()
     }
 
-    fn poll(&self, source: SourceName, mode: Mode) -> Operation<'_, PollReport> {
-        Box::pin(
-            async move { self.poller.poll(&source, mode).await.map_err(|error| refused(&error)) },
-        )
+    fn poll(
+        &self,
+        source: SourceName,
+        mode: Mode,
+        exchanges: Exchanges,
+    ) -> Operation<'_, (PollReport, Option<Recording>)> {
+        Box::pin(async move {
+            let told = self.poll_by_hand(&source, mode, exchanges).await;
+            told.map_err(|error| refused(&error))
+        })
+    }
+
+    fn plan(&self, file: Option<PathBuf>) -> Operation<'_, Plan> {
+        Box::pin(async move {
+            let file = match (file, &self.origin) {
+                (Some(file), _) => Some(file),
+                (None, Origin::File(file)) => Some(file.clone()),
+                (None, Origin::Text) => None,
+            };
+            let config = match file {
+                Some(file) => load(&file).map_err(Refused::Invalid)?,
+                None => self.config().clone(),
+            };
+            self.compare(&config, true).await.map_err(|fault| Refused::Failed(fault.to_string()))
+        })
     }
 
     fn release(&self, source: SourceName) -> Operation<'_, usize> {
@@ -217,7 +301,7 @@ impl Operations for Works {
     }
 
     fn reload(&self) -> Operation<'_, Vec<String>> {
-        Box::pin(async move { Works::reload(self).map_err(Refused::Invalid) })
+        Box::pin(async move { Works::reload(self).await.map_err(Refused::Invalid) })
     }
 
     fn deliver(&self) {

@@ -9,6 +9,7 @@ pub(crate) mod client;
 mod decode;
 mod fault;
 pub(crate) mod guard;
+pub(crate) mod recording;
 mod resolver;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! One poll: fetch page after page, commit each, and what the end of the listing says with the last.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use tracing::warn;
 use url::Url;
@@ -9,7 +10,8 @@ use super::{Definitions, PollError, Ports};
 use crate::core::diff::{Absent, ChangeKind, tombstone};
 use crate::core::extract;
 use crate::core::fault::Fault;
-use crate::core::http::Response;
+use crate::core::http::{Response, shown_headers};
+use crate::core::ids::SourceName;
 use crate::core::limits::{COMMIT_ITEMS_MAX, LIGHT_BODY_BYTES_MAX};
 use crate::core::listing::{self, Delta, Listing, Noted, Ringing};
 use crate::core::outcome::{self, Answer, PollOutcome};
@@ -26,6 +28,8 @@ use crate::store::{PollCommit, Refusal, StoreError, Write};
 pub(super) struct Turn<'a> {
     ports: &'a Ports,
     source: &'a Source,
+    /// Under which its items are found: its own, unless it was renamed and this poll keeps nothing.
+    known_as: SourceName,
     definitions: Definitions,
     roster: &'a Roster,
     /// As of the last commit of this poll.
@@ -55,7 +59,7 @@ enum Next {
 impl<'a> Turn<'a> {
     pub(super) fn new(
         ports: &'a Ports,
-        (source, definitions): (&'a Source, Definitions),
+        (source, known_as, definitions): (&'a Source, SourceName, Definitions),
         roster: &'a Roster,
         state: SourceState,
         mode: Mode,
@@ -63,6 +67,11 @@ impl<'a> Turn<'a> {
         let report = PollReport {
             source: source.name.clone(),
             outcome: "failed",
+            baseline: match state.baseline {
+                _ if state.identity != definitions.identity => Some("again"),
+                Baseline::Due { silent: true } => Some("first"),
+                _ => None,
+            },
             fault: None,
             pages: 0,
             items: 0,
@@ -70,7 +79,7 @@ impl<'a> Turn<'a> {
             held: 0,
             requests: Vec::new(),
             changes: Vec::new(),
-            took: std::time::Duration::ZERO,
+            took: Duration::ZERO,
             ended: ports.clock.wall(),
             interval: state.schedule.interval,
             next_due: state.schedule.due,
@@ -78,7 +87,7 @@ impl<'a> Turn<'a> {
         };
         let began = ports.clock.now();
         let context = Context::default();
-        Self { ports, source, definitions, roster, state, mode, context, began, report }
+        Self { ports, source, known_as, definitions, roster, state, mode, context, began, report }
     }
 
     /// Makes the poll. `kept` is the state as the store has it.
@@ -186,11 +195,15 @@ impl<'a> Turn<'a> {
         let mut note = RequestNote {
             method: request.method.clone(),
             url: self.source.noted(&request.url),
+            headers: shown_headers(&request.headers),
             conditional: validator.is_some(),
             status: None,
             body_bytes: 0,
+            took: Duration::ZERO,
         };
+        let began = self.ports.clock.now();
         let result = self.ports.http.exchange(request).await;
+        note.took = self.ports.clock.now().since(began);
         if let Ok(response) = &result {
             note.status = Some(response.status);
             note.body_bytes = response.body.len();
@@ -330,7 +343,7 @@ impl<'a> Turn<'a> {
         listing: &mut Listing<'_>,
         noted: Vec<Noted>,
     ) -> Result<Delta, PollError> {
-        let (name, needed) = (self.source.name.clone(), Listing::needed(&noted));
+        let (name, needed) = (self.known_as.clone(), Listing::needed(&noted));
         let stored = if needed.is_empty() {
             Vec::new()
         } else {
@@ -357,7 +370,7 @@ impl<'a> Turn<'a> {
         self.report.held = held.count();
         delta.marks.extend(absent.marks);
         if !absent.deleted.is_empty() {
-            let name = self.source.name.clone();
+            let name = self.known_as.clone();
             let items =
                 self.ports.store.read(move |store| store.items(&name, &absent.deleted)).await?;
             self.ringing().deletions(&items, delta);
@@ -378,13 +391,13 @@ impl<'a> Turn<'a> {
             return Ok(self.snapshot().await?);
         }
         if self.state.comparison != self.definitions.comparison {
-            let name = self.source.name.clone();
+            let name = self.known_as.clone();
             let keys = snapshot.entries.into_keys().collect::<Vec<_>>();
             let items = self.ports.store.read(move |store| store.items(&name, &keys)).await?;
             let known = items.into_iter().filter(|item| item.entry.standing.is_known()).collect();
             if let Ok(upserts) = listing::refingerprint(self.source, known) {
-                let comparison = self.definitions.comparison;
-                let state = SourceState { comparison, ..self.state.unrecognised() };
+                let Definitions { comparison, parts, .. } = self.definitions.clone();
+                let state = SourceState { comparison, parts, ..self.state.unrecognised() };
                 self.commit(state, Delta { upserts, ..Delta::default() }).await?;
             }
             return Ok(self.snapshot().await?);
@@ -393,7 +406,7 @@ impl<'a> Turn<'a> {
     }
 
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let name = self.source.name.clone();
+        let name = self.known_as.clone();
         self.ports.store.read(move |store| store.snapshot(&name)).await
     }
 

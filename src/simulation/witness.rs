@@ -10,6 +10,7 @@ use super::bugs;
 use super::stage::{Death, Stage, World};
 use crate::core::delivery::{EndpointHealth, Verdict};
 use crate::core::ids::{DeliveryId, EndpointName, EventId, ItemKey, SourceName};
+use crate::core::plan::Holding;
 use crate::core::snapshot::{Snapshot, StoredItem};
 use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
@@ -237,6 +238,11 @@ impl Read for Witness {
     fn held(&self, source: &SourceName) -> Result<Vec<StoredItem>, StoreError> {
         self.living()?;
         self.0.disk().held(source)
+    }
+
+    fn holding(&self, source: &SourceName) -> Result<Holding, StoreError> {
+        self.living()?;
+        self.0.disk().holding(source)
     }
 
     fn events(&self, filter: &EventFilter, slice: Slice) -> Result<Vec<EventRecord>, StoreError> {

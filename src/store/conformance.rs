@@ -3,6 +3,7 @@
 
 mod listings;
 mod model;
+mod names;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -29,7 +30,7 @@ use crate::store::{
 type Case = fn(&mut dyn Store);
 
 /// What each case proves, and the case.
-const CASES: [(&str, Case); 23] = [
+const CASES: [(&str, Case); 25] = [
     ("a new state is empty", empty),
     ("a poll's page changes everything together", page_changes_everything),
     ("a source's state comes back whole", state_comes_back),
@@ -53,6 +54,8 @@ const CASES: [(&str, Case); 23] = [
     ("a replay sends each pair once, in the events' order", listings::replay),
     ("a replay leaves out what is under way", listings::replay_under_way),
     ("deliveries are counted where they stand", listings::tally),
+    ("a source goes on under another name", names::renamed),
+    ("a name with a state is left alone", names::not_renamed),
 ];
 
 /// Runs every case on a store of its own.

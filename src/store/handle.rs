@@ -89,6 +89,20 @@ impl StoreHandle {
         Ok(Self::new(Face::Pooled(Arc::new(pool)), seed))
     }
 
+    /// A handle that only looks, also while another process has the state: writes are answered with
+    /// [`StoreError::Stopped`]. A directory without a state is an empty one.
+    pub(crate) fn looking(dir: &Path) -> Result<Self, StoreError> {
+        let reader = SqliteReader::open_or_empty(dir)?;
+        let seed = reader.seed();
+        let pool = Pool {
+            queue: Mutex::new(VecDeque::new()),
+            writer: Arc::new(AsyncMutex::new(None)),
+            readers: Mutex::new(vec![reader]),
+            free_readers: Arc::new(Semaphore::new(1)),
+        };
+        Ok(Self::new(Face::Pooled(Arc::new(pool)), seed))
+    }
+
     fn new(face: Face, seed: u64) -> Self {
         Self { face, failed: Arc::new(watch::Sender::new(false)), seed }
     }

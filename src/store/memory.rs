@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use crate::core::delivery::{DeliveryState, EndpointHealth, Trigger, Verdict};
-use crate::core::endpoint::glob_matches;
+use crate::core::delivery::{DeliveryState, EndpointHealth, Trigger, Verdict, lane};
+use crate::core::endpoint::{Order, glob_matches};
 use crate::core::event::Event;
 use crate::core::ids::{DeliveryId, EndpointName, EventId, EventNo, ItemKey, SourceName};
+use crate::core::plan::Holding;
 use crate::core::snapshot::{Snapshot, Standing, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::{
@@ -55,6 +56,7 @@ impl MemoryStore {
                 Ok(Written::Done)
             }
             Write::Replay { filter, now } => Ok(Written::Count(self.replay(filter, *now))),
+            Write::Rename { from, to } => Ok(Written::Count(self.rename(from, to))),
             Write::State { source, state } => {
                 if self.last_seq(source) == state.last_seq {
                     self.sources.insert(source.clone(), (**state).clone());
@@ -62,6 +64,27 @@ impl MemoryStore {
                 Ok(Written::Done)
             }
         }
+    }
+
+    fn rename(&mut self, from: &SourceName, to: &SourceName) -> u64 {
+        if self.sources.contains_key(to) {
+            return 0;
+        }
+        let Some(state) = self.sources.remove(from) else { return 0 };
+        self.sources.insert(to.clone(), state);
+        let items = self.items.remove(from).unwrap_or_default();
+        self.items.insert(to.clone(), items);
+        let busy: BTreeSet<_> =
+            self.unfinished().map(|delivery| (delivery.endpoint.clone(), delivery.lane)).collect();
+        for id in &self.unfinished {
+            let Some(delivery) = self.deliveries.get_mut(id) else { continue };
+            let (old, new) =
+                (lane(Order::Item, from, &delivery.key), lane(Order::Item, to, &delivery.key));
+            if delivery.lane == old && !busy.contains(&(delivery.endpoint.clone(), new)) {
+                delivery.lane = new;
+            }
+        }
+        1
     }
 
     fn last_seq(&self, source: &SourceName) -> u64 {
@@ -289,6 +312,14 @@ impl Read for MemoryStore {
         let items = self.items.get(source).into_iter().flat_map(BTreeMap::values);
         let is_held = |item: &&StoredItem| matches!(item.entry.standing, Standing::Held { .. });
         Ok(items.filter(is_held).cloned().collect())
+    }
+
+    fn holding(&self, source: &SourceName) -> Result<Holding, StoreError> {
+        let items = self.items.get(source).into_iter().flat_map(BTreeMap::values);
+        let items = items.filter(|item| item.entry.standing.is_known()).count() as u64;
+        let waiting =
+            self.unfinished().filter(|delivery| delivery.source == *source).count() as u64;
+        Ok(Holding { items, waiting })
     }
 
     fn events(&self, filter: &EventFilter, rows: Slice) -> Result<Vec<EventRecord>, StoreError> {

@@ -24,6 +24,7 @@ use crate::core::delivery::{DeliveryState, EndpointHealth, NewEvent, Started, Tr
 use crate::core::event::Event;
 use crate::core::fault::Fault;
 use crate::core::ids::{DeliveryId, EndpointName, EventId, EventNo, ItemKey, SourceName};
+use crate::core::plan::Holding;
 use crate::core::snapshot::{Snapshot, Standing, StoredItem};
 use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
@@ -88,6 +89,10 @@ pub(crate) enum Write {
     /// the events' order and in that delivery's lane. Pairs that are still under way are left out. Answers
     /// [`Written::Count`].
     Replay { filter: DeliveryFilter, now: Timestamp },
+    /// Gives everything known of a source to another name: items, baseline, validators, event numbers, schedule. What
+    /// waits for delivery keeps its bytes and its order before what the new name will ring. Only if `from` has state
+    /// and `to` has none. Answers [`Written::Count`]: 1, or 0 when there was nothing to do.
+    Rename { from: SourceName, to: SourceName },
     /// Keeps what was learned in polls that changed nothing. Ignored if events were added meanwhile.
     State { source: SourceName, state: Box<SourceState> },
 }
@@ -280,6 +285,8 @@ pub(crate) trait Read: Send {
     fn items(&self, source: &SourceName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError>;
     /// Items that stand as `Held`, by key.
     fn held(&self, source: &SourceName) -> Result<Vec<StoredItem>, StoreError>;
+    /// How much is kept of a source.
+    fn holding(&self, source: &SourceName) -> Result<Holding, StoreError>;
     /// Events by number. Those that fail their hash are left out.
     fn events(&self, filter: &EventFilter, slice: Slice) -> Result<Vec<EventRecord>, StoreError>;
     /// One event; the newest, should an id have come twice.

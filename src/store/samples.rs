@@ -6,6 +6,7 @@ use crate::core::delivery::{NewDelivery, NewEvent, Verdict};
 use crate::core::event::Event;
 use crate::core::ids::{DeliveryId, EndpointName, EventId, ItemKey, SourceName};
 use crate::core::json::JsonText;
+use crate::core::parts::Parts;
 use crate::core::schedule::Schedule;
 use crate::core::snapshot::{Fingerprint, IndexEntry, RawHash, Standing, StoredItem};
 use crate::core::source::{Baseline, Definition, SourceState};
@@ -36,6 +37,7 @@ pub(crate) fn state(last_seq: u64) -> SourceState {
         last_seq,
         identity: Definition([1; 16]),
         comparison: Definition([2; 16]),
+        parts: Parts::kept("url=00112233 ignore=44556677"),
         shape: None,
         baseline: Baseline::Due { silent: true },
         validator: None,

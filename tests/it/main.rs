@@ -7,6 +7,7 @@ mod crash;
 mod crash_points;
 mod example;
 mod operations;
+mod plan;
 mod real;
 mod reload;
 mod restart;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use http::Method;
 
 use super::{Given, endpoint_text, read, source_text, valid};
-use crate::config::difference::{Names, difference};
 use crate::config::keys::{self, Key, Shape, Table};
 use crate::config::lookup::Surroundings;
 use crate::config::problem::Severity;
@@ -290,29 +289,6 @@ fn literal_secrets_are_redacted_too() {
         let secret = Secret::new(format!("{secret}-s3cret"));
         assert!(config.secrets.contains(&secret), "{} is not redacted", secret.expose());
     }
-}
-
-#[test]
-fn a_reload_tells_what_changed() {
-    let old = valid(
-        "sources: {a: {url: http://a/}, b: {url: http://b/}, c: {url: http://c/}}\nendpoints: {e: {url: 'stdout:'}, f: {url: http://f/, secret: one}}",
-    );
-    let new = valid(
-        "sources: {d: {url: http://d/}, c: {url: http://c/}, b: {url: http://b/, every: 1m}}\nendpoints: {e: {url: 'stdout:'}, f: {url: http://f/, secret: two}}",
-    );
-    let names = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let difference = difference(&old, &new);
-    let sources = Names {
-        added: names("d"),
-        removed: names("a"),
-        changed: names("b"),
-        unchanged: names("c"),
-    };
-    assert_eq!(difference.sources, sources);
-    let endpoints = Names { changed: names("f"), unchanged: names("e"), ..Names::default() };
-    assert_eq!(difference.endpoints, endpoints);
-    assert!(!difference.server_changed);
-    assert_eq!(old, old.clone());
 }
 
 #[test]

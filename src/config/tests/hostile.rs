@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{Given, read};
 use crate::config::load_text;
 
-const FAST: Duration = Duration::from_secs(2);
+const FAST: Duration = Duration::from_secs(20);
 
 const VALID: &str = r#"# A comment with ünïcode.
 server: { listen: 127.0.0.1:8600, token: "${TOKEN:-none}" }

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Given, read, valid};
-use crate::config::difference::difference;
 use crate::config::load_text;
 use crate::config::problem::Severity;
 use crate::core::auth::Auth;
 use crate::core::json;
+use crate::core::plan::{Known, plan};
+use crate::core::roster::Roster;
 use crate::core::secret::Secret;
 use crate::core::source::Source;
 use crate::core::template::Context;
@@ -104,8 +105,13 @@ fn a_reload_knows_whom_a_block_concerns() {
             "apis: {{a: {{every: {every}}}}}\nsources: {{s: {{api: a, url: http://a/}}, t: {{url: http://b/}}}}"
         )
     };
-    let names = difference(&valid(&text("1m")), &valid(&text("2m"))).sources;
-    assert_eq!((names.changed, names.unchanged), (vec!["s".into()], vec!["t".to_owned()]));
+    let roster = |every| {
+        let config = valid(&text(every));
+        Roster::new(config.sources, config.endpoints)
+    };
+    let found = plan(Some(&roster("1m")), &roster("2m"), &Known::default());
+    let fates: Vec<_> = found.sources.iter().map(|row| (row.name.as_str(), &*row.keys)).collect();
+    assert_eq!(fates, [("s", &["every".to_owned()][..]), ("t", &[])]);
 }
 
 #[test]

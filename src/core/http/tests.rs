@@ -1,8 +1,8 @@
-//! Reading `Retry-After`.
+//! Reading `Retry-After`; what is shown of headers.
 
 use std::time::Duration;
 
-use crate::core::http::parse_retry_after;
+use crate::core::http::{parse_retry_after, shown_headers};
 use crate::core::time::Timestamp;
 
 #[test]
@@ -45,4 +45,20 @@ fn retry_after_is_seconds_or_a_date_and_nothing_else() {
     check("Fri, 31 Dec 9999 23:59:59 GMT", clamped);
     check("Sun, 06 Nov 99999 08:49:37 GMT", None);
     check("1994-11-06T08:51:37Z", None);
+}
+
+#[test]
+fn headers_are_shown_without_credentials() {
+    let check = |name: &'static str, sensitive: bool, expected: &str| {
+        let mut value = http::HeaderValue::from_static("a value");
+        value.set_sensitive(sensitive);
+        let headers = http::HeaderMap::from_iter([(http::HeaderName::from_static(name), value)]);
+        assert_eq!(shown_headers(&headers), [(name.to_owned(), expected.to_owned())]);
+    };
+    check("accept", false, "a value");
+    check("accept", true, "…");
+    check("authorization", false, "…");
+    check("cookie", false, "…");
+    check("x-api-key", false, "…");
+    check("if-none-match", false, "a value");
 }

@@ -94,11 +94,7 @@ impl Address {
 
     fn rendered(base: Base, query: Vec<Parameter>, mut text: String, mut shown: String) -> Self {
         for parameter in &query {
-            let (name, value) = match parameter {
-                Parameter::Fixed(name, value) => (name, Cow::Borrowed(value.as_str())),
-                Parameter::Rendered(name, template) => (name, Cow::Owned(template.text())),
-            };
-            text.extend(["&", name, "=", &value]);
+            let name = parameter.write(&mut text);
             let sign = if shown.contains('?') { "&" } else { "?" };
             shown.extend([sign, name, "=…"]);
         }
@@ -110,6 +106,28 @@ impl Address {
         match self {
             Self::Fixed(url) => url.as_str(),
             Self::Rendered(rendered) => &rendered.text,
+        }
+    }
+
+    /// What `url` and `query` say, for digests: the text before the query, and the query.
+    pub(crate) fn halves(&self) -> (String, String) {
+        let of_url = |url: &Url| {
+            let mut base = url.clone();
+            base.set_query(None);
+            (String::from(base), url.query().unwrap_or_default().to_owned())
+        };
+        match self {
+            Self::Fixed(url) => of_url(url),
+            Self::Rendered(rendered) => {
+                let (base, mut query) = match &rendered.base {
+                    Base::Url(url) => of_url(url),
+                    Base::Template(template) => (template.text(), String::new()),
+                };
+                for parameter in &rendered.query {
+                    parameter.write(&mut query);
+                }
+                (base, query)
+            }
         }
     }
 
@@ -151,6 +169,18 @@ impl Address {
             Self::Fixed(url) => Ok(Cow::Borrowed(url)),
             Self::Rendered(rendered) => rendered.url(words).map(Cow::Owned),
         }
+    }
+}
+
+impl Parameter {
+    /// Writes it as it was typed, for digests; gives its name.
+    fn write(&self, text: &mut String) -> &str {
+        let (name, value) = match self {
+            Self::Fixed(name, value) => (name, Cow::Borrowed(value.as_str())),
+            Self::Rendered(name, template) => (name, Cow::Owned(template.text())),
+        };
+        text.extend(["&", name, "=", &value]);
+        name
     }
 }
 

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth, Started, Verdict};
 use crate::core::fault::Fault;
 use crate::core::ids::DeliveryId;
+use crate::core::plan::Holding;
 use crate::core::snapshot::{Snapshot, Standing, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::memory::MemoryStore;
@@ -57,6 +58,8 @@ enum Deed {
     Endpoint(usize),
     Health(usize, EndpointHealth),
     Replay(DeliveryFilter),
+    /// From, to.
+    Rename(usize, usize),
     State {
         source: usize,
         stale: u64,
@@ -176,6 +179,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (0..ENDPOINTS.len()).prop_map(Deed::Endpoint),
         1 => (0..ENDPOINTS.len(), health()).prop_map(|(name, health)| Deed::Health(name, health)),
         1 => delivery_filter().prop_map(Deed::Replay),
+        1 => (0..SOURCES.len(), 0..SOURCES.len()).prop_map(|(from, to)| Deed::Rename(from, to)),
         1 => (0..SOURCES.len(), stale()).prop_map(|(source, stale)| Deed::State { source, stale }),
     ]
 }
@@ -234,6 +238,17 @@ fn write_of(deed: &Deed, model: &MemoryStore, seqs: &mut [u64; 2], now: i64) -> 
             Write::Health { name: endpoint(ENDPOINTS[*name]), health: health.clone() }
         }
         Deed::Replay(filter) => Write::Replay { filter: filter.clone(), now: at(now) },
+        Deed::Rename(from, to) => {
+            let (from, to) = (*from, *to);
+            let has_state = |index: usize| {
+                model.source(&source(SOURCES[index])).expect("the model reads").is_some()
+            };
+            // As it stood before the group: what others of the group do is not counted on.
+            if has_state(from) && !has_state(to) && seqs[to] == 0 {
+                seqs.swap(from, to);
+            }
+            Write::Rename { from: source(SOURCES[from]), to: source(SOURCES[to]) }
+        }
         Deed::State { source: index, stale } => {
             let mut learned = state(seqs[*index] + stale);
             learned.last_poll = Some(at(now));
@@ -249,6 +264,7 @@ struct Picture {
     snapshots: Vec<Snapshot>,
     items: Vec<Vec<StoredItem>>,
     held: Vec<Vec<StoredItem>>,
+    holdings: Vec<Holding>,
     events: Vec<EventRecord>,
     deliveries: Vec<DeliveryRecord>,
     attempts: Vec<Vec<Attempt>>,
@@ -268,6 +284,7 @@ fn picture(store: &dyn Read, now: i64) -> Picture {
         snapshots: names.iter().map(|name| store.snapshot(name).expect("it reads")).collect(),
         items: names.iter().map(|name| store.items(name, &keys).expect("it reads")).collect(),
         held: names.iter().map(|name| store.held(name).expect("it reads")).collect(),
+        holdings: names.iter().map(|name| store.holding(name).expect("it reads")).collect(),
         events: store.events(&EventFilter::default(), ALL).expect("it reads"),
         attempts: deliveries
             .iter()

@@ -9,10 +9,13 @@ use crate::store::StoreError;
 use super::failure;
 
 /// In order, each with the schema it leads to.
-const STEPS: [(i64, &str); 1] = [(1, include_str!("migrations/0001_first.sql"))];
+const STEPS: [(i64, &str); 2] = [
+    (1, include_str!("migrations/0001_first.sql")),
+    (2, include_str!("migrations/0002_parts.sql")),
+];
 
 /// The schema this program writes.
-pub(super) const KNOWN: i64 = 1;
+pub(super) const KNOWN: i64 = 2;
 
 /// The schema a database has; 0 for an empty one.
 ///

@@ -16,6 +16,7 @@ mod open;
 mod planted;
 mod poll;
 mod read;
+mod rename;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -298,6 +299,18 @@ impl SqliteReader {
     /// Opens the state in `dir` for reading; it must exist, and have the present schema.
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
         let (conn, meta) = open::readable(dir)?;
+        Ok(Self { conn, seed: meta.seed })
+    }
+
+    /// The same, but a directory without a state is an empty one. Nothing is written into it.
+    pub(crate) fn open_or_empty(dir: &Path) -> Result<Self, StoreError> {
+        if open::has_state(dir)? {
+            return Self::open(dir);
+        }
+        let failed = |source| StoreError::Open { path: dir.to_owned(), source };
+        let conn = Connection::open_in_memory().map_err(failed)?;
+        migrate::migrate(&conn, 0)?;
+        let meta = open::Meta::read(&conn).map_err(failed)?;
         Ok(Self { conn, seed: meta.seed })
     }
 

@@ -129,6 +129,16 @@ pub(super) fn writable(path: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
+/// Whether a state directory holds a state.
+pub(super) fn has_state(dir: &Path) -> Result<bool, StoreError> {
+    let path = dir.join(DATABASE_NAME);
+    match fs::metadata(&path) {
+        Ok(about) => Ok(about.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(StoreError::File { action: "looking for", path, source }),
+    }
+}
+
 /// Opens the database of a state directory for reading.
 pub(super) fn readable(dir: &Path) -> Result<(Connection, Meta), StoreError> {
     let path = dir.join(DATABASE_NAME);
@@ -138,7 +148,13 @@ pub(super) fn readable(dir: &Path) -> Result<(Connection, Meta), StoreError> {
     let set = conn.pragma_update(None, "cache_size", -READER_CACHE_KIB);
     set.map_err(|source| StoreError::Open { path: path.clone(), source })?;
     if schema < migrate::KNOWN {
-        let detail = format!("{} has no state yet", path.display());
+        let detail = match schema {
+            0 => format!("{} has no state yet", path.display()),
+            _ => format!(
+                "{} was written by an older doorbell: start this one once, it brings the state up to date",
+                path.display()
+            ),
+        };
         return Err(StoreError::Damaged { table: "schema", detail });
     }
     let meta = Meta::read(&conn).map_err(|error| failure("reading the state", "meta", error))?;

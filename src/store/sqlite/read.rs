@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 use crate::core::delivery::{DeliveryState, EndpointHealth};
 use crate::core::ids::{DeliveryId, EndpointName, EventId, ItemKey, SourceName};
 use crate::core::json::JsonText;
+use crate::core::plan::Holding;
 use crate::core::snapshot::{Snapshot, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::{
@@ -61,6 +62,10 @@ impl<T: Connected + Send> Read for T {
 
     fn held(&self, source: &SourceName) -> Result<Vec<StoredItem>, StoreError> {
         reading("items", held(self.connection(), source, self.state_seed()))
+    }
+
+    fn holding(&self, source: &SourceName) -> Result<Holding, StoreError> {
+        reading("items", holding(self.connection(), source))
     }
 
     fn events(&self, filter: &EventFilter, slice: Slice) -> Result<Vec<EventRecord>, StoreError> {
@@ -207,6 +212,20 @@ fn held(conn: &Connection, source: &SourceName, seed: u64) -> rusqlite::Result<V
     let sql = item_query("i.standing = 'held' ORDER BY i.key");
     let held = collect(conn, &sql, [source.as_str()], |columns| stored_item(columns, seed))?;
     Ok(held.into_iter().flatten().collect())
+}
+
+fn holding(conn: &Connection, source: &SourceName) -> rusqlite::Result<Holding> {
+    // Waiting and pending ones apart: each has a partial index of its own.
+    let sql = "SELECT (SELECT count(*) FROM items WHERE source = (SELECT id FROM sources WHERE name = ?1) \
+        AND (standing = 'present' OR standing = 'held' OR standing = 'lost')), \
+        (SELECT count(*) FROM deliveries d JOIN events e ON e.no = d.event \
+            WHERE d.status = 'pending' AND e.source = ?1) \
+        + (SELECT count(*) FROM deliveries d JOIN events e ON e.no = d.event \
+            WHERE d.finished_at IS NULL AND d.lane IS NOT NULL AND d.status = 'waiting' AND e.source = ?1)";
+    conn.prepare_cached(sql)?.query_row([source.as_str()], |columns| {
+        let (items, waiting): (i64, i64) = (columns.get(0)?, columns.get(1)?);
+        Ok(Holding { items: items.cast_unsigned(), waiting: waiting.cast_unsigned() })
+    })
 }
 
 fn events(

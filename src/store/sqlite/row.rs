@@ -11,6 +11,7 @@ use crate::core::extract::Shape;
 use crate::core::fault::{Fault, Retry, Whose};
 use crate::core::ids::{DeliveryId, EndpointName, EventId, EventNo, ItemKey, SourceName};
 use crate::core::json::JsonText;
+use crate::core::parts::Parts;
 use crate::core::schedule::Schedule;
 use crate::core::snapshot::{BodyHash, Fingerprint, IndexEntry, RawHash, Standing};
 use crate::core::source::{Baseline, Definition, SourceState, Validator};
@@ -23,7 +24,7 @@ use super::hash::RowHash;
 /// The columns of [`source_state`], after `id` and `name`.
 pub(super) const SOURCE_COLUMNS: &str = "last_seq, identity, comparison, shape, baseline_at, etag, last_modified, \
     body_hash, has_missing, interval_ns, due_at, failures, last_poll_at, last_success_at, last_change_at, \
-    fault_whose, fault_retry, fault_code, fault_sentence, fault_since, baseline_silent";
+    fault_whose, fault_retry, fault_code, fault_sentence, fault_since, baseline_silent, parts";
 
 /// The columns of [`ItemRow::read`].
 pub(super) const ITEM_COLUMNS: &str =
@@ -158,6 +159,7 @@ pub(super) fn source_state(row: &Row<'_>, first: usize) -> rusqlite::Result<Sour
         last_seq: unsigned(row, first)?,
         identity: Definition(row.get(first + 1)?),
         comparison: Definition(row.get(first + 2)?),
+        parts: Parts::kept(&lossy(row, first + 21)?),
         shape,
         baseline,
         validator,

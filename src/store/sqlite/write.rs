@@ -47,6 +47,7 @@ impl Group<'_> {
             }
             Write::Health { name, health } => self.person_sets_health(name, health),
             Write::Replay { filter, now } => self.replay(filter, *now),
+            Write::Rename { from, to } => self.rename(from, to),
             Write::State { source, state } => self.state(source, state),
         }
     }
@@ -89,9 +90,9 @@ impl Group<'_> {
     ) -> rusqlite::Result<i64> {
         let sql = format!(
             "INSERT INTO sources (id, name, {SOURCE_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, \
-             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23) \
+             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24) \
              ON CONFLICT (id) DO UPDATE SET ({SOURCE_COLUMNS}) = (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
-             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)"
+             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)"
         );
         let fault = state.fault.as_ref().map(|(fault, _)| fault);
         let (taken_at, is_silent) = match state.baseline {
@@ -127,6 +128,7 @@ impl Group<'_> {
             fault.map(|fault| &fault.sentence),
             row::millis(state.fault.as_ref().map(|(_, since)| *since)),
             is_silent,
+            state.parts.as_str(),
         ])?;
         Ok(id.unwrap_or_else(|| self.conn.last_insert_rowid()))
     }

@@ -1,0 +1,44 @@
+//! What applying a configuration would do: what is declared beside what is in force and what the store knows.
+
+use crate::config::Config;
+use crate::core::plan::{self, Fate, Known, Plan};
+use crate::core::roster::Roster;
+use crate::store::handle::StoreHandle;
+use crate::store::{Read, StoreError};
+
+/// Compares a configuration with the state, and with the one that is in force if there is one.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn plan(
+    store: &StoreHandle,
+    in_force: Option<Roster>,
+    config: &Config,
+    all_holdings: bool,
+) -> Result<Plan, StoreError> {
+    let new = super::works::roster_of(config);
+    let made = store.read(move |store| {
+        let mut plan = plan::plan(in_force.as_ref(), &new, &known(store)?);
+        for source in &mut plan.sources {
+            // Counting reads many rows: where nothing changes, only on request.
+            if all_holdings || !matches!(source.fate, Fate::Unchanged | Fate::Changed) {
+                source.holding = store.holding(source.kept_as())?;
+            }
+        }
+        Ok(plan)
+    });
+    made.await
+}
+
+fn known(store: &dyn Read) -> Result<Known, StoreError> {
+    let sources = store.sources()?.into_iter().collect();
+    let names = store.endpoints()?.into_iter();
+    let mut endpoints: std::collections::BTreeMap<_, _> =
+        names.map(|(name, _)| (name, 0)).collect();
+    for row in store.tally()? {
+        if matches!(row.status, "waiting" | "pending") {
+            *endpoints.entry(row.endpoint).or_default() += row.count;
+        }
+    }
+    Ok(Known { sources, endpoints })
+}
