@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use crate::clock::{Clock, Entropy};
 use crate::core::ids::SourceName;
 use crate::core::limits::PAUSED_LOOK_PERIOD;
+use crate::core::pages::KnownPages;
 use crate::core::parts::Parts;
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
@@ -28,7 +29,7 @@ use crate::core::time::Timestamp;
 use crate::http::HttpClient;
 use crate::store::StoreError;
 use crate::store::handle::StoreHandle;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
 /// Everything the poller touches.
@@ -39,6 +40,8 @@ pub(crate) struct Ports {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) telemetry: Arc<Telemetry>,
+    /// APIs may echo what they were sent, and what they say of their failures is kept.
+    pub(crate) redactor: Redactor,
     /// Rung when there are new deliveries.
     pub(crate) deliver: Wake,
 }
@@ -65,6 +68,8 @@ struct Memory {
     state: Option<SourceState>,
     /// As the store has it.
     kept: Option<SourceState>,
+    /// The pages of the last complete listing, with their validators. A restart costs one listing that is read whole.
+    pages: Option<KnownPages>,
     /// The plan to go on with when the store is asked again: that a poll could not be kept does not undo its failures.
     planned: Option<Schedule>,
     /// The declaration that was last polled, with its digests.
@@ -207,6 +212,7 @@ impl Poller {
         let ports = http.map(|http| Ports { http, ..self.ports.clone() });
         let ports = ports.as_ref().unwrap_or(&self.ports);
         let turn = turn::Turn::new(ports, (source, known_as, definitions), roster, state, mode);
+        let turn = turn.knowing(memory.pages.clone());
         let ended = match turn.make(memory.kept.as_ref()).await {
             Ok(ended) => ended,
             Err(fault) => {
@@ -219,6 +225,7 @@ impl Poller {
                 memory.kept = Some(ended.state.clone());
             }
             memory.state = Some(ended.state);
+            memory.pages = ended.pages;
             tell(&ended.report, failing);
             self.ports.telemetry.polled(&ended.report);
         }

@@ -189,7 +189,12 @@ pub(super) static SOURCE: Table = &[
     key("max_body", Size, "The longest answer, after decompression.").default("32MiB"),
     later("redirects"),
     later("format"),
-    later("fail_when"),
+    key(
+        "fail_when",
+        Expression,
+        "jq over the body: true makes it a failed poll, whatever the status; a text is also the reason.",
+    )
+    .example("'.error // false'"),
     key("every", Interval, "How often to ask: adaptive between the two, or fixed with one value.")
         .default("30s..15m")
         .example("5m"),
@@ -287,18 +292,52 @@ pub(super) static PAGES_WORDS: Words = &[word("link")];
 
 /// `pages` of a source, as a map.
 pub(super) static PAGES: Table = &[
-    key("link", Yes, "RFC 8288 `Link: <…>; rel=\"next\"`.").required(),
+    key("link", Yes, "RFC 8288 `Link: <…>; rel=\"next\"`."),
+    key(
+        "next",
+        Expression,
+        "jq over `{status, headers, body}`: its output is `{{page}}` of the next request; null ends.",
+    )
+    .example("'.body.data.issues.pageInfo | if .hasNextPage then .endCursor else null end'"),
+    key(
+        "next_url",
+        Expression,
+        "jq over the body: the URL of the next page, perhaps relative; null, false or \"\" ends.",
+    )
+    .example(".links.next"),
+    key("cursor", Expression, "jq over the body: a token for `param`; null, false or \"\" ends.")
+        .example(".meta.next_cursor"),
+    key("param", Text, "With `cursor`: the query parameter that takes the token.").example("cursor"),
+    key("page", Text, "The query parameter that takes the number of the page.").example("page"),
+    key(
+        "start",
+        Count { min: 0, max: usize::MAX },
+        "With `page` or `offset`: the first number; absent = 1 for pages, 0 for items.",
+    )
+    .example("0"),
+    key("size", Pairs { lists: false }, "With `page`: the parameter for the size of a page.")
+        .example("{per_page: 100}"),
+    key(
+        "last",
+        Expression,
+        "With `page`, jq over the body: the number of the last page, or whether this is it; absent = an empty page ends.",
+    )
+    .example(".total_pages"),
+    key(
+        "offset",
+        Text,
+        "The query parameter that takes the number of the first item: those that came so far.",
+    )
+    .example("offset"),
+    key("limit", Pairs { lists: false }, "With `offset`: the parameter for the size of a page.")
+        .example("{limit: 100}"),
+    key(
+        "total",
+        Expression,
+        "With `offset`, jq over the body: how many items there are; absent = an empty page ends.",
+    )
+    .example(".total"),
     key("max", Count { min: 1, max: PAGES_MAX }, "The most pages of one poll.").default("10000"),
-    later("next"),
-    later("next_url"),
-    later("cursor"),
-    later("param"),
-    later("page"),
-    later("start"),
-    later("size"),
-    later("last"),
-    later("offset"),
-    later("limit"),
 ];
 
 /// `deletes` of a source, as a word.

@@ -20,6 +20,7 @@ mod keys;
 pub(crate) mod lookup;
 mod mask;
 mod measures;
+mod pages;
 pub(crate) mod problem;
 mod report;
 mod rules;

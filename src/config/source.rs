@@ -7,6 +7,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::config::body;
 use crate::config::keys;
+use crate::config::pages;
 use crate::config::report::{Finding, Flaw};
 use crate::config::rules;
 use crate::config::template::Headers;
@@ -18,7 +19,6 @@ use crate::core::event::EventRules;
 use crate::core::ids::SourceName;
 use crate::core::limits::{
     BODY_BYTES_DEFAULT, BODY_BYTES_MAX, BRAKE_COUNT, BRAKE_PERCENT, DELETE_AFTER_LISTINGS,
-    PAGES_MAX,
 };
 use crate::core::pages::Pages;
 use crate::core::schedule::Every;
@@ -45,6 +45,7 @@ pub(super) fn read<'a>(
     key_for_lists(walk, &fields, owner);
     if let Some(source) = &source {
         unset_words(walk, &fields, source, owner);
+        pages::check_use(walk, source, fields.get("pages"));
     }
     source
 }
@@ -67,6 +68,7 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
     let timeout = fields.or("timeout", TIMEOUT, |node| walk.span(node));
     let body_bytes_max =
         fields.or("max_body", BODY_BYTES_DEFAULT, |node| walk.size(node, BODY_BYTES_MAX));
+    let fail_when = fields.or("fail_when", None, |node| walk.expression(node).map(Some));
     let every = fields.or("every", default_every(), |node| walk.interval(node));
     let backoff = fields.or("backoff", default_backoff(), |node| {
         let fields = walk.fields(node, keys::BACKOFF, node.place)?;
@@ -75,7 +77,7 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
     let items = fields.or("items", None, |node| walk.expression(node).map(Some));
     let key = fields.or("key", Vec::new(), |node| walk.each(node, Walk::expression));
     let ignore = fields.or("ignore", Vec::new(), |node| walk.each(node, Walk::expression));
-    let pages = fields.or("pages", Pages::One, |node| pages(walk, node));
+    let pages = fields.or("pages", Pages::One, |node| pages::read(walk, node));
     let first_poll = fields.or("first_poll", FirstPoll::Baseline, |node| first_poll(walk, node));
     let deletes = fields.or("deletes", default_deletes(), |node| deletes(walk, node));
     let events =
@@ -94,6 +96,7 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
         paused: paused?,
         timeout: timeout?,
         body_bytes_max: body_bytes_max?,
+        fail_when: fail_when?,
         every: every?,
         backoff: backoff?,
         items: items?,
@@ -222,24 +225,6 @@ pub(super) fn backoff<'a>(
         let sentence = if typed { sentence } else { String::from("`first` is longer than `max`") };
         walk.report.wrong(given, sentence, "")
     })
-}
-
-fn pages<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Pages> {
-    let Value::Map(_) = node.value else {
-        walk.word(node, keys::PAGES_WORDS)?;
-        return Some(Pages::Link { pages_max: PAGES_MAX });
-    };
-    // A style that is not supported yet is said so; that `link` is missing then says nothing more.
-    let Value::Map(entries) = &node.value else { return None };
-    let later = |name: &str| keys::PAGES.iter().any(|key| key.name == name && !key.supported);
-    if let Some((key, _)) = entries.iter().find(|(key, _)| later(&key.name)) {
-        let sentence = format!("`pages` by `{}` is not supported yet", key.name);
-        walk.report.add(Finding::error(key.place, sentence));
-        return None;
-    }
-    let fields = walk.fields(node, keys::PAGES, node.place)?;
-    let pages_max = fields.or("max", PAGES_MAX, |node| walk.count(node, keys::PAGES, "max"));
-    fields.need("link", |_| Some(Pages::Link { pages_max: pages_max? }))
 }
 
 /// A former name. Whether it is free is looked at when all sources are read.

@@ -14,6 +14,8 @@ pub(crate) const JSON_DEPTH_MAX: usize = 128;
 pub(crate) const ITEMS_MAX: usize = 2_000_000;
 /// Pages in one poll.
 pub(crate) const PAGES_MAX: usize = 10_000;
+/// Pages of a listing that are remembered with their validators; longer ones are always read whole.
+pub(crate) const KNOWN_PAGES_MAX: usize = 1_000;
 /// Length of an item key in bytes: it travels in logs, URLs and indexes.
 pub(crate) const KEY_BYTES_MAX: usize = 1024;
 /// Outputs of one jq expression over one document.

@@ -30,8 +30,10 @@ pub(crate) struct Listing<'a> {
     shape: Option<Shape>,
     /// The keys shown, with the hash of their bytes: of two items with one key the first counts.
     seen: HashMap<ItemKey, RawHash>,
-    /// The first item that could not be used. It makes the listing partial.
+    /// The first item that could not be used, or what else makes the listing partial.
     fault: Option<Fault>,
+    /// The first item that stands on two pages.
+    shifted: Option<ItemKey>,
 }
 
 /// An item that is not simply as before.
@@ -119,6 +121,7 @@ impl<'a> Listing<'a> {
             shape: state.shape,
             seen: HashMap::new(),
             fault: None,
+            shifted: None,
         }
     }
 
@@ -131,10 +134,17 @@ impl<'a> Listing<'a> {
         self.shape = Some(page.shape);
         self.set_fault(page.faults.first().cloned());
         let mut noted = Vec::new();
-        for found in &page.items {
+        let mut places = None;
+        for (at, found) in page.items.iter().enumerate() {
             let raw = RawHash::of(found.raw.as_bytes(), self.seed);
             match self.seen.get(&found.key) {
-                Some(first) if *first == raw => continue,
+                Some(first) if *first == raw => {
+                    let places = places.get_or_insert_with(|| places_of(page));
+                    if places.get(&found.key) == Some(&at) {
+                        self.shifted.get_or_insert_with(|| found.key.clone());
+                    }
+                    continue;
+                }
                 Some(_) => {
                     self.set_fault(Some(duplicate(&found.key)));
                     continue;
@@ -191,9 +201,17 @@ impl<'a> Listing<'a> {
         diff::absent(&self.snapshot, self.source.deletes, now, listed)
     }
 
-    /// Complete, unless an item could not be used. Pages that failed end a listing before this is asked.
+    /// Complete, unless an item could not be used or stands on two pages. Pages that failed end a listing before this
+    /// is asked.
+    ///
+    /// Something that is put in before an item, or moves there, pushes it over the edge of its page. It is seen twice
+    /// then, which does no harm; but what moved is not seen at all.
     pub(crate) fn coverage(&self) -> Coverage {
-        if self.fault.is_none() { Coverage::Complete } else { Coverage::Partial }
+        match (&self.fault, &self.shifted) {
+            (Some(_), _) => Coverage::Partial,
+            (None, Some(_)) => Coverage::Shifted,
+            (None, None) => Coverage::Complete,
+        }
     }
 
     /// Keeps the first fault met.
@@ -203,9 +221,18 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// The first item that could not be used.
+    /// What is wrong with the listing.
     pub(crate) fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
+    }
+
+    /// What there is to say of a listing that moved.
+    pub(crate) fn told_shift(&self) -> Option<String> {
+        let key = self.shifted.as_ref()?;
+        Some(format!(
+            "the listing changed while its pages were read: item {} stands on two of them; nothing counts as absent",
+            shown(key)
+        ))
     }
 
     /// List or object, once a page was read.
@@ -250,6 +277,12 @@ fn duplicate(key: &ItemKey) -> Fault {
         "duplicate_key",
         format!("two different items have the key {}; the first one counts", shown(key)),
     )
+}
+
+/// Where the keys of a page stand in it first.
+fn places_of<'p>(page: &'p Page<'_>) -> HashMap<&'p ItemKey, usize> {
+    let keys = page.items.iter().enumerate();
+    keys.rev().map(|(at, found)| (&found.key, at)).collect()
 }
 
 fn item_fault(key: &ItemKey, fault: &JsonFault) -> Fault {

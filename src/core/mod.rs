@@ -22,6 +22,7 @@ pub(crate) mod pages;
 pub(crate) mod parts;
 pub(crate) mod plan;
 pub(crate) mod recording;
+pub(crate) mod refusal;
 pub(crate) mod report;
 pub(crate) mod roster;
 pub(crate) mod schedule;

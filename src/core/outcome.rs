@@ -122,7 +122,7 @@ pub(crate) fn check_shape(known: Option<Shape>, found: Shape) -> Result<(), Faul
 pub(crate) fn validator(headers: &HeaderMap) -> Option<Validator> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let tag = text(ETAG).filter(|tag| {
-        let opaque = tag.strip_prefix("W/").unwrap_or(tag);
+        let opaque = opaque(tag);
         opaque.len() >= 2 && opaque.starts_with('"') && opaque.ends_with('"')
     });
     if let Some(tag) = tag {
@@ -133,6 +133,26 @@ pub(crate) fn validator(headers: &HeaderMap) -> Option<Validator> {
     let answered = httpdate::parse_http_date(text(DATE)?).ok()?;
     let age = answered.duration_since(at).ok()?;
     (age >= Duration::from_secs(1)).then(|| Validator::LastModified(modified.to_owned()))
+}
+
+/// The validator to send after a 304 to `sent`; `None` when it names another version than that one: what it confirms is
+/// not what we hold, so that the next request has to ask for the whole. Most name none (RFC 9110 §15.4.5).
+pub(crate) fn confirmed(sent: Option<Validator>, headers: &HeaderMap) -> Option<Validator> {
+    let differs = match (&sent, &validator(headers)) {
+        (Some(Validator::ETag(sent)), Some(Validator::ETag(named))) => {
+            opaque(sent) != opaque(named)
+        }
+        (Some(Validator::LastModified(sent)), Some(Validator::LastModified(named))) => {
+            sent != named
+        }
+        _ => false,
+    };
+    sent.filter(|_| !differs)
+}
+
+/// An entity tag without its mark of weakness: in a condition, weak tags are as good as strong ones.
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
 }
 
 /// What a whole poll came to.
@@ -171,7 +191,7 @@ impl PollOutcome {
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Listed { fault: Some(_), .. }
-            | Self::Listed { coverage: Coverage::Partial, .. } => "incomplete",
+            | Self::Listed { coverage: Coverage::Partial | Coverage::Shifted, .. } => "incomplete",
             Self::Listed { changed: true, .. } | Self::Same { changed: true, .. } => "changed",
             Self::Listed { .. } | Self::Same { not_modified: false, .. } => "unchanged",
             Self::Same { .. } => "not_modified",
@@ -237,7 +257,7 @@ impl SourceState {
             PollOutcome::Listed { coverage, shape, recognise, .. } => {
                 next.last_success = Some(now);
                 // An error object met first must not pass for what the source is from then on.
-                if *coverage == Coverage::Complete {
+                if *coverage != Coverage::Partial {
                     next.shape = Some(*shape);
                 }
                 let (identity, comparison) = (source.identity(), source.comparison());
@@ -245,8 +265,7 @@ impl SourceState {
                     next.parts = Parts::of(source);
                 }
                 (next.identity, next.comparison) = (identity, comparison);
-                if *coverage == Coverage::Complete && matches!(next.baseline, Baseline::Due { .. })
-                {
+                if *coverage != Coverage::Partial && matches!(next.baseline, Baseline::Due { .. }) {
                     next.baseline = Baseline::Taken { at: now };
                 }
                 (next.validator, next.body_hash) = match recognise {

@@ -32,7 +32,7 @@ impl Parts {
         };
         let pages = match &source.pages {
             Pages::One => String::new(),
-            pages @ Pages::Link { .. } => format!("{pages:?}"),
+            pages => pages.identity(),
         };
         let (url, query) = source.url.halves();
         let rows: [(&str, Vec<u8>); 8] = [
@@ -107,6 +107,7 @@ pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
         paused,
         timeout,
         body_bytes_max,
+        fail_when,
         every,
         backoff,
         items,
@@ -131,6 +132,7 @@ pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
         ("paused", *paused != new.paused),
         ("timeout", *timeout != new.timeout),
         ("max_body", *body_bytes_max != new.body_bytes_max),
+        ("fail_when", *fail_when != new.fail_when),
         ("every", *every != new.every),
         ("backoff", *backoff != new.backoff),
         ("items", *items != new.items),

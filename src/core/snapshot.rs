@@ -102,6 +102,8 @@ pub(crate) struct StoredItem {
 pub(crate) enum Coverage {
     /// Every page came, whole, of the right type, and the end was reached.
     Complete,
+    /// The same, but items changed places while the pages were read: what was not seen may have been passed over.
+    Shifted,
     /// Something is missing or doubtful.
     Partial,
 }

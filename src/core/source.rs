@@ -45,6 +45,8 @@ pub(crate) struct Source {
     pub(crate) timeout: Duration,
     /// Bytes after decompression.
     pub(crate) body_bytes_max: usize,
+    /// Over the body: true makes it a failed poll whatever the status.
+    pub(crate) fail_when: Option<Expression>,
     pub(crate) every: Every,
     pub(crate) backoff: BackoffPolicy,
     /// Where the list is; `None` is the document itself.
@@ -120,7 +122,7 @@ impl Source {
     /// nothing in the old snapshot can be compared with what is asked now.
     pub(crate) fn identity(&self) -> Definition {
         let items = self.items.as_ref().map_or("", Expression::text);
-        let pages = format!("{:?}", self.pages);
+        let pages = self.pages.identity();
         let fixed = [self.method.as_str(), self.url.as_str(), items, &pages].map(str::as_bytes);
         let keys = self.key.iter().map(|key| key.text().as_bytes());
         let body = self.body.definition();

@@ -87,6 +87,7 @@ impl Works {
                 clock: Arc::clone(&clock),
                 entropy: Arc::clone(&entropy),
                 telemetry: Arc::clone(&telemetry),
+                redactor: redactor.clone(),
                 deliver: deliver.clone(),
             },
             declared.clone(),

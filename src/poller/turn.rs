@@ -1,21 +1,26 @@
 //! One poll: fetch page after page, commit each, and what the end of the listing says with the last.
 
-use std::collections::HashSet;
+mod recheck;
+
 use std::time::Duration;
 
-use tracing::warn;
+use http::Method;
+use tracing::{info, warn};
 use url::Url;
 
+use self::recheck::Recheck;
 use super::{Definitions, PollError, Ports};
 use crate::core::diff::{Absent, ChangeKind, tombstone};
 use crate::core::extract;
 use crate::core::fault::Fault;
 use crate::core::http::{Response, shown_headers};
 use crate::core::ids::SourceName;
+use crate::core::json::Value;
 use crate::core::limits::{COMMIT_ITEMS_MAX, LIGHT_BODY_BYTES_MAX};
 use crate::core::listing::{self, Delta, Listing, Noted, Ringing};
 use crate::core::outcome::{self, Answer, PollOutcome};
-use crate::core::pages::Pages;
+use crate::core::pages::{self, Answered, KnownPage, KnownPages, Pages, Trail};
+use crate::core::refusal;
 use crate::core::report::{Mode, PollReport, RequestNote};
 use crate::core::roster::Roster;
 use crate::core::snapshot::{BodyHash, Coverage, Snapshot, Standing};
@@ -37,6 +42,8 @@ pub(super) struct Turn<'a> {
     mode: Mode,
     /// What the templates of its requests have at hand, whatever the page.
     context: Context<'a>,
+    /// The pages of the last complete listing.
+    pages: Option<KnownPages>,
     began: Timestamp,
     report: PollReport,
 }
@@ -46,12 +53,22 @@ pub(super) struct Ended {
     pub(super) state: SourceState,
     /// Whether the store has this very state.
     pub(super) kept: bool,
+    /// The pages of the last complete listing, to ask for next time.
+    pub(super) pages: Option<KnownPages>,
     pub(super) report: PollReport,
+}
+
+/// Where a page of the listing is.
+struct Place {
+    /// What led there: `{{page}}` of its request.
+    token: Value,
+    /// Without the credentials.
+    address: Url,
 }
 
 /// What a page was followed by.
 enum Next {
-    Page(Url),
+    Page(Value),
     /// The end: what the last part of the listing changes is not committed yet.
     End(Delta),
 }
@@ -87,7 +104,24 @@ impl<'a> Turn<'a> {
         };
         let began = ports.clock.now();
         let context = Context::default();
-        Self { ports, source, known_as, definitions, roster, state, mode, context, began, report }
+        Self {
+            ports,
+            source,
+            known_as,
+            definitions,
+            roster,
+            state,
+            mode,
+            context,
+            pages: None,
+            began,
+            report,
+        }
+    }
+
+    /// With the pages of the last complete listing.
+    pub(super) fn knowing(self, pages: Option<KnownPages>) -> Self {
+        Self { pages, ..self }
     }
 
     /// Makes the poll. `kept` is the state as the store has it.
@@ -114,7 +148,7 @@ impl<'a> Turn<'a> {
             self.state = next;
         }
         self.tell(&outcome, now);
-        Ok(Ended { state: self.state, kept: is_kept, report: self.report })
+        Ok(Ended { state: self.state, kept: is_kept, pages: self.pages, report: self.report })
     }
 
     fn wrote_since(&self, kept: &SourceState) -> bool {
@@ -132,16 +166,23 @@ impl<'a> Turn<'a> {
 
     /// Fetches what there is. The delta is what is left to commit.
     async fn outcome(&mut self) -> Result<(PollOutcome, Delta), PollError> {
-        let (source, context) = (self.source, self.context);
         let validator = self.usable_validator();
-        let address = match source.address(&context) {
-            Ok(address) => address,
+        let first = match self.place(self.source.pages.first(), None) {
+            Ok(first) => first,
             Err(fault) => return Ok((self.failed(fault), Delta::default())),
         };
-        match self.fetch(&context, &address, validator.as_ref()).await {
-            // RFC 9110 lets a 304 leave out the tag that it confirms.
+        if self.pages.is_some() {
+            // Boxed, like all that few polls need: every poll is moved about with room for it.
+            match Box::pin(self.recheck(&first)).await {
+                Recheck::Same { not_modified } => return self.same(not_modified, None).await,
+                Recheck::Changed(Some(page)) => return Box::pin(self.list(first, page)).await,
+                Recheck::Changed(None) => {}
+                Recheck::Ended(outcome) => return Ok((outcome, Delta::default())),
+            }
+        }
+        match self.fetch(&first, validator.as_ref()).await {
             Answer::NotModified(response) => {
-                self.same(true, outcome::validator(&response.headers).or(validator)).await
+                self.same(true, outcome::confirmed(validator, &response.headers)).await
             }
             Answer::Throttled { wait, fault } => {
                 Ok((PollOutcome::Throttled { wait, fault }, Delta::default()))
@@ -150,9 +191,16 @@ impl<'a> Turn<'a> {
             Answer::Body(response) if self.is_as_before(&response) => {
                 self.same(false, outcome::validator(&response.headers)).await
             }
-            // Boxed, like all that few polls need: every poll is moved about with room for it.
-            Answer::Body(response) => Box::pin(self.list(address.into_owned(), response)).await,
+            Answer::Body(response) => Box::pin(self.list(first, response)).await,
         }
+    }
+
+    /// Where the page is that `token` leads to. The first page of the listing is at `first`.
+    fn place(&self, token: Value, first: Option<&Url>) -> Result<Place, Fault> {
+        let source = self.source;
+        let context = Context { page: Some(&token), ..self.context };
+        let address = source.pages.address(source.address(&context)?, &token, first)?.into_owned();
+        Ok(Place { token, address })
     }
 
     /// Only a declaration that is the same as when the validator was stored may use it.
@@ -181,14 +229,10 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Asks for one page. `context` has what its templates need, `address` is where it is.
-    async fn fetch(
-        &mut self,
-        context: &Context<'_>,
-        address: &Url,
-        validator: Option<&Validator>,
-    ) -> Answer {
-        let request = match self.source.request(context, address, validator) {
+    /// Asks for one page.
+    async fn fetch(&mut self, place: &Place, validator: Option<&Validator>) -> Answer {
+        let context = Context { page: Some(&place.token), ..self.context };
+        let request = match self.source.request(&context, &place.address, validator) {
             Ok(request) => request,
             Err(fault) => return Answer::Failed(fault),
         };
@@ -209,7 +253,36 @@ impl<'a> Turn<'a> {
             note.body_bytes = response.body.len();
         }
         self.report.requests.push(note);
-        outcome::judge(result, validator.is_some(), self.ports.clock.wall())
+        let refused = result.as_ref().ok().filter(|response| response.status >= 400).cloned();
+        let answer = outcome::judge(result, validator.is_some(), self.ports.clock.wall());
+        self.heard(answer, refused.as_ref())
+    }
+
+    /// The same answer, with what its body says of its failure. `refused` is it once more if its status is bad.
+    fn heard(&self, answer: Answer, refused: Option<&Response>) -> Answer {
+        let (method, fail_when) = (&self.source.method, self.source.fail_when.as_ref());
+        let explained = |fault| match refused {
+            Some(response) => self.masked(refusal::explained(fault, method, fail_when, response)),
+            None => fault,
+        };
+        match answer {
+            Answer::Body(response) => {
+                match fail_when.and_then(|it| refusal::declared(it, &response)) {
+                    Some(fault) => Answer::Failed(self.masked(fault)),
+                    None => Answer::Body(response),
+                }
+            }
+            Answer::Failed(fault) => Answer::Failed(explained(fault)),
+            Answer::Throttled { wait, fault } => {
+                Answer::Throttled { wait, fault: explained(fault) }
+            }
+            Answer::NotModified(response) => Answer::NotModified(response),
+        }
+    }
+
+    /// A fault that repeats an API's words, without secrets.
+    fn masked(&self, fault: Fault) -> Fault {
+        Fault { sentence: self.ports.redactor.clean(&fault.sentence), ..fault }
     }
 
     /// The last complete listing holds again.
@@ -233,45 +306,51 @@ impl<'a> Turn<'a> {
         self.take_absent(absent, delta).await
     }
 
-    /// Reads the listing from its first page, which answered `address`, to its end.
+    /// Reads the listing from its first page, which answered at `place`, to its end.
     async fn list(
         &mut self,
-        address: Url,
+        mut place: Place,
         first: Response,
     ) -> Result<(PollOutcome, Delta), PollError> {
-        let (source, context) = (self.source, self.context);
+        let source = self.source;
         let snapshot = self.open().await?;
         let mut listing = Listing::new(source, &self.state, snapshot, self.ports.store.seed());
-        let mut trail = Trail::default();
-        let (mut url, mut response) = (address, first);
+        let mut trail = Trail::begin(&source.pages, &place.address);
+        let (begin, mut response) = (place.address.clone(), first);
         let delta = loop {
-            let body_hash = BodyHash::of(&response.body, self.ports.store.seed());
-            if let Err(fault) = trail.enter(&url, body_hash, &source.pages) {
-                return Ok((self.failed(fault), Delta::default()));
-            }
-            match self.take_page(&mut listing, &url, &response).await? {
+            let taken = self.take_page((&mut listing, &mut trail), &place, &response).await?;
+            let next = match taken {
                 Err(fault) => return Ok((self.failed(fault), Delta::default())),
                 Ok(Next::End(delta)) => break delta,
-                Ok(Next::Page(next)) => match self.fetch(&context, &next, None).await {
-                    Answer::Body(page) => (url, response) = (next, page),
-                    Answer::Throttled { wait, fault } => {
-                        return Ok((PollOutcome::Throttled { wait, fault }, Delta::default()));
-                    }
-                    Answer::Failed(fault) => return Ok((self.failed(fault), Delta::default())),
-                    Answer::NotModified(_) => {
-                        let fault = Fault::source("unasked_304", "a page answered 304 unasked");
-                        return Ok((self.failed(fault), Delta::default()));
-                    }
-                },
-            }
+                Ok(Next::Page(token)) => self.place(token, Some(&begin)),
+            };
+            let on_trail = next.and_then(|next| {
+                trail.go_on(&source.pages, &next.token, &next.address).map(|()| next)
+            });
+            place = match on_trail {
+                Ok(next) => next,
+                Err(fault) => return Ok((self.failed(fault), Delta::default())),
+            };
+            response = match self.fetch(&place, None).await {
+                Answer::Body(page) => page,
+                Answer::Throttled { wait, fault } => {
+                    return Ok((PollOutcome::Throttled { wait, fault }, Delta::default()));
+                }
+                Answer::Failed(fault) => return Ok((self.failed(fault), Delta::default())),
+                Answer::NotModified(_) => {
+                    let fault = Fault::source("unasked_304", "a page answered 304 unasked");
+                    return Ok((self.failed(fault), Delta::default()));
+                }
+            };
         };
-        self.end(listing, delta, &response).await
+        self.end(listing, trail.into_known(), delta, &response).await
     }
 
     /// The end of a listing was reached: what is absent, and how to recognise the same listing next time.
     async fn end(
         &mut self,
         mut listing: Listing<'_>,
+        known: KnownPages,
         mut delta: Delta,
         last: &Response,
     ) -> Result<(PollOutcome, Delta), PollError> {
@@ -279,11 +358,21 @@ impl<'a> Turn<'a> {
             self.take_absent(listing.absent(self.ports.clock.now()), &mut delta).await?;
         }
         listing.set_fault(delta.fault.clone());
+        if let Some(sentence) = listing.told_shift() {
+            info!(source = %self.source.name, "{sentence}");
+        }
         self.report.items = listing.items_count();
-        let whole = self.source.pages == Pages::One && listing.fault().is_none();
-        let recognise = whole.then(|| {
-            (outcome::validator(&last.headers), BodyHash::of(&last.body, self.ports.store.seed()))
-        });
+        let (source, seed) = (self.source, self.ports.store.seed());
+        let recognise = match &source.pages {
+            _ if listing.coverage() != Coverage::Complete => None,
+            Pages::One => Some((outcome::validator(&last.headers), BodyHash::of(&last.body, seed))),
+            pages if source.method == Method::GET && known.are_useful(pages) => {
+                let hash = known.hash(seed);
+                self.pages = Some(known);
+                Some((None, hash))
+            }
+            _ => None,
+        };
         let outcome = PollOutcome::Listed {
             coverage: listing.coverage(),
             shape: listing.shape().unwrap_or(extract::Shape::List),
@@ -297,14 +386,20 @@ impl<'a> Turn<'a> {
     /// Takes up a page, commits all of it but the listing's last part.
     async fn take_page(
         &mut self,
-        listing: &mut Listing<'_>,
-        url: &Url,
+        (listing, trail): (&mut Listing<'_>, &mut Trail),
+        place: &Place,
         response: &Response,
     ) -> Result<Result<Next, Fault>, PollError> {
-        let source = self.source;
+        let (source, seed) = (self.source, self.ports.store.seed());
         let read = || {
-            let next = source.pages.next(url, response)?;
+            let doubt =
+                refusal::graphql(&source.method, response).map_err(|fault| self.masked(fault))?;
+            listing.set_fault(doubt.map(|fault| self.masked(fault)));
             let page = extract::page(&response.body, source.items.as_ref(), &source.key)?;
+            let next = match source.pages {
+                Pages::One => pages::Next::End,
+                _ => follow((source, seed), trail, listing, &page, (place, response))?,
+            };
             Ok((next, listing.note(&page)?))
         };
         let (next, mut noted) = match off_the_loop(response.body.len(), read) {
@@ -317,11 +412,13 @@ impl<'a> Turn<'a> {
             self.commit_part(listing, std::mem::replace(&mut noted, rest)).await?;
         }
         Ok(Ok(match next {
-            Some(next) => {
+            pages::Next::Page(token) => {
                 self.commit_part(listing, noted).await?;
-                Next::Page(next)
+                Next::Page(token)
             }
-            None => Next::End(self.delta(listing, noted).await?),
+            pages::Next::End | pages::Next::Early(_) => {
+                Next::End(self.delta(listing, noted).await?)
+            }
         }))
     }
 
@@ -446,30 +543,26 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// The pages one poll went through: a listing that comes back to where it was never ends.
-#[derive(Default)]
-struct Trail {
-    urls: HashSet<Url>,
-    bodies: HashSet<u128>,
-}
-
-impl Trail {
-    fn enter(&mut self, url: &Url, body: BodyHash, pages: &Pages) -> Result<(), Fault> {
-        if !self.urls.insert(url.clone()) || !self.bodies.insert(body.0) {
-            return Err(Fault::source(
-                "repeated_page",
-                "a page of the listing came twice, so that its end cannot be reached",
-            ));
-        }
-        if self.urls.len() > pages.pages_max() {
-            let most = pages.pages_max();
-            return Err(Fault::source(
-                "too_many_pages",
-                format!("the listing has more than {most} pages"),
-            ));
-        }
-        Ok(())
+/// What a page of a listing that has several leads to. What makes the listing doubtful is noted with it.
+fn follow(
+    (source, seed): (&Source, u64),
+    trail: &mut Trail,
+    listing: &mut Listing<'_>,
+    page: &extract::Page<'_>,
+    (place, response): (&Place, &Response),
+) -> Result<pages::Next, Fault> {
+    source.pages.check_shape(page.shape)?;
+    let body = BodyHash::of(&response.body, seed);
+    trail.take(body, page.keys_hash(seed))?;
+    let (token, address, received) = (&place.token, &place.address, page.count as u64);
+    let step = source.pages.next(&Answered { token, address, response, received })?;
+    let validator = outcome::validator(&response.headers);
+    trail.remember(KnownPage { token: token.clone(), validator, body, received });
+    listing.set_fault(trail.announce(step.announced));
+    if let pages::Next::Early(fault) = &step.next {
+        listing.set_fault(Some(fault.clone()));
     }
+    Ok(step.next)
 }
 
 /// Runs heavy work without holding up the other polls of this thread, where the runtime has other threads.

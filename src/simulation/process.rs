@@ -59,6 +59,7 @@ impl Process {
                 clock: Arc::clone(&clock),
                 entropy: Arc::clone(&entropy),
                 telemetry: Arc::clone(&telemetry),
+                redactor: Redactor::default(),
                 deliver: deliver.clone(),
             },
             declared.clone(),

@@ -3,15 +3,24 @@
 
 mod bad_input;
 mod cli;
+mod cookbook;
 mod crash;
 mod crash_points;
 mod example;
+mod examples;
+mod hostile_content;
+mod internet;
+mod known_pages;
+mod misbehaviour;
+mod oddities;
 mod operations;
+mod pages;
 mod plan;
 mod real;
 mod reload;
 mod restart;
 mod secrets;
+mod silent_losses;
 mod storage;
 mod support;
 mod systemd;

@@ -1,6 +1,8 @@
 //! Against the real thing: an issue tracker that has no webhooks, and receivers as tutorials write them. See
 //! `tests/real/README.md` for both.
 
+mod servers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
@@ -37,7 +39,7 @@ const INSTALL_MAX: Duration = Duration::from_mins(10);
 /// How long a change may take from the tracker to every path.
 const RING_MAX: Duration = Duration::from_mins(1);
 
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real").join(name)
 }
 

@@ -365,19 +365,24 @@ fn every_case_file_is_read() {
     );
 }
 
-/// `ARCHITECTURE.md` ends each promise with “test: `path::name`”.
+/// `ARCHITECTURE.md`, and the lists at the head of tests, end each promise with “test: `path::name`”.
 #[test]
 fn promises_name_tests_that_exist() {
     let Some(architecture) = document("ARCHITECTURE.md") else { return };
-    let promised = tests_named(&architecture);
+    let mut promised = tests_named(&architecture);
     assert!(!promised.is_empty(), "ARCHITECTURE.md names no test at all");
+    let listed = |text: String| {
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("//!")).collect();
+        tests_named(&lines.join("\n"))
+    };
+    promised.extend(sources("tests").into_iter().flat_map(|(_, text)| listed(text)));
     let code: String =
         ["src", "tests"].into_iter().flat_map(sources).map(|(_, text)| code_of(&text)).collect();
     let missing: Vec<_> = promised
         .into_iter()
         .filter(|test| !mentions(&code, &format!("fn {}", test.rsplit("::").next().unwrap())))
         .collect();
-    none_of(&missing, "ARCHITECTURE.md promises by tests that do not exist.");
+    none_of(&missing, "Promises by tests that do not exist.");
 }
 
 /// The backticked names after `test:` or `tests:`, to the end of the line.

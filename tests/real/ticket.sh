@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ticket.sh PORT create TITLE | edit ID TITLE | retire ID | list: a client for the tracker that roundup.sh runs.
+# ticket.sh PORT create TITLE | edit ID TITLE | retire ID | list | titles: a client for the tracker that roundup.sh runs.
 set -euo pipefail
 site=http://127.0.0.1:$1 verb=$2
 shift 2
@@ -20,5 +20,6 @@ case $verb in
   edit) ask --request PUT --header "If-Match: $(version "$1")" --data "{\"data\": $(quoted "$2")}" "$issues/$1/title" >/dev/null ;;
   retire) ask --request DELETE --header "If-Match: $(version "$1")" "$issues/$1" >/dev/null ;;
   list) ask "$issues?@fields=title,status&@verbose=2&@sort=id&@page_size=1000" ;;
+  titles) "$0" "${site##*:}" list | python3 -c 'import json, sys; [print(each["id"], each["title"]) for each in json.load(sys.stdin)["data"]["collection"]]' ;;
   *) echo "ticket.sh: no such verb: $verb" >&2; exit 2 ;;
 esac

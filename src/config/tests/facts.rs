@@ -320,6 +320,59 @@ fn the_example_is_valid_and_polite() {
 
 /// Word by word, so that `for` in a comment's prose does not count for the key: a key is followed by a colon.
 #[test]
+fn pages_are_as_typed() {
+    let check = |typed: &str, expected: &str| {
+        let query = if typed.contains("next:") { "query: {p: \"{{page}}\"}\n" } else { "" };
+        let pages = source(&format!("{query}key: .id\npages: {typed}")).pages;
+        assert_eq!(format!("{pages:?}"), expected, "{typed}");
+    };
+    check("link", "Link { pages_max: 10000 }");
+    check("{next: .body.next, max: 7}", "General { next: .body.next, pages_max: 7 }");
+    check("{next_url: .next}", "NextUrl { next_url: .next, pages_max: 10000 }");
+    check(
+        "{cursor: .next, param: after}",
+        "Cursor { cursor: Cursor { cursor: .next, param: \"after\" }, pages_max: 10000 }",
+    );
+    check(
+        "{page: p}",
+        "Number { number: Number { param: \"p\", start: 1, size: None, last: None }, pages_max: 10000 }",
+    );
+    check(
+        "{page: p, start: 0, size: {per: 5}, last: .last}",
+        "Number { number: Number { param: \"p\", start: 0, size: Some(Size { param: \"per\", count: 5 }), \
+         last: Some(.last) }, pages_max: 10000 }",
+    );
+    check(
+        "{offset: o}",
+        "Offset { offset: Offset { param: \"o\", start: 0, limit: None, total: None }, pages_max: 10000 }",
+    );
+    check(
+        "{offset: o, start: 1, limit: {n: \"20\"}, total: .all}",
+        "Offset { offset: Offset { param: \"o\", start: 1, limit: Some(Size { param: \"n\", count: 20 }), \
+         total: Some(.all) }, pages_max: 10000 }",
+    );
+}
+
+/// Larger pages, or more of them, are the same listing; another way through it may be another one.
+#[test]
+fn the_size_of_pages_is_no_part_of_the_identity() {
+    let identity = |pages: &str| {
+        let typed = format!("query: {{p: \"{{{{page}}}}\"}}\nkey: .id\npages: {pages}");
+        source(&typed).identity()
+    };
+    assert_eq!(identity("link"), identity("{link: true, max: 3}"));
+    let sized = "{page: p, size: {per_page: 50}, max: 3}";
+    assert_eq!(identity("{page: p, size: {per_page: 100}}"), identity(sized));
+    assert_eq!(identity("{offset: o}"), identity("{offset: o, limit: {limit: 9}}"));
+    let others = ["link", "{next: .a}", "{next_url: .a}", "{cursor: .a, param: p}", "{page: p}"];
+    let others = others.iter().chain(&["{page: p, start: 0}", "{page: q}", "{offset: o}"]);
+    let all: Vec<_> = others.map(|pages| identity(pages)).collect();
+    for (at, one) in all.iter().enumerate() {
+        assert!(!all.iter().take(at).any(|other| other == one), "number {at} is like one before");
+    }
+}
+
+#[test]
 fn the_example_mentions_every_key_and_word() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sources.yaml");
     let text = std::fs::read_to_string(path).unwrap();

@@ -17,6 +17,7 @@ use crate::core::ids::ItemKey;
 use crate::core::jq::Expression;
 use crate::core::json::{self, JsonFault, Value};
 use crate::core::limits::{ITEMS_MAX, JSON_DEPTH_MAX, KEY_BYTES_MAX};
+use crate::core::snapshot::BodyHash;
 
 /// Faults of single items that one page tells in full; the rest is counted.
 const ITEM_FAULTS_MAX: usize = 100;
@@ -37,6 +38,20 @@ pub(crate) struct Page<'a> {
     pub(crate) items: Vec<Found<'a>>,
     /// Items that could not be used (no key, an error of `key`): each names its position. They make the listing partial.
     pub(crate) faults: Vec<Fault>,
+    /// How many items the page holds, usable or not.
+    pub(crate) count: usize,
+}
+
+impl Page<'_> {
+    /// A hash of the keys, by which a page that comes again is known whatever else stands in it; none without any.
+    pub(crate) fn keys_hash(&self, seed: u64) -> Option<BodyHash> {
+        let mut keys = String::new();
+        for found in &self.items {
+            keys.push_str(found.key.as_str());
+            keys.push('\n');
+        }
+        (!self.items.is_empty()).then(|| BodyHash::of(keys.as_bytes(), seed))
+    }
 }
 
 /// One item as it came.
@@ -89,7 +104,8 @@ pub(crate) fn page<'a>(
 
 fn with_keys<'a>(listing: Listing<'a>, key: &[Expression]) -> Page<'a> {
     let Listing { shape, items } = listing;
-    let mut page = Page { shape, items: Vec::with_capacity(items.len()), faults: Vec::new() };
+    let count = items.len();
+    let mut page = Page { shape, items: Vec::with_capacity(count), faults: Vec::new(), count };
     let mut fault_count = 0;
     for (at, piece) in items.into_iter().enumerate() {
         match fast::key(&piece, key).map_or_else(|| slow::key(&piece, key), Ok) {

@@ -318,7 +318,9 @@ fn spell(tree: &Tree, other: bool) -> String {
     match tree {
         Tree::Word(word) => (*word).to_owned(),
         Tree::Number(digits, exponent) if other => {
-            format!("{digits}0.00E{}", i32::from(*exponent) - 1)
+            // JSON writes no zero before other digits.
+            let digits = digits * 10;
+            format!("{digits}.00E{}", i32::from(*exponent) - 1)
         }
         Tree::Number(digits, exponent) => format!("{digits}e{exponent}"),
         Tree::Text(text) => spell_text(text, other),

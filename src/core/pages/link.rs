@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::core::fault::Fault;
 use crate::core::http::Response;
+use crate::core::pages::target;
 
 /// Where `rel="next"` of a response to `url` leads; `None` at the end.
 ///
@@ -56,16 +57,7 @@ fn next_target(url: &Url, link: &Link<'_>) -> Result<Option<Url>, Fault> {
         return Ok(None);
     }
     let mut target = resolve(url, link.target)?;
-    if target.origin() != url.origin() {
-        let (ours, theirs) = (url.origin(), target.origin());
-        let (ours, theirs) = (ours.ascii_serialization(), theirs.ascii_serialization());
-        let sentence = format!("the next page is on {theirs}, but the source is on {ours}");
-        return Err(Fault::source("page_off_origin", sentence));
-    }
-    // Credentials are ours to choose, not the answer's.
-    let ours =
-        target.set_username(url.username()).and_then(|()| target.set_password(url.password()));
-    ours.map_err(|()| unreadable("its next page takes no credentials"))?;
+    target::adopt(url, &mut target)?;
     Ok(Some(target))
 }
 

@@ -1,6 +1,8 @@
 //! The kit that black-box tests are written with.
 //!
 //! - [`api::ApiServer`]: an API to poll, which serves a list of items and misbehaves on request.
+//! - [`script::Script`]: an API that does what a function says, for paging, cursors and stranger things.
+//! - [`polled::Poll`]: one poll by command and what it came to, for tests without a clock.
 //! - [`program::Program`]: a command that talks while it runs.
 //! - [`receiver::Receiver`]: a receiver that keeps a ledger of what rang.
 //! - [`daemon::Daemon`]: the real executable with its own directory; started, stopped, killed, asked.
@@ -14,10 +16,12 @@
 pub(crate) mod api;
 pub(crate) mod ask;
 pub(crate) mod daemon;
+pub(crate) mod polled;
 pub(crate) mod program;
 pub(crate) mod receiver;
 pub(crate) mod reply;
 pub(crate) mod scene;
+pub(crate) mod script;
 pub(crate) mod server;
 mod tests;
 pub(crate) mod wait;
@@ -28,3 +32,4 @@ pub(crate) use program::Program;
 pub(crate) use receiver::Receiver;
 pub(crate) use reply::Reply;
 pub(crate) use scene::Scene;
+pub(crate) use script::{Script, Shared};
