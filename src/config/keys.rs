@@ -188,7 +188,12 @@ pub(super) static SOURCE: Table = &[
     key("timeout", Duration, "For one whole answer.").default("30s"),
     key("max_body", Size, "The longest answer, after decompression.").default("32MiB"),
     later("redirects"),
-    later("format"),
+    key(
+        "format",
+        Either(&[Shape::Word(FORMATS), Map(FORMAT)]),
+        "What answers are written in; absent = what their Content-Type says, else JSON.",
+    )
+    .example("{csv: {delimiter: \";\"}}"),
     key(
         "fail_when",
         Expression,
@@ -258,6 +263,29 @@ pub(super) static SOURCE: Table = &[
         "Which events a change makes; absent = NAME.created, NAME.updated, NAME.deleted.",
     )
     .example("[default, {type: ticket.status_changed, on: updated, changed: .status}]"),
+];
+
+/// `format` of a source, as a word.
+pub(super) static FORMATS: Words =
+    &[word("json"), word("ndjson"), word("xml"), word("feed"), word("csv")];
+
+/// `format` of a source, as a map.
+pub(super) static FORMAT: Table =
+    &[key("csv", Map(CSV), "Rows of texts (RFC 4180); each is an object.").required()];
+
+/// `format: {csv: …}`.
+pub(super) static CSV: Table = &[
+    key("delimiter", Text, "What stands between fields: one ASCII character, or `tab`.")
+        .default("\",\"")
+        .example("\";\""),
+    key(
+        "header",
+        Either(&[Flag, List(&Text)]),
+        "The first row has the names; or there is none (`c1`, `c2`, …); or these are the names.",
+    )
+    .default("true")
+    .example("[sku, price]"),
+    key("encoding", Text, "The charset, where the answer does not say it.").example("windows-1252"),
 ];
 
 /// `auth` of a source.
@@ -495,8 +523,8 @@ pub(super) static BREAKER: Table = &[
 
 /// Every table, for what must hold of all keys.
 pub(super) static TABLES: &[Table] = &[
-    TOP, SERVER, SOURCE, AUTH, BASIC, BACKOFF, PAGES, DELETES, BRAKE, RULE, ENDPOINT, SIGN, GITHUB,
-    RETRY, BREAKER,
+    TOP, SERVER, SOURCE, FORMAT, CSV, AUTH, BASIC, BACKOFF, PAGES, DELETES, BRAKE, RULE, ENDPOINT,
+    SIGN, GITHUB, RETRY, BREAKER,
 ];
 
 /// Whether text under a key of this name may hold a secret.

@@ -8,13 +8,14 @@
 //! | `${…}` in string values | `fill`, `lookup` |
 //! | what sources share, written into each | `shared` |
 //! | which keys there are | `keys`, `schema` |
-//! | tree → typed values | `walk`, `measures`, `web`, `template`, `server`, `source`, `rules`, `body`, `endpoint` |
+//! | tree → typed values | `walk`, `measures`, `web`, `template`, `server`, `source`, `format`, `rules`, `body`, `endpoint` |
 //! | what is wrong, shown to people | `report`, `hint`, `mask`, `problem` |
 
 mod body;
 mod endpoint;
 mod files;
 mod fill;
+mod format;
 mod hint;
 mod keys;
 pub(crate) mod lookup;

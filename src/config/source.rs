@@ -6,6 +6,7 @@ use http::Method;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::config::body;
+use crate::config::format;
 use crate::config::keys;
 use crate::config::pages;
 use crate::config::report::{Finding, Flaw};
@@ -16,6 +17,7 @@ use crate::config::walk::{Fields, Walk};
 use crate::core::auth::Auth;
 use crate::core::backoff::BackoffPolicy;
 use crate::core::event::EventRules;
+use crate::core::format::{Format, feed_key};
 use crate::core::ids::SourceName;
 use crate::core::limits::{
     BODY_BYTES_DEFAULT, BODY_BYTES_MAX, BRAKE_COUNT, BRAKE_PERCENT, DELETE_AFTER_LISTINGS,
@@ -74,12 +76,16 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
         let fields = walk.fields(node, keys::BACKOFF, node.place)?;
         backoff(walk, &fields, node, (BACKOFF_FIRST, BACKOFF_MAX))
     });
+    let format = fields.or("format", None, |node| format::read(walk, node).map(Some));
+    let is_feed = format == Some(Some(Format::Feed));
     let items = fields.or("items", None, |node| walk.expression(node).map(Some));
     let key = fields.or("key", Vec::new(), |node| walk.each(node, Walk::expression));
+    let key = key.map(|key| if key.is_empty() && is_feed { feed_key().to_vec() } else { key });
     let ignore = fields.or("ignore", Vec::new(), |node| walk.each(node, Walk::expression));
     let pages = fields.or("pages", Pages::One, |node| pages::read(walk, node));
     let first_poll = fields.or("first_poll", FirstPoll::Baseline, |node| first_poll(walk, node));
-    let deletes = fields.or("deletes", default_deletes(), |node| deletes(walk, node));
+    let deletes_default = if is_feed { Deletes::Off } else { default_deletes() };
+    let deletes = fields.or("deletes", deletes_default, |node| deletes(walk, node));
     let events =
         fields.or("events", EventRules::default_for(name), |node| rules::read(walk, name, node));
     let was = fields.or("was", None, |node| was(walk, node).map(Some));
@@ -99,6 +105,7 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
         fail_when: fail_when?,
         every: every?,
         backoff: backoff?,
+        format: format?,
         items: items?,
         key: key?,
         ignore: ignore?,
@@ -279,7 +286,8 @@ fn unset_words(walk: &mut Walk<'_>, fields: &Fields<'_>, source: &Source, owner:
 
 /// A listing is compared by key: what can only be a list needs one.
 fn key_for_lists(walk: &mut Walk<'_>, fields: &Fields<'_>, owner: Place) {
-    if fields.has("key") {
+    let is_feed = fields.get("format").and_then(Node::text) == Some("feed");
+    if fields.has("key") || is_feed {
         return;
     }
     let many = fields.get("items").and_then(Node::text).is_some_and(|items| items.ends_with("[]"));

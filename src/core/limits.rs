@@ -10,6 +10,16 @@ pub(crate) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024 * 1024;
 pub(crate) const RECORDING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Nesting of JSON. Recursive readers come after this check, so that depth can never exhaust a stack.
 pub(crate) const JSON_DEPTH_MAX: usize = 128;
+/// Nesting of XML elements: each may become an object in a list, and [`JSON_DEPTH_MAX`] holds for what comes out.
+pub(crate) const XML_DEPTH_MAX: usize = 60;
+/// Elements and attributes of one XML document.
+pub(crate) const XML_NODES_MAX: usize = 10_000_000;
+/// Different names of attributes and children in one XML element: all of them are in memory until it is closed.
+pub(crate) const XML_NAMES_MAX: usize = 10_000;
+/// Columns of a CSV listing.
+pub(crate) const CSV_COLUMNS_MAX: usize = 10_000;
+/// How many times longer than the answer the JSON may be that is made of it: every row repeats the names of its columns.
+pub(crate) const CONVERTED_GROWTH_MAX: usize = 16;
 /// Items in one listing, over all its pages.
 pub(crate) const ITEMS_MAX: usize = 2_000_000;
 /// Pages in one poll.

@@ -15,13 +15,15 @@ use crate::core::limits::ITEMS_MAX;
 use crate::core::outcome::check_shape;
 use crate::core::roster::Roster;
 use crate::core::snapshot::{Coverage, IndexEntry, RawHash, Snapshot, Standing, StoredItem};
-use crate::core::source::{Baseline, Source, SourceState};
+use crate::core::source::{Baseline, Deletes, Source, SourceState};
 use crate::core::time::Timestamp;
 
 /// What the pages of one poll showed so far.
 #[derive(Debug)]
 pub(crate) struct Listing<'a> {
     source: &'a Source,
+    /// As declared, unless the listing turned out to be one that proves no absence.
+    deletes: Deletes,
     snapshot: Snapshot,
     /// Of [`RawHash`].
     seed: u64,
@@ -115,6 +117,7 @@ impl<'a> Listing<'a> {
     ) -> Self {
         Self {
             source,
+            deletes: source.deletes,
             snapshot,
             seed,
             baseline: state.baseline == Baseline::Due { silent: true },
@@ -123,6 +126,11 @@ impl<'a> Listing<'a> {
             fault: None,
             shifted: None,
         }
+    }
+
+    /// The listing is a window on what is newest: what is absent from it has only moved out of sight.
+    pub(crate) fn proves_no_absence(&mut self) {
+        self.deletes = Deletes::Off;
     }
 
     /// Takes up a page and tells which of its items are not as before.
@@ -198,7 +206,7 @@ impl<'a> Listing<'a> {
     pub(crate) fn absent(&self, now: Timestamp) -> Absent {
         assert_eq!(self.coverage(), Coverage::Complete, "a partial listing proves no absence");
         let listed = |key: &ItemKey, _: &IndexEntry| self.seen.contains_key(key);
-        diff::absent(&self.snapshot, self.source.deletes, now, listed)
+        diff::absent(&self.snapshot, self.deletes, now, listed)
     }
 
     /// Complete, unless an item could not be used or stands on two pages. Pages that failed end a listing before this

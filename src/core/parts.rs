@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::core::endpoint::Endpoint;
+use crate::core::format::Format;
 use crate::core::jq::Expression;
 use crate::core::pages::Pages;
 use crate::core::source::{Definition, Source};
@@ -35,11 +36,13 @@ impl Parts {
             pages => pages.identity(),
         };
         let (url, query) = source.url.halves();
-        let rows: [(&str, Vec<u8>); 8] = [
+        let format = Format::identity(source.format.as_ref()).unwrap_or_default();
+        let rows: [(&str, Vec<u8>); 9] = [
             ("url", url.into()),
             ("query", query.into()),
             ("method", source.method.as_str().into()),
             ("body", source.body.definition().to_vec()),
+            ("format", format.into()),
             ("items", source.items.as_ref().map_or("", Expression::text).into()),
             ("key", expressions(&source.key).into()),
             ("pages", pages.into()),
@@ -110,6 +113,7 @@ pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
         fail_when,
         every,
         backoff,
+        format,
         items,
         key,
         ignore,
@@ -135,6 +139,7 @@ pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
         ("fail_when", *fail_when != new.fail_when),
         ("every", *every != new.every),
         ("backoff", *backoff != new.backoff),
+        ("format", *format != new.format),
         ("items", *items != new.items),
         ("key", *key != new.key),
         ("ignore", *ignore != new.ignore),

@@ -14,6 +14,7 @@ use crate::core::backoff::BackoffPolicy;
 use crate::core::event::EventRules;
 use crate::core::extract::Shape;
 use crate::core::fault::Fault;
+use crate::core::format::Format;
 use crate::core::http::{BodyLimit, OUR_USER_AGENT, Reach, Request};
 use crate::core::ids::SourceName;
 use crate::core::jq::Expression;
@@ -49,6 +50,8 @@ pub(crate) struct Source {
     pub(crate) fail_when: Option<Expression>,
     pub(crate) every: Every,
     pub(crate) backoff: BackoffPolicy,
+    /// What answers are written in; `None` is what they say themselves.
+    pub(crate) format: Option<Format>,
     /// Where the list is; `None` is the document itself.
     pub(crate) items: Option<Expression>,
     /// What identifies an item; empty for a single-object source.
@@ -126,7 +129,9 @@ impl Source {
         let fixed = [self.method.as_str(), self.url.as_str(), items, &pages].map(str::as_bytes);
         let keys = self.key.iter().map(|key| key.text().as_bytes());
         let body = self.body.definition();
-        Definition::of(fixed.into_iter().chain([body.as_ref()]).chain(keys))
+        let format = Format::identity(self.format.as_ref());
+        let format = format.as_ref().map(String::as_bytes);
+        Definition::of(fixed.into_iter().chain([body.as_ref()]).chain(keys).chain(format))
     }
 
     /// What decides whether an item counts as changed. Another comparison keeps the snapshot and compares it anew.
@@ -289,7 +294,7 @@ impl Source {
         let mut url = address.clone();
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"));
+        headers.insert(ACCEPT, HeaderValue::from_static(Format::accept(self.format.as_ref())));
         let conditional = validator.map(|validator| match validator {
             Validator::ETag(tag) => (IF_NONE_MATCH, tag),
             Validator::LastModified(date) => (IF_MODIFIED_SINCE, date),

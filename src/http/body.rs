@@ -40,7 +40,7 @@ pub(super) async fn read_whole(
     least_rate: LeastRate,
 ) -> Result<Bytes, TransportFault> {
     let too_large = TransportFault::TooLarge { bytes_max };
-    let mut decoded = Decoded::of(answer, headers)?;
+    let mut decoded = Decoded::of(answer, headers)?.sniffed();
     let promised = decoded.promised();
     if promised > bytes_max {
         return Err(too_large);

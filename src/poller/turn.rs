@@ -13,6 +13,7 @@ use super::{Definitions, PollError, Ports};
 use crate::core::diff::{Absent, ChangeKind, tombstone};
 use crate::core::extract;
 use crate::core::fault::Fault;
+use crate::core::format;
 use crate::core::http::{Response, shown_headers};
 use crate::core::ids::SourceName;
 use crate::core::json::Value;
@@ -267,7 +268,12 @@ impl<'a> Turn<'a> {
         };
         match answer {
             Answer::Body(response) => {
-                match fail_when.and_then(|it| refusal::declared(it, &response)) {
+                let declared = fail_when.and_then(|fail_when| {
+                    let document = format::document(&response, self.source.format.as_ref());
+                    let read = document.as_ref().map_or(&response, |read| &read.response);
+                    refusal::declared(fail_when, read)
+                });
+                match declared {
                     Some(fault) => Answer::Failed(self.masked(fault)),
                     None => Answer::Body(response),
                 }
@@ -392,10 +398,17 @@ impl<'a> Turn<'a> {
     ) -> Result<Result<Next, Fault>, PollError> {
         let (source, seed) = (self.source, self.ports.store.seed());
         let read = || {
+            let document = format::document(response, source.format.as_ref())?;
+            let response = document.response.as_ref();
+            let mut key = source.key.as_slice();
+            if document.is_feed && source.format.is_none() {
+                listing.proves_no_absence();
+                key = if key.is_empty() { format::feed_key() } else { key };
+            }
             let doubt =
                 refusal::graphql(&source.method, response).map_err(|fault| self.masked(fault))?;
             listing.set_fault(doubt.map(|fault| self.masked(fault)));
-            let page = extract::page(&response.body, source.items.as_ref(), &source.key)?;
+            let page = extract::page(&response.body, source.items.as_ref(), key)?;
             let next = match source.pages {
                 Pages::One => pages::Next::End,
                 _ => follow((source, seed), trail, listing, &page, (place, response))?,

@@ -8,6 +8,7 @@ mod crash;
 mod crash_points;
 mod example;
 mod examples;
+mod formats;
 mod hostile_content;
 mod internet;
 mod known_pages;

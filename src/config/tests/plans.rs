@@ -61,6 +61,8 @@ fn every_edit_has_its_fate() {
         ("ignore: [.seen]", "compared anew by ignore", "compared anew by ignore"),
         ("items: .list", "re-baselined by items", "re-baselined by items"),
         ("pages: link", "re-baselined by pages", "re-baselined by pages"),
+        ("format: csv", "re-baselined by format", "re-baselined by format"),
+        ("format: json", "changed by format", "unchanged"),
         (
             "method: POST, body: {a: 1}",
             "re-baselined by method, body",

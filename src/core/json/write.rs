@@ -59,7 +59,7 @@ fn write(value: &Value, depth_left: usize, out: &mut String) -> Result<(), JsonF
 }
 
 /// Writes a string with its quotes.
-pub(super) fn string(text: &str, out: &mut String) {
+pub(crate) fn string(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|byte| matches!(byte, 0..=0x1f | b'"' | b'\\')) {

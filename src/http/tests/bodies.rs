@@ -68,6 +68,41 @@ async fn compressed_bodies_are_read_or_are_faults() {
 }
 
 #[tokio::test]
+async fn a_body_that_begins_like_gzip_is_gzip() {
+    let plain = |body: &[u8]| {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/gzip\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        [head.as_bytes(), body].concat()
+    };
+    let whole = gzip(b"hello");
+    for (body, expected) in [
+        (whole.clone(), "200 \"hello\""),
+        ([&whole[..], &gzip(b" again")].concat(), "200 \"hello again\""),
+        (whole[..whole.len() - 9].to_vec(), "decode: "),
+        (whole[..4].to_vec(), "decode: "),
+        ([&whole[..], b"more"].concat(), "decode: "),
+        (b"\x1f\x8b".to_vec(), "200 \"\\u{1f}"),
+        (b"\x1f\x8b\x07".to_vec(), "200 \"\\u{1f}"),
+        (b"h".to_vec(), "200 \"h\""),
+        (b"hello".to_vec(), "200 \"hello\""),
+    ] {
+        let outcome = words(&ask(Script::new(plain(&body), Then::Keep), WHOLE).await);
+        assert!(outcome.starts_with(expected), "{body:?} gave {outcome}");
+    }
+    // The limit counts what comes out, not what came.
+    let bomb = plain(&gzip(&vec![b' '; 4 * MIB]));
+    let limit = BodyLimit::Whole { bytes_max: MIB };
+    let outcome = ask(Script::new(bomb, Then::Keep), limit).await;
+    assert_eq!(outcome.map(|_| ()), Err(TransportFault::TooLarge { bytes_max: MIB }));
+    // A cut connection stays one.
+    let answer = plain(&gzip(&(0..9000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>()));
+    let cut = words(&ask(Script::new(&answer[..answer.len() / 2], Then::Close), WHOLE).await);
+    assert!(cut.starts_with("cut: "), "{cut}");
+}
+
+#[tokio::test]
 async fn a_body_that_ends_early_is_never_whole() {
     let gzip = gzip(b"hello, hello, hello, doorbell");
     for (encoding, body) in [("gzip", &gzip[..]), ("br", BROTLI), ("zstd", ZSTD)] {
