@@ -82,6 +82,11 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Takes over items as they are being written.
+    pub(crate) fn renew(&mut self, items: &[StoredItem]) {
+        self.entries.extend(items.iter().map(|item| (item.key.clone(), item.entry)));
+    }
+
     /// Items that receivers believe in; the base of the brake's percentage.
     pub(crate) fn known_count(&self) -> usize {
         self.entries.values().filter(|entry| entry.standing.is_known()).count()

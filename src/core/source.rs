@@ -210,11 +210,13 @@ impl SourceState {
     }
 
     /// The same source declared with another identity: its event numbers and schedule go on, a new baseline is taken
-    /// in silence whatever `first_poll` says.
+    /// in silence whatever `first_poll` says. Only one that found nothing so far begins as if it were new: a URL that
+    /// was mistyped at first takes nothing from the first poll.
     #[must_use]
     pub(crate) fn rebaselined(&self, source: &Source) -> Self {
         let fresh = Self::new(source, self.schedule);
-        let baseline = Baseline::Due { silent: true };
+        let found_nothing = self.last_seq == 0 && matches!(self.baseline, Baseline::Due { .. });
+        let baseline = if found_nothing { fresh.baseline } else { Baseline::Due { silent: true } };
         Self { last_seq: self.last_seq, last_change: self.last_change, baseline, ..fresh }
     }
 

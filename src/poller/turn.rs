@@ -490,27 +490,29 @@ impl<'a> Turn<'a> {
 
     /// The snapshot to compare with, brought in line with the declaration if that changed since.
     async fn open(&mut self) -> Result<Snapshot, PollError> {
-        let snapshot = self.snapshot().await?;
+        let mut snapshot = self.snapshot().await?;
         if self.state.identity != self.definitions.identity {
             // The old items cannot be compared with what is asked now. Their change counts stay, so that ids never repeat.
             let known =
                 snapshot.entries.iter().filter(|(_, entry)| entry.standing != Standing::Deleted);
-            let upserts = known.map(|(key, entry)| tombstone(key.clone(), entry.changes)).collect();
+            let upserts: Vec<_> =
+                known.map(|(key, entry)| tombstone(key.clone(), entry.changes)).collect();
+            snapshot.renew(&upserts);
             let state = self.state.rebaselined(self.source);
             self.commit(state, Delta { upserts, ..Delta::default() }).await?;
-            return Ok(self.snapshot().await?);
+            return Ok(snapshot);
         }
         if self.state.comparison != self.definitions.comparison {
             let name = self.known_as.clone();
-            let keys = snapshot.entries.into_keys().collect::<Vec<_>>();
+            let keys = snapshot.entries.keys().cloned().collect::<Vec<_>>();
             let items = self.ports.store.read(move |store| store.items(&name, &keys)).await?;
             let known = items.into_iter().filter(|item| item.entry.standing.is_known()).collect();
             if let Ok(upserts) = listing::refingerprint(self.source, known) {
+                snapshot.renew(&upserts);
                 let Definitions { comparison, parts, .. } = self.definitions.clone();
                 let state = SourceState { comparison, parts, ..self.state.unrecognised() };
                 self.commit(state, Delta { upserts, ..Delta::default() }).await?;
             }
-            return Ok(self.snapshot().await?);
         }
         Ok(snapshot)
     }

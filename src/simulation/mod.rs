@@ -15,12 +15,14 @@
 //! | `audit` | what must hold from time to time, and at the end |
 //! | `bugs` | faults planted in the ports, to see that the books find them |
 //! | `seeds` | many hours side by side |
+//! | `histories` | one listing at a time, without the loops: thousands of histories against a plain model |
 
 mod answers;
 mod api;
 mod audit;
 mod books;
 mod bugs;
+mod histories;
 mod hour;
 mod notes;
 mod plan;

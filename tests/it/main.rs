@@ -22,6 +22,7 @@ mod reload;
 mod restart;
 mod secrets;
 mod silent_losses;
+mod situations;
 mod storage;
 mod support;
 mod systemd;
