@@ -15,6 +15,7 @@ mod poller;
 mod simulation;
 mod store;
 mod telemetry;
+mod tokens;
 mod wake;
 
 /// Runs the command that the process was started with.

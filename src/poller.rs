@@ -3,13 +3,21 @@
 //!
 //! [`Poller::run`] is the loop; [`Poller::poll`] makes one poll, also for those who ask for it by hand. It knows
 //! nothing of receivers beyond which of them want an event's type.
+//!
+//! What is polled is a unit: a source, or one entry of a source with `for_each`. Which entries there are, and what they
+//! share, is in [`crew`].
 
+mod agenda;
+mod crew;
+mod enlist;
 mod former;
 pub(crate) mod hold;
 mod run;
+#[cfg(test)]
+mod tests;
 mod turn;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
@@ -17,7 +25,8 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use crate::clock::{Clock, Entropy};
-use crate::core::ids::SourceName;
+use crate::core::ids::{EntryKey, SourceName, UnitName};
+use crate::core::json::{self, JsonText};
 use crate::core::limits::PAUSED_LOOK_PERIOD;
 use crate::core::pages::KnownPages;
 use crate::core::parts::Parts;
@@ -25,12 +34,15 @@ use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::schedule::Schedule;
 use crate::core::source::{Definition, Source, SourceState};
+use crate::core::template::Context;
 use crate::core::time::Timestamp;
 use crate::http::HttpClient;
-use crate::store::StoreError;
 use crate::store::handle::StoreHandle;
+use crate::store::{Read, StoreError};
 use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
+
+use self::crew::Crew;
 
 /// Everything the poller touches.
 #[derive(Clone)]
@@ -46,18 +58,22 @@ pub(crate) struct Ports {
     pub(crate) deliver: Wake,
 }
 
-/// Makes polls, one at a time per source.
+/// Makes polls, one at a time per unit.
 pub(crate) struct Poller {
     ports: Ports,
     roster: watch::Receiver<Arc<Roster>>,
     /// Rung by whoever changed when a source is due.
     wake: Wake,
-    slots: Mutex<BTreeMap<SourceName, Arc<Slot>>>,
-    /// Sources whose plan somebody else than the loop changed, for it to look at.
-    replanned: Mutex<BTreeSet<SourceName>>,
+    slots: Mutex<HashMap<UnitName, Arc<Slot>>>,
+    /// Units whose plan somebody else than the loop changed, for it to look at.
+    replanned: Mutex<BTreeSet<UnitName>>,
+    /// What is known of the sources that have entries.
+    crews: Mutex<BTreeMap<SourceName, Arc<Crew>>>,
+    /// Sources that were polled since the loop last looked whether they feed others.
+    polled: Mutex<BTreeSet<SourceName>>,
 }
 
-/// A source's place in memory. Whoever holds the lock may poll it.
+/// A unit's place in memory. Whoever holds the lock may poll it.
 #[derive(Default)]
 struct Slot(tokio::sync::Mutex<Memory>);
 
@@ -65,9 +81,9 @@ struct Slot(tokio::sync::Mutex<Memory>);
 #[derive(Default)]
 struct Memory {
     /// As of the last poll; `None` when the store has to be asked.
-    state: Option<SourceState>,
-    /// As the store has it.
-    kept: Option<SourceState>,
+    state: Option<Arc<SourceState>>,
+    /// As the store has it. The same one as `state` while nothing else was learned: there may be thousands.
+    kept: Option<Arc<SourceState>>,
     /// The pages of the last complete listing, with their validators. A restart costs one listing that is read whole.
     pages: Option<KnownPages>,
     /// The plan to go on with when the store is asked again: that a poll could not be kept does not undo its failures.
@@ -81,6 +97,7 @@ struct Memory {
 struct Definitions {
     identity: Definition,
     comparison: Definition,
+    credentials: u32,
     parts: Parts,
 }
 
@@ -90,7 +107,12 @@ impl Memory {
             Some((known, definitions)) if Arc::ptr_eq(known, source) => definitions.clone(),
             _ => {
                 let (identity, comparison) = (source.identity(), source.comparison());
-                let definitions = Definitions { identity, comparison, parts: Parts::of(source) };
+                let definitions = Definitions {
+                    identity,
+                    comparison,
+                    credentials: source.credentials(),
+                    parts: Parts::of(source),
+                };
                 self.declared = Some((Arc::clone(source), definitions.clone()));
                 definitions
             }
@@ -103,30 +125,51 @@ impl Memory {
 pub(crate) enum PollError {
     #[error("no source {0} is declared")]
     Unknown(SourceName),
-    /// Somebody else wrote to the source's state meanwhile.
-    #[error("the state of source {0} moved on during the poll")]
-    Conflict(SourceName),
+    #[error("source {0} has no entry {1:?}")]
+    UnknownEntry(SourceName, String),
+    /// It is polled entry by entry. The second text names some of them.
+    #[error("source {0} is polled entry by entry: say which one, such as {1}")]
+    EntryNeeded(SourceName, String),
+    /// Somebody else wrote to the unit's state meanwhile.
+    #[error("the state of {0} moved on during the poll")]
+    Conflict(UnitName),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// A unit as it is declared now.
+struct Declared {
+    roster: Arc<Roster>,
+    source: Arc<Source>,
+    entry: EntryKey,
+    /// What the entry is made of.
+    item: Option<JsonText>,
+    /// Of a source with entries.
+    crew: Option<Arc<Crew>>,
+}
+
+/// What the loop has to know of a poll.
+struct Planned {
+    /// When the next one is due; never, if it ended.
+    due: Option<Timestamp>,
+    /// Whether it failed; `None` if no poll was made.
+    failed: Option<bool>,
 }
 
 impl Poller {
     /// A poller over these ports; `wake` is the signal its loop listens to.
     pub(crate) fn new(ports: Ports, roster: watch::Receiver<Arc<Roster>>, wake: Wake) -> Arc<Self> {
-        let (slots, replanned) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { ports, roster, wake, slots, replanned })
+        let (slots, replanned, crews, polled) =
+            (Mutex::default(), Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { ports, roster, wake, slots, replanned, crews, polled })
     }
 
-    /// Makes one poll of a source now, whether it is due or not, after any that is under way.
+    /// Makes one poll of a unit now, whether it is due or not, after any that is under way.
     ///
     /// # Errors
-    /// No such source, a conflicting write, or the store's failure. Faults of the API are in the report.
-    pub(crate) async fn poll(
-        &self,
-        name: &SourceName,
-        mode: Mode,
-    ) -> Result<PollReport, PollError> {
-        self.poll_by_hand(name, mode, None).await
+    /// No such unit, a conflicting write, or the store's failure. Faults of the API are in the report.
+    pub(crate) async fn poll(&self, unit: &UnitName, mode: Mode) -> Result<PollReport, PollError> {
+        self.poll_by_hand(unit, mode, None).await
     }
 
     /// The same through another client. The answer is read even if it is the last one again: whoever asks for its
@@ -136,84 +179,110 @@ impl Poller {
     /// As [`Poller::poll`].
     pub(crate) async fn poll_through(
         &self,
-        name: &SourceName,
+        unit: &UnitName,
         mode: Mode,
         http: Arc<dyn HttpClient>,
     ) -> Result<PollReport, PollError> {
-        self.poll_by_hand(name, mode, Some(http)).await
+        self.poll_by_hand(unit, mode, Some(http)).await
     }
 
     async fn poll_by_hand(
         &self,
-        name: &SourceName,
+        unit: &UnitName,
         mode: Mode,
         http: Option<Arc<dyn HttpClient>>,
     ) -> Result<PollReport, PollError> {
-        let slot = self.declared_slot(name)?;
+        self.declared(unit).await?;
+        let slot = self.slot(unit);
         let mut memory = slot.0.lock().await;
-        let (roster, source) = self.declared(name)?;
-        let told = self.turn(&mut memory, &source, &roster, mode, http).await;
+        let declared = self.declared(unit).await?;
+        let told = self.turn(&mut memory, unit, &declared, mode, http).await;
         drop(memory);
-        self.replanned().insert(name.clone());
+        locked(&self.replanned).insert(unit.clone());
         self.wake.ring();
         told
     }
 
-    /// Makes one poll of a source if it is still due when its turn comes: somebody may have polled it meanwhile, the
-    /// API may have asked to be left alone, or the source may be declared anew. Says when the next one is due.
+    /// Makes one poll of a unit if it is still due when its turn comes: somebody may have polled it meanwhile, the API
+    /// may have asked to be left alone, or the source may be declared anew.
     ///
     /// # Errors
     /// As [`Poller::poll`].
-    async fn poll_due(&self, name: &SourceName) -> Result<Timestamp, PollError> {
-        let slot = self.declared_slot(name)?;
+    async fn poll_due(&self, unit: &UnitName) -> Result<Planned, PollError> {
+        self.declared(unit).await?;
+        let slot = self.slot(unit);
         let mut memory = slot.0.lock().await;
-        let (roster, source) = self.declared(name)?;
-        if source.paused {
-            return Ok(self.ports.clock.now().after(PAUSED_LOOK_PERIOD));
+        let declared = self.declared(unit).await?;
+        if declared.source.paused {
+            let due = self.ports.clock.now().after(PAUSED_LOOK_PERIOD);
+            return Ok(Planned { due: Some(due), failed: None });
         }
-        let (state, now) = (self.recall(&mut memory, &source).await?, self.ports.clock.now());
-        state.schedule = state.schedule.under(source.every, now);
-        if state.schedule.due > now {
-            return Ok(state.schedule.due);
+        let (every, identity) =
+            (declared.source.every, memory.definitions(&declared.source).identity);
+        let state = self.recall(&mut memory, unit, &declared.source).await?;
+        let now = self.ports.clock.now();
+        if state.ended.is_some() {
+            // An entry is what it was wherever it is asked for; a source that asks for something else is not.
+            if !declared.entry.is_none() || state.identity == identity {
+                return Ok(Planned { due: None, failed: None });
+            }
+            Arc::make_mut(state).ended = None;
         }
-        Ok(self.turn(&mut memory, &source, &roster, Mode::Commit, None).await?.next_due)
-    }
-
-    /// A source as it is declared now. Asked for once its turn has come: a poll may wait long for another one.
-    fn declared(&self, name: &SourceName) -> Result<(Arc<Roster>, Arc<Source>), PollError> {
-        let roster = self.roster.borrow().clone();
-        let source = roster.sources.get(name).map(Arc::clone);
-        Ok((roster, source.ok_or_else(|| PollError::Unknown(name.clone()))?))
-    }
-
-    /// The place in memory of a source that is declared.
-    fn declared_slot(&self, name: &SourceName) -> Result<Arc<Slot>, PollError> {
-        self.declared(name).map(|_| self.slot(name))
+        let schedule = state.schedule.under(every, now);
+        if schedule != state.schedule {
+            Arc::make_mut(state).schedule = schedule;
+        }
+        if schedule.due > now {
+            return Ok(Planned { due: Some(schedule.due), failed: None });
+        }
+        let report = self.turn(&mut memory, unit, &declared, Mode::Commit, None).await?;
+        let has_ended = memory.state.as_ref().is_some_and(|state| state.ended.is_some());
+        let failed = Some(report.fault.is_some());
+        Ok(Planned { due: Some(report.next_due).filter(|_| !has_ended), failed })
     }
 
     async fn turn(
         &self,
         memory: &mut Memory,
-        source: &Arc<Source>,
-        roster: &Roster,
+        unit: &UnitName,
+        declared: &Declared,
         mode: Mode,
         http: Option<Arc<dyn HttpClient>>,
     ) -> Result<PollReport, PollError> {
-        let (known_as, mut state) = self.starting_point(memory, source, mode).await?;
+        let Declared { roster, source, entry, item, crew } = declared;
+        let (known_as, mut state) = self.starting_point(memory, unit, source, mode).await?;
         let (failing, planned) = (state.fault.is_some(), state.schedule);
+        let key = json::text(entry.as_str());
+        let item = item.as_ref().and_then(|item| json::read(item.as_str()).ok());
+        let key = Some(&key).filter(|_| !entry.is_none());
+        let context = Context { key, item: item.as_ref(), ..Context::default() };
         let definitions = memory.definitions(source);
         if state.identity == definitions.identity && state.comparison == definitions.comparison {
             // Not kept by earlier versions.
             state.parts = definitions.parts.clone();
         }
+        // Whoever is polled is one of its source's entries.
+        state.left = None;
+        let baseline = state.baseline;
         if http.is_some() {
             state = state.unrecognised();
         }
         let ports = http.map(|http| Ports { http, ..self.ports.clone() });
         let ports = ports.as_ref().unwrap_or(&self.ports);
-        let turn = turn::Turn::new(ports, (source, known_as, definitions), roster, state, mode);
+        let crew = crew.as_deref();
+        let subject = turn::Subject { source, known_as, definitions, unit, entry, context, crew };
+        let turn = turn::Turn::new(ports, subject, roster, state, mode);
         let turn = turn.knowing(memory.pages.clone());
-        let ended = match turn.make(memory.kept.as_ref()).await {
+        let made = turn.make(memory.kept.as_deref()).await;
+        // Only what is among the items decides who is fed.
+        let is_as_before = |ended: &turn::Ended| !ended.touched && ended.state.baseline == baseline;
+        if mode == Mode::Commit
+            && roster.feeds_others(&source.name)
+            && !made.as_ref().is_ok_and(is_as_before)
+        {
+            locked(&self.polled).insert(source.name.clone());
+        }
+        let ended = match made {
             Ok(ended) => ended,
             Err(fault) => {
                 *memory = Memory { planned: Some(planned), ..Memory::default() };
@@ -221,10 +290,11 @@ impl Poller {
             }
         };
         if mode == Mode::Commit {
+            let state = Arc::new(ended.state);
             if ended.kept {
-                memory.kept = Some(ended.state.clone());
+                memory.kept = Some(Arc::clone(&state));
             }
-            memory.state = Some(ended.state);
+            memory.state = Some(state);
             memory.pages = ended.pages;
             tell(&ended.report, failing);
             self.ports.telemetry.polled(&ended.report);
@@ -232,63 +302,88 @@ impl Poller {
         Ok(ended.report)
     }
 
-    /// The state that a poll begins with, and the name under which its items are found: a poll that keeps nothing
+    /// The state that a poll begins with, and the unit under which its items are found: a poll that keeps nothing
     /// does not rename anything either.
     async fn starting_point(
         &self,
         memory: &mut Memory,
+        unit: &UnitName,
         source: &Source,
         mode: Mode,
-    ) -> Result<(SourceName, SourceState), StoreError> {
+    ) -> Result<(UnitName, SourceState), StoreError> {
         if mode == Mode::DryRun
             && memory.state.is_none()
-            && let Some((was, state)) = self.former(source).await?
+            && let Some(was) = self.former(source).await?
         {
-            return Ok((was, state));
+            let known_as = UnitName::of(&was, &unit.entry());
+            if let Some(state) = self.stored(&known_as).await? {
+                return Ok((known_as, state));
+            }
         }
-        Ok((source.name.clone(), self.recall(memory, source).await?.clone()))
+        Ok((unit.clone(), SourceState::clone(self.recall(memory, unit, source).await?)))
     }
 
-    fn replanned(&self) -> MutexGuard<'_, BTreeSet<SourceName>> {
-        self.replanned.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self, unit: &UnitName) -> Arc<Slot> {
+        let mut slots = locked(&self.slots);
+        if let Some(slot) = slots.get(unit) {
+            return Arc::clone(slot);
+        }
+        Arc::clone(slots.entry(unit.clone()).or_default())
     }
 
-    fn slot(&self, name: &SourceName) -> Arc<Slot> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(slots.entry(name.clone()).or_default())
-    }
-
-    /// A source's state: remembered, stored, or new.
+    /// A unit's state: remembered, stored, or new.
     async fn recall<'m>(
         &self,
         memory: &'m mut Memory,
+        unit: &UnitName,
         source: &Source,
-    ) -> Result<&'m mut SourceState, StoreError> {
+    ) -> Result<&'m mut Arc<SourceState>, StoreError> {
+        let mut last_seq = 0;
         if memory.state.is_none() {
-            let name = source.name.clone();
-            memory.kept = self.ports.store.read(move |store| store.source(&name)).await?;
-            if memory.kept.is_none() && source.was.is_some() {
-                memory.kept = self.take_over(source).await?;
+            if source.was.is_some() {
+                self.take_over(source).await?;
             }
+            let (unit, name) = (unit.clone(), source.name.clone());
+            let read = move |store: &dyn Read| {
+                // Entries that a source once had numbered events of it too.
+                let last_seq = if unit.entry().is_none() { store.last_seq(&name)? } else { 0 };
+                Ok((store.source(&unit)?, last_seq))
+            };
+            let (kept, numbered) = self.ports.store.read(read).await?;
+            last_seq = numbered;
+            memory.kept = kept.map(|kept| {
+                let last_seq = kept.last_seq.max(last_seq);
+                Arc::new(SourceState { last_seq, ..kept })
+            });
         }
         let planned = memory.planned.take();
         let new = || {
             let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
             if let Some(kept) = &memory.kept {
-                let resumed = || kept.schedule.resumed(source.every, now, unit);
-                SourceState { schedule: planned.unwrap_or_else(resumed), ..kept.clone() }
+                let schedule =
+                    planned.unwrap_or_else(|| kept.schedule.resumed(source.every, now, unit));
+                if schedule == kept.schedule {
+                    return Arc::clone(kept);
+                }
+                Arc::new(SourceState { schedule, ..SourceState::clone(kept) })
             } else {
                 let first = || Schedule::first(source.every, now, unit);
-                SourceState::new(source, planned.unwrap_or_else(first))
+                let state = SourceState::new(source, planned.unwrap_or_else(first));
+                Arc::new(SourceState { last_seq, ..state })
             }
         };
         Ok(memory.state.get_or_insert_with(new))
     }
 }
 
+/// What a lock guards. Nothing here breaks half-way, so a panic elsewhere poisons nothing.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Logs a poll: loudly when its source begins to fail or is well again, quietly as long as that goes on.
 fn tell(report: &PollReport, failing: bool) {
-    let source = &report.source;
+    let source = &report.unit;
     match &report.fault {
         Some(fault) if !failing => {
             warn!(%source, code = %fault.code, outcome = report.outcome, next = %report.next_due, "{}", fault.sentence);

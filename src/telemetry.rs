@@ -288,6 +288,15 @@ impl Redactor {
         }
     }
 
+    /// From now on `new` is not to be seen; `old`, which it replaces, is worth nothing any more.
+    pub(crate) fn replace(&self, old: Option<&Secret>, new: &Secret) {
+        if let Some(old) = old {
+            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            known.retain(|secret| secret != old);
+        }
+        self.learn(std::slice::from_ref(new));
+    }
+
     /// The text without known secrets.
     pub(crate) fn clean(&self, text: &str) -> String {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -9,7 +9,7 @@ use super::events::{slice, time};
 use super::problem::Problem;
 use super::view::{DeliveryDetailView, DeliveryView, ReplayView};
 use crate::core::delivery::DeliveryState;
-use crate::core::ids::{DeliveryId, EndpointName, EventId, ItemKey, SourceName};
+use crate::core::ids::{DeliveryId, EndpointName, EntryKey, EventId, ItemKey, SourceName};
 use crate::store::{DeliveryFilter, EventFilter, Write, Written};
 
 /// Which deliveries, as it stands in a query or a replay's body.
@@ -22,6 +22,7 @@ pub(super) struct DeliveryQuery {
     #[serde(rename = "type")]
     event_type: Option<String>,
     source: Option<String>,
+    entry: Option<String>,
     key: Option<String>,
     since: Option<String>,
     until: Option<String>,
@@ -48,6 +49,7 @@ impl DeliveryQuery {
                 after: None,
                 event_type: self.event_type.clone(),
                 source: self.source.clone().map(SourceName::new),
+                entry: self.entry.clone().map(EntryKey::new),
                 key: self.key.clone().map(ItemKey::new),
                 since: time(self.since.as_deref())?,
                 until: time(self.until.as_deref())?,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::problem::Problem;
 use super::view::{EventView, EventsView};
-use crate::core::ids::{EventId, EventNo, ItemKey, SourceName};
+use crate::core::ids::{EntryKey, EventId, EventNo, ItemKey, SourceName};
 use crate::core::limits::LIST_ROWS_MAX;
 use crate::core::time::Timestamp;
 use crate::store::{EventFilter, Slice};
@@ -21,6 +21,7 @@ pub(super) struct EventQuery {
     #[serde(rename = "type")]
     event_type: Option<String>,
     source: Option<String>,
+    entry: Option<String>,
     key: Option<String>,
     since: Option<String>,
     until: Option<String>,
@@ -35,6 +36,7 @@ impl EventQuery {
             after: self.after.map(EventNo),
             event_type: self.event_type.clone(),
             source: self.source.clone().map(SourceName::new),
+            entry: self.entry.clone().map(EntryKey::new),
             key: self.key.clone().map(ItemKey::new),
             since: time(self.since.as_deref())?,
             until: time(self.until.as_deref())?,

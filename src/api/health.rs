@@ -10,6 +10,7 @@ use axum::routing::get;
 
 use super::Shared;
 use super::problem::Problem;
+use crate::core::ids::UnitName;
 use crate::core::secret::same_bytes;
 
 pub(super) fn routes() -> Router<Shared> {
@@ -44,7 +45,10 @@ async fn metrics(State(context): State<Shared>, headers: HeaderMap) -> Result<Re
         .store
         .read(move |store| {
             let held = sources.into_iter().map(|name| {
-                let count = store.held(&name)?.len();
+                let mut count = store.held(&UnitName::from(&name))?.len();
+                for entry in store.held_entries(&name)? {
+                    count += store.held(&UnitName::of(&name, &entry))?.len();
+                }
                 Ok((name, count))
             });
             Ok((store.tally()?, held.collect::<Result<Vec<_>, _>>()?))

@@ -6,6 +6,7 @@
 mod backup;
 mod deliveries;
 mod endpoints;
+mod entries;
 mod events;
 mod health;
 mod plan;
@@ -23,7 +24,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use crate::clock::Clock;
-use crate::core::ids::{EndpointName, SourceName};
+use crate::core::ids::{EndpointName, SourceName, UnitName};
 use crate::core::limits::RECORDING_BYTES_MAX;
 use crate::core::plan::Plan;
 use crate::core::recording::{Exchanges, Recording};
@@ -53,10 +54,10 @@ pub(crate) enum Refused {
 pub(crate) trait Operations: Send + Sync {
     /// What is declared now.
     fn roster(&self) -> Arc<Roster>;
-    /// One poll now; with its exchanges, if they are to be recorded.
+    /// One poll now, of a source or of an entry of one; with its exchanges, if they are to be recorded.
     fn poll(
         &self,
-        source: SourceName,
+        unit: UnitName,
         mode: Mode,
         exchanges: Exchanges,
     ) -> Operation<'_, (PollReport, Option<Recording>)>;

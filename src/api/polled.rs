@@ -11,6 +11,8 @@ use crate::core::report::{PollReport, RequestNote};
 #[derive(Debug, Serialize)]
 pub(super) struct PollView {
     source: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    entry: String,
     outcome: &'static str,
     committed: bool,
     /// `first` or `again` if it took a baseline, in which new items do not ring.
@@ -47,6 +49,7 @@ impl PollView {
         };
         Self {
             source: report.source.to_string(),
+            entry: report.unit.entry().to_string(),
             outcome: report.outcome,
             committed: report.committed,
             baseline: report.baseline,

@@ -1,5 +1,7 @@
 //! Sources: their state, their items, polls by hand, held changes, reload.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use base64::Engine as _;
@@ -7,11 +9,12 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::entries::Entries;
 use super::polled::PollView;
 use super::problem::Problem;
 use super::view::{CountView, HeldView, ItemView, ReloadView, SourceView};
 use super::{Refused, Shared};
-use crate::core::ids::SourceName;
+use crate::core::ids::{EntryKey, SourceName, UnitName};
 use crate::core::limits::LIST_ROWS_MAX;
 use crate::core::recording::{Exchanges, Recording};
 use crate::core::report::Mode;
@@ -19,12 +22,18 @@ use crate::core::report::Mode;
 pub(super) async fn list(State(context): State<Shared>) -> Result<Json<Vec<SourceView>>, Problem> {
     let roster = context.operations.roster();
     let states = context.store.read(|store| store.sources()).await?;
-    let mut views: Vec<SourceView> =
-        states.iter().map(|(name, state)| SourceView::of(name, Some(state), &roster)).collect();
-    let new = roster.sources.keys().filter(|name| !states.iter().any(|(known, _)| known == *name));
-    views.extend(new.map(|name| SourceView::of(name, None, &roster)));
-    views.sort_by(|left, right| left.name.cmp(&right.name));
-    Ok(Json(views))
+    let states: BTreeMap<_, _> = states.into_iter().collect();
+    let mut names: BTreeSet<SourceName> =
+        roster.sources.keys().chain(states.keys()).cloned().collect();
+    let with_entries = context.store.read(|store| {
+        let names = store.sources_with_entries()?.into_iter();
+        names.map(|name| Ok((name.clone(), Entries::read(store, &name)?))).collect::<Result<_, _>>()
+    });
+    let with_entries: BTreeMap<SourceName, Entries> = with_entries.await?;
+    names.extend(with_entries.keys().cloned());
+    let view =
+        |name: &SourceName| SourceView::of(name, states.get(name), with_entries.get(name), &roster);
+    Ok(Json(names.iter().map(view).collect()))
 }
 
 pub(super) async fn show(
@@ -33,11 +42,15 @@ pub(super) async fn show(
 ) -> Result<Json<SourceView>, Problem> {
     let (roster, name) = (context.operations.roster(), SourceName::new(name));
     let wanted = name.clone();
-    let state = context.store.read(move |store| store.source(&wanted)).await?;
-    if state.is_none() && !roster.sources.contains_key(&name) {
+    let found = context.store.read(move |store| {
+        Ok((store.source(&UnitName::from(&wanted))?, Entries::read(store, &wanted)?))
+    });
+    let (state, entries) = found.await?;
+    let entries = Some(entries).filter(|entries| !entries.is_empty());
+    if state.is_none() && entries.is_none() && !roster.sources.contains_key(&name) {
         return Err(Problem::not_found(format!("there is no source {name}")));
     }
-    Ok(Json(SourceView::of(&name, state.as_ref(), &roster)))
+    Ok(Json(SourceView::of(&name, state.as_ref(), entries.as_ref(), &roster)))
 }
 
 pub(super) async fn items(
@@ -45,15 +58,26 @@ pub(super) async fn items(
     Path(name): Path<String>,
 ) -> Result<Json<Vec<ItemView>>, Problem> {
     let name = SourceName::new(name);
-    let items = context.store.read(move |store| {
-        let snapshot = store.snapshot(&name)?;
-        let known = snapshot.entries.into_iter().filter(|(_, entry)| entry.standing.is_known());
-        let mut keys: Vec<_> = known.map(|(key, _)| key).collect();
-        keys.sort_unstable();
-        keys.truncate(LIST_ROWS_MAX);
-        store.items(&name, &keys)
+    let views = context.store.read(move |store| {
+        let mut units = vec![UnitName::from(&name)];
+        let entries = store.entries(&name)?.into_iter().filter(|(_, state)| state.left.is_none());
+        units.extend(entries.map(|(entry, _)| UnitName::of(&name, &entry)));
+        let mut views = Vec::new();
+        for unit in units {
+            let snapshot = store.snapshot(&unit)?;
+            let known = snapshot.entries.into_iter().filter(|(_, entry)| entry.standing.is_known());
+            let mut keys: Vec<_> = known.map(|(key, _)| key).collect();
+            keys.sort_unstable();
+            keys.truncate(LIST_ROWS_MAX - views.len());
+            let items = store.items(&unit, &keys)?;
+            views.extend(items.iter().map(|item| ItemView::of(&unit.entry(), item)));
+            if views.len() >= LIST_ROWS_MAX {
+                break;
+            }
+        }
+        Ok(views)
     });
-    Ok(Json(items.await?.iter().map(ItemView::of).collect()))
+    Ok(Json(views.await?))
 }
 
 /// Whether a poll by hand counts.
@@ -62,6 +86,8 @@ pub(super) async fn items(
 pub(super) struct PollQuery {
     #[serde(default)]
     commit: bool,
+    /// Of a source with entries.
+    entry: Option<String>,
 }
 
 /// Where its exchanges come from, and whether they are wanted.
@@ -106,17 +132,24 @@ pub(super) async fn poll(
     body: Bytes,
 ) -> Result<Json<PollView>, Problem> {
     let mode = if query.commit { Mode::Commit } else { Mode::DryRun };
+    let entry = EntryKey::new(query.entry.unwrap_or_default());
+    let unit = UnitName::of(&SourceName::new(name), &entry);
     let exchanges = PollOrder::read(&body)?.exchanges(query.commit)?;
-    let polled = context.operations.poll(SourceName::new(name), mode, exchanges);
-    let (report, recording) = polled.await?;
+    let (report, recording) = context.operations.poll(unit, mode, exchanges).await?;
     Ok(Json(PollView::of(&report, recording)))
 }
 
 pub(super) async fn held(State(context): State<Shared>) -> Result<Json<Vec<HeldView>>, Problem> {
     let held = context.store.read(|store| {
         let mut views = Vec::new();
-        for (name, _) in store.sources()? {
-            views.extend(store.held(&name)?.iter().map(|item| HeldView::of(&name, item)));
+        let mut units: Vec<_> =
+            store.sources()?.iter().map(|(name, _)| UnitName::from(name)).collect();
+        for name in store.sources_with_entries()? {
+            let entries = store.held_entries(&name)?;
+            units.extend(entries.iter().map(|entry| UnitName::of(&name, entry)));
+        }
+        for unit in units {
+            views.extend(store.held(&unit)?.iter().map(|item| HeldView::of(&unit, item)));
         }
         Ok(views)
     });

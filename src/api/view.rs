@@ -3,9 +3,10 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::entries::{Entries, EntriesView};
 use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth};
 use crate::core::fault::Fault;
-use crate::core::ids::{EndpointName, SourceName};
+use crate::core::ids::{EndpointName, EntryKey, SourceName, UnitName};
 use crate::core::json::JsonText;
 use crate::core::roster::Roster;
 use crate::core::snapshot::{Standing, StoredItem};
@@ -71,6 +72,8 @@ pub(super) struct DeliveryView {
     #[serde(rename = "type")]
     event_type: String,
     source: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    entry: String,
     key: String,
     seq: u64,
     created_at: String,
@@ -98,6 +101,7 @@ impl DeliveryView {
             event: record.event_id.to_string(),
             event_type: record.event_type.clone(),
             source: record.source.to_string(),
+            entry: record.entry.to_string(),
             key: record.key.to_string(),
             seq: record.seq,
             created_at: record.created_at.to_rfc3339(),
@@ -232,12 +236,26 @@ pub(super) struct SourceView {
     last_change: Option<String>,
     fault: Option<FaultView>,
     failing_since: Option<String>,
+    /// When `until` became true of it: it is not polled any more.
+    ended_at: Option<String>,
+    /// How its entries fare, if it is polled entry by entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<EntriesView>,
 }
 
 impl SourceView {
-    pub(super) fn of(name: &SourceName, state: Option<&SourceState>, roster: &Roster) -> Self {
+    pub(super) fn of(
+        name: &SourceName,
+        own: Option<&SourceState>,
+        entries: Option<&Entries>,
+        roster: &Roster,
+    ) -> Self {
         let declared = roster.sources.get(name);
         let paused = declared.is_some_and(|source| source.paused);
+        // A source whose entries are no more has a state of its own again.
+        let entries = entries.filter(|_| declared.is_none_or(|source| source.for_each.is_some()));
+        let together = entries.and_then(Entries::together);
+        let state = together.as_ref().or(own);
         let time = |pick: fn(&SourceState) -> Option<Timestamp>| {
             state.and_then(pick).map(Timestamp::to_rfc3339)
         };
@@ -258,12 +276,16 @@ impl SourceView {
                 .and_then(|state| state.fault.as_ref())
                 .map(|(fault, _)| FaultView::of(fault)),
             failing_since: time(|state| state.fault.as_ref().map(|(_, since)| *since)),
+            ended_at: time(|state| state.ended),
+            entries: entries.map(Entries::view),
         }
     }
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct ItemView {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    entry: String,
     key: String,
     standing: &'static str,
     changes: u64,
@@ -271,23 +293,25 @@ pub(super) struct ItemView {
 }
 
 impl ItemView {
-    pub(super) fn of(item: &StoredItem) -> Self {
+    pub(super) fn of(entry: &EntryKey, item: &StoredItem) -> Self {
         let standing = match item.entry.standing {
             Standing::Present { missing: 0 } => "present",
             Standing::Present { .. } => "missing",
-            Standing::Held { .. } => "held",
+            Standing::Held { .. } | Standing::HeldNew { .. } => "held",
             Standing::Lost => "lost",
             Standing::Deleted => "deleted",
             Standing::Quarantined => "quarantined",
         };
         let (key, changes) = (item.key.to_string(), item.entry.changes);
-        Self { key, standing, changes, item: raw(&item.data) }
+        Self { entry: entry.to_string(), key, standing, changes, item: raw(&item.data) }
     }
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct HeldView {
     source: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    entry: String,
     key: String,
     kind: &'static str,
     held_since: Option<String>,
@@ -295,12 +319,15 @@ pub(super) struct HeldView {
 }
 
 impl HeldView {
-    pub(super) fn of(source: &SourceName, item: &StoredItem) -> Self {
+    pub(super) fn of(unit: &UnitName, item: &StoredItem) -> Self {
         let since = match item.entry.standing {
-            Standing::Held { since } => Some(since.to_rfc3339()),
+            Standing::Held { since } | Standing::HeldNew { since } => Some(since.to_rfc3339()),
             _ => None,
         };
-        let (source, key) = (source.to_string(), item.key.to_string());
-        Self { source, key, kind: "deleted", held_since: since, item: raw(&item.data) }
+        let is_new = matches!(item.entry.standing, Standing::HeldNew { .. });
+        let kind = if is_new { "created" } else { "deleted" };
+        let (source, entry) = (unit.source().to_string(), unit.entry().to_string());
+        let key = item.key.to_string();
+        Self { source, entry, key, kind, held_since: since, item: raw(&item.data) }
     }
 }

@@ -18,7 +18,6 @@ use crate::api;
 use crate::config::Config;
 use crate::daemon::works::{self, Origin, Works};
 use crate::daemon::{Settings, build, look, socket};
-use crate::store::handle::StoreHandle;
 use crate::telemetry::Redactor;
 
 /// Reads the configuration; problems are printed as they are and end the command with exit code 2.
@@ -31,7 +30,7 @@ pub(crate) enum Control {
     /// A daemon runs.
     Daemon(reqwest::Client),
     /// None does: the state is open in this process, until this is dropped.
-    Own { router: Router, store: StoreHandle },
+    Own { router: Router, works: Arc<Works> },
 }
 
 impl Control {
@@ -66,8 +65,8 @@ impl Control {
     }
 
     fn own(works: Arc<Works>, common: &Common) -> Self {
-        let store = works.store.clone();
-        Self::Own { router: api::control(context(works, &common.state)), store }
+        let router = api::control(context(Arc::clone(&works), &common.state));
+        Self::Own { router, works }
     }
 
     /// Asks for a document.
@@ -166,8 +165,8 @@ impl Control {
 
     /// Ends the use of the state; writes what must be written at the end.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
-        if let Self::Own { store, .. } = self {
-            store.close().await;
+        if let Self::Own { works, .. } = self {
+            works.close().await;
         }
         Ok(())
     }

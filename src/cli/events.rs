@@ -25,6 +25,8 @@ pub(crate) struct Args {
     #[arg(long)]
     source: Option<String>,
     #[arg(long)]
+    entry: Option<String>,
+    #[arg(long)]
     key: Option<String>,
     /// Detected at or after this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
@@ -93,6 +95,7 @@ impl Args {
         let mut pairs = vec![
             ("type", self.event_type.as_deref()),
             ("source", self.source.as_deref()),
+            ("entry", self.entry.as_deref()),
             ("key", self.key.as_deref()),
             ("since", self.since.as_deref()),
             ("until", self.until.as_deref()),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::control::{Control, load, segment};
+use super::control::{Control, load, path_with, segment};
 use super::pretty::indented;
 use super::print::{self, BAD, FAINT, GOOD, NAME, STRONG, count, printable, styled};
 use super::{Common, Usage};
@@ -29,6 +29,9 @@ const HEADER_CHARS_MAX: usize = 120;
 pub(crate) struct Args {
     /// The source's name.
     source: String,
+    /// Which entry, of a source that is polled entry by entry.
+    #[arg(long, value_name = "KEY")]
+    entry: Option<String>,
     /// Show only (the default).
     #[arg(long, conflicts_with = "commit")]
     dry_run: bool,
@@ -99,7 +102,9 @@ pub(crate) async fn run(
         let order = json!({ "record": args.record.is_some() });
         (Control::open(common, redactor).await?, order)
     };
-    let path = format!("/v1/sources/{}/poll?commit={}", segment(&args.source), args.commit);
+    let commit = args.commit.to_string();
+    let query = [("commit", Some(commit.as_str())), ("entry", args.entry.as_deref())];
+    let path = path_with(&format!("/v1/sources/{}/poll", segment(&args.source)), &query);
     let text = control.post_text(&path, &order).await?;
     control.close().await?;
     let mut report: Report = serde_json::from_str(&text).context("reading the report")?;

@@ -28,6 +28,16 @@ fn time(value: &Value, name: &str) -> String {
     short.trim_end_matches('Z').to_owned()
 }
 
+/// `SOURCE/KEY`, or `SOURCE/ENTRY/KEY`. A single object of an entry has no key of its own.
+fn item(value: &Value) -> String {
+    let names = ["source", "entry", "key"].map(|name| text(value, name));
+    match &names {
+        [source, entry, key] if entry.is_empty() => format!("{source}/{key}"),
+        [source, entry, key] if key.is_empty() => format!("{source}/{entry}"),
+        names => names.join("/"),
+    }
+}
+
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -49,7 +59,7 @@ pub(crate) fn event(envelope: &Value) -> io::Result<()> {
         "{}  {}  {}  {}  {}",
         styled(FAINT, &time(envelope, "timestamp")),
         column(STRONG, &text(envelope, "type"), 24),
-        column(NAME, &format!("{}/{}", text(envelope, "source"), text(envelope, "key")), 24),
+        column(NAME, &item(envelope), 24),
         column(FAINT, &format!("seq {}", text(envelope, "seq")), 10),
         styled(FAINT, &text(envelope, "id")),
     ))?;
@@ -83,7 +93,7 @@ pub(crate) fn deliveries(rows: &[Value]) -> io::Result<()> {
             text(row, "status"),
             text(row, "attempts"),
             text(row, "type"),
-            format!("{}/{}", text(row, "source"), text(row, "key")),
+            item(row),
             time(row, "created_at"),
             time(row, when),
         ]);
@@ -107,7 +117,7 @@ pub(crate) fn delivery(detail: &Value) -> io::Result<()> {
         styled(NAME, &endpoint),
         styled(style, &text(row, "status"))
     ))?;
-    let item = format!("{}/{} seq {}", text(row, "source"), text(row, "key"), text(row, "seq"));
+    let item = format!("{} seq {}", item(row), text(row, "seq"));
     line(&format!(
         "  event {} {} of {item} ({})",
         text(row, "event"),

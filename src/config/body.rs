@@ -24,7 +24,7 @@ pub(super) fn read<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Body> {
 }
 
 /// A value of a JSON body. One without templates is text already.
-fn tree<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<template::Node> {
+pub(super) fn tree<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<template::Node> {
     let fixed = match &node.value {
         Value::Null => String::from("null"),
         Value::Bool(word) => word.to_string(),

@@ -4,7 +4,11 @@
 //! To add a key: a row here, a line in the reader of its map. To support one that is refused so far: turn its `later`
 //! row into a `key` row.
 
-use crate::core::limits::{ENDPOINT_CONCURRENCY_MAX, PAGES_MAX};
+mod credentials;
+
+use crate::core::limits::{ENDPOINT_CONCURRENCY_MAX, ITEMS_MAX, PAGES_MAX, REDIRECTS_MAX};
+
+pub(super) use self::credentials::{AUTH, AUTH_STYLE, BASIC, GRANTS, OAUTH2, TLS};
 
 use self::Shape::{
     Address, Anything, Count, Duration, Either, Expression, Flag, Interval, List, Map, Named,
@@ -164,7 +168,7 @@ pub(super) static SOURCE: Table = &[
     key(
         "url",
         Address,
-        "What to ask, `https://` or `http://`; its path and query may hold `{{ jq }}`.",
+        "What to ask, `https://`, `http://` or `file:PATH`; its path and query may hold `{{ jq }}`.",
     )
     .example("https://helpdesk.example/api/v1/tickets")
     .required(),
@@ -183,11 +187,19 @@ pub(super) static SOURCE: Table = &[
         .example("{status: new}")
         .secret(),
     key("auth", Map(AUTH), "Credentials.").example("{bearer: \"${HELPDESK_TOKEN}\"}").secret(),
-    later("tls"),
-    later("proxy"),
+    key("tls", Map(TLS), "Whom to trust, and a client certificate: PEM files.")
+        .example("{ca: internal-ca.pem}"),
+    key("proxy", Address, "An HTTP proxy to go through; proxies of the environment are not used.")
+        .example("http://proxy.example:3128"),
     key("timeout", Duration, "For one whole answer.").default("30s"),
     key("max_body", Size, "The longest answer, after decompression.").default("32MiB"),
-    later("redirects"),
+    key(
+        "redirects",
+        Count { min: 0, max: REDIRECTS_MAX },
+        "Redirects that are followed; credentials are dropped when one leaves the origin.",
+    )
+    .default("0")
+    .example("3"),
     key(
         "format",
         Either(&[Shape::Word(FORMATS), Map(FORMAT)]),
@@ -215,7 +227,8 @@ pub(super) static SOURCE: Table = &[
         .example("true"),
     key("items", Expression, "jq: where the list is; absent = the document itself.")
         .example(".tickets"),
-    later("where"),
+    key("where", Expression, "jq over an item: where it is false, the item is not watched.")
+        .example(".status != \"draft\""),
     key(
         "key",
         OneOrList(&Expression),
@@ -224,15 +237,21 @@ pub(super) static SOURCE: Table = &[
     .example("[.project, .id]"),
     key("ignore", OneOrList(&Expression), "Paths that are not compared, but still delivered.")
         .example("[.last_viewed_at]"),
-    later("compare"),
+    key("compare", Expression, "jq over an item: what is compared; absent = the whole item.")
+        .example("\"{status, tags: (.tags | sort)}\""),
     key(
         "pages",
         Either(&[Shape::Word(PAGES_WORDS), Map(PAGES)]),
         "How a listing goes on; absent = one page.",
     )
     .example("link"),
-    later("since"),
-    later("sweep"),
+    key("since", Map(SINCE), "Asks for what changed only.")
+        .example("{param: updated_since, from: .updated_at, overlap: 2m}"),
+    key(
+        "sweep",
+        Either(&[Shape::Word(OFF), Duration]),
+        "With `since`: how often to list everything, to see deletes.",
+    ),
     key(
         "deletes",
         Either(&[Shape::Word(DELETES_WORDS), Map(DELETES)]),
@@ -240,7 +259,8 @@ pub(super) static SOURCE: Table = &[
     )
     .default("{after: 2, brake: {count: 50, percent: 20}}")
     .example("off"),
-    later("deleted_when"),
+    key("deleted_when", Expression, "jq over a listed item: true says that it was deleted.")
+        .example(".deleted"),
     key(
         "first_poll",
         Shape::Word(FIRST_POLL),
@@ -248,11 +268,24 @@ pub(super) static SOURCE: Table = &[
     )
     .default("baseline")
     .example("emit"),
-    later("flood"),
-    later("settle"),
+    key(
+        "flood",
+        Count { min: 0, max: ITEMS_MAX },
+        "More created items than this in one poll are held for a person.",
+    )
+    .default("1000"),
+    key("settle", Count { min: 0, max: 1_000_000 }, "Polls a new value must last before it rings.")
+        .default("0")
+        .example("2"),
     later("silent_after"),
-    later("for_each"),
-    later("until"),
+    key(
+        "for_each",
+        Either(&[Shape::Word(FOR_EACH_WORDS), List(&Anything), Map(FOR_EACH)]),
+        "One poll for each of these; `{{key}}` and `{{item}}` are at hand in templates.",
+    )
+    .example("[EU123, EU456]"),
+    key("until", Expression, "jq over the item: true ends an entry, after its last event.")
+        .example(".status == \"delivered\""),
     later("changed_at"),
     key("was", Text, "The source's former name: keeps its state when it is renamed.")
         .example("tickets")
@@ -263,6 +296,19 @@ pub(super) static SOURCE: Table = &[
         "Which events a change makes; absent = NAME.created, NAME.updated, NAME.deleted.",
     )
     .example("[default, {type: ticket.status_changed, on: updated, changed: .status}]"),
+];
+
+/// `for_each` of a source, as a word.
+pub(super) static FOR_EACH_WORDS: Words = &[later_word("api")];
+
+/// `for_each` of a source, as a map.
+pub(super) static FOR_EACH: Table = &[
+    key("list", List(&Anything), "The entries.").example("[{id: 1}, {id: 2}]"),
+    key("key", Expression, "jq over an entry of the list: what identifies it.").example(".id"),
+    key("source", Text, "The source whose items are the entries.").example("orders"),
+    key("where", Expression, "jq over such an item: only those for which it is true.")
+        .example(".shipped"),
+    later("api"),
 ];
 
 /// `format` of a source, as a word.
@@ -286,27 +332,6 @@ pub(super) static CSV: Table = &[
     .default("true")
     .example("[sku, price]"),
     key("encoding", Text, "The charset, where the answer does not say it.").example("windows-1252"),
-];
-
-/// `auth` of a source.
-pub(super) static AUTH: Table = &[
-    key("bearer", Text, "`Authorization: Bearer …`").example("${HELPDESK_TOKEN}").secret(),
-    key("basic", Map(BASIC), "User and password, RFC 7617.")
-        .example("{user: doorbell, password: \"${HELPDESK_PASSWORD}\"}")
-        .secret(),
-    key("header", Pairs { lists: false }, "Headers that hold the credential.")
-        .example("{X-Api-Key: \"${HELPDESK_KEY}\"}")
-        .secret(),
-    key("query", Pairs { lists: false }, "Query parameters that hold the credential.")
-        .example("{api_key: \"${HELPDESK_KEY}\"}")
-        .secret(),
-    later("oauth2"),
-];
-
-/// `auth: {basic: …}`.
-pub(super) static BASIC: Table = &[
-    key("user", Text, "The user's name.").required().secret(),
-    key("password", Text, "The password.").required().secret(),
 ];
 
 /// `backoff` of a source.
@@ -368,6 +393,26 @@ pub(super) static PAGES: Table = &[
     key("max", Count { min: 1, max: PAGES_MAX }, "The most pages of one poll.").default("10000"),
 ];
 
+/// `since` of a source.
+pub(super) static SINCE: Table = &[
+    key("param", Text, "The query's parameter; or `{{since}}` in a template.")
+        .example("updated_since"),
+    key("from", Expression, "jq over an item: how far it is; the greatest one is asked for next.")
+        .example(".updated_at"),
+    key("token", Expression, "jq over the last page's body: what is sent back as it came.")
+        .example(".next_sync_token"),
+    key("overlap", Duration, "How much further back to ask.").default("0s").example("2m"),
+    key("start", Text, "Used by the first poll and by sweeps; absent = they ask for everything.")
+        .example("2026-01-01T00:00:00Z"),
+    key("format", Text, "`rfc3339`, `unix`, `unix_ms`, `raw`, or an strftime pattern.")
+        .default("rfc3339")
+        .example("\"%Y-%m-%d %H:%M\""),
+    key("zone", Text, "Of an strftime pattern.").default("UTC").example("Europe/Berlin"),
+];
+
+/// What switches something off.
+pub(super) static OFF: Words = &[word("off")];
+
 /// `deletes` of a source, as a word.
 pub(super) static DELETES_WORDS: Words = &[word("off")];
 
@@ -375,7 +420,8 @@ pub(super) static DELETES_WORDS: Words = &[word("off")];
 pub(super) static DELETES: Table = &[
     key("after", Count { min: 1, max: 1_000_000 }, "Complete listings in a row without the item.")
         .default("2"),
-    later("check"),
+    key("check", Address, "Asks for a missing item by itself: 404 or 410 prove that it is gone.")
+        .example("\"https://helpdesk.example/api/v1/tickets/{{key}}\""),
     key(
         "brake",
         Map(BRAKE),
@@ -417,7 +463,7 @@ pub(super) static RULE: Table = &[
 
 /// `on` of an event rule.
 pub(super) static CHANGES: Words =
-    &[word("created"), word("updated"), word("deleted"), later_word("ended")];
+    &[word("created"), word("updated"), word("deleted"), word("ended")];
 
 /// One of `endpoints`.
 pub(super) static ENDPOINT: Table = &[
@@ -523,8 +569,8 @@ pub(super) static BREAKER: Table = &[
 
 /// Every table, for what must hold of all keys.
 pub(super) static TABLES: &[Table] = &[
-    TOP, SERVER, SOURCE, FORMAT, CSV, AUTH, BASIC, BACKOFF, PAGES, DELETES, BRAKE, RULE, ENDPOINT,
-    SIGN, GITHUB, RETRY, BREAKER,
+    TOP, SERVER, SOURCE, FORMAT, CSV, AUTH, OAUTH2, BASIC, TLS, BACKOFF, PAGES, SINCE, DELETES,
+    BRAKE, RULE, FOR_EACH, ENDPOINT, SIGN, GITHUB, RETRY, BREAKER,
 ];
 
 /// Whether text under a key of this name may hold a secret.
@@ -563,7 +609,8 @@ impl Shape {
             Self::Named(_) | Self::NamedPart(_) => String::from("a map with names of your choice"),
             Self::Pairs { .. } => String::from("a map of `NAME: value`"),
             Self::Either(shapes) => {
-                let each: Vec<_> = shapes.iter().map(Self::expected).collect();
+                let mut each: Vec<_> = shapes.iter().map(Self::expected).collect();
+                each.retain(|expected| !expected.is_empty());
                 each.join(", or ")
             }
         }

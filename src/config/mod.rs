@@ -8,13 +8,15 @@
 //! | `${…}` in string values | `fill`, `lookup` |
 //! | what sources share, written into each | `shared` |
 //! | which keys there are | `keys`, `schema` |
-//! | tree → typed values | `walk`, `measures`, `web`, `template`, `server`, `source`, `format`, `rules`, `body`, `endpoint` |
+//! | tree → typed values | `walk`, `measures`, `web`, `template`, `server`, `source`, `auth`, `route`, `format`, `for_each`, `rules`, `body`, `endpoint` |
 //! | what is wrong, shown to people | `report`, `hint`, `mask`, `problem` |
 
+mod auth;
 mod body;
 mod endpoint;
 mod files;
 mod fill;
+mod for_each;
 mod format;
 mod hint;
 mod keys;
@@ -24,10 +26,12 @@ mod measures;
 mod pages;
 pub(crate) mod problem;
 mod report;
+mod route;
 mod rules;
 pub(crate) mod schema;
 pub(crate) mod server;
 mod shared;
+mod since;
 mod source;
 mod template;
 #[cfg(test)]
@@ -86,7 +90,7 @@ impl Config {
 /// Every problem at once, sorted by place.
 pub(crate) fn load(path: &Path, lookup: &dyn Lookup) -> Result<Config, Problems> {
     let (files, findings) = files::read(path, lookup);
-    validate(files, findings)
+    validate(files, findings, lookup)
 }
 
 /// Reads a configuration from a text, with paths relative to the working directory.
@@ -95,16 +99,21 @@ pub(crate) fn load(path: &Path, lookup: &dyn Lookup) -> Result<Config, Problems>
 /// Every problem at once, sorted by place.
 pub(crate) fn load_text(text: &str, lookup: &dyn Lookup) -> Result<Config, Problems> {
     let (files, findings) = files::read_text(Path::new("sources.yaml"), text.to_owned(), lookup);
-    validate(files, findings)
+    validate(files, findings, lookup)
 }
 
-fn validate(mut files: Vec<ReadFile>, mut findings: Vec<Finding>) -> Result<Config, Problems> {
+fn validate(
+    mut files: Vec<ReadFile>,
+    mut findings: Vec<Finding>,
+    lookup: &dyn Lookup,
+) -> Result<Config, Problems> {
     let readable = files.iter().all(|file| file.root.is_some());
     let (apis, more) = shared::spread(&mut files);
     findings.extend(more);
     let (files, report) = (files.as_slice(), Report::new(findings));
-    let mut walk = Walk::new(files, &apis, report);
+    let mut walk = Walk::new(files, lookup, &apis, report);
     let top = Top::read(&mut walk);
+    for_each::check(&walk.feeds, &top.sources.places, &mut walk.report);
     former_names(&mut walk, &top.sources);
     // Where files are missing, so may be the sources.
     if readable && top.sources.places.is_empty() && !walk.report.any_error() {

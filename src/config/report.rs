@@ -167,6 +167,11 @@ impl Report {
         }
     }
 
+    /// Forbids a scalar to be shown that was revealed before: it is not what belongs there.
+    pub(super) fn hide(&mut self, node: &Node) {
+        self.shown.insert((node.place.file, node.place.start), Showing::Nothing);
+    }
+
     /// Remembers a secret for the redaction of logs: what was filled in, and the whole text.
     pub(super) fn secret(&mut self, node: &Node) {
         self.filled_in(node);

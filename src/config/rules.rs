@@ -51,6 +51,7 @@ fn change_kind<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<ChangeKind> {
         "created" => Some(ChangeKind::Created),
         "updated" => Some(ChangeKind::Updated),
         "deleted" => Some(ChangeKind::Deleted),
+        "ended" => Some(ChangeKind::Ended),
         _ => None,
     }
 }

@@ -101,7 +101,10 @@ fn of_shape(shape: &Shape) -> Value {
                 json!({"anyOf": [scalar, {"type": "null"}, {"type": "array", "items": scalar}]});
             json!({"type": "object", "additionalProperties": if *lists { many } else { scalar }})
         }
-        Shape::Either(shapes) => json!({"anyOf": shapes.iter().map(of_shape).collect::<Vec<_>>()}),
+        Shape::Either(shapes) => {
+            let supported = shapes.iter().filter(|shape| !shape.expected().is_empty());
+            json!({"anyOf": supported.map(of_shape).collect::<Vec<_>>()})
+        }
     }
 }
 

@@ -5,12 +5,16 @@ use std::time::Duration;
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
+use crate::config::auth;
 use crate::config::body;
+use crate::config::for_each;
 use crate::config::format;
 use crate::config::keys;
 use crate::config::pages;
 use crate::config::report::{Finding, Flaw};
+use crate::config::route;
 use crate::config::rules;
+use crate::config::since;
 use crate::config::template::Headers;
 use crate::config::tree::{Node, Place, Value};
 use crate::config::walk::{Fields, Walk};
@@ -19,12 +23,13 @@ use crate::core::backoff::BackoffPolicy;
 use crate::core::event::EventRules;
 use crate::core::format::{Format, feed_key};
 use crate::core::ids::SourceName;
+use crate::core::jq::Expression;
 use crate::core::limits::{
-    BODY_BYTES_DEFAULT, BODY_BYTES_MAX, BRAKE_COUNT, BRAKE_PERCENT, DELETE_AFTER_LISTINGS,
+    BODY_BYTES_DEFAULT, BODY_BYTES_MAX, BRAKE_COUNT, BRAKE_PERCENT, DELETE_AFTER_LISTINGS, FLOOD,
 };
 use crate::core::pages::Pages;
 use crate::core::schedule::Every;
-use crate::core::secret::Secret;
+use crate::core::since::Since;
 use crate::core::source::{Brake, Deletes, FirstPoll, Source};
 use crate::core::template::{Address, Body};
 use crate::core::time::humane;
@@ -47,6 +52,8 @@ pub(super) fn read<'a>(
     key_for_lists(walk, &fields, owner);
     if let Some(source) = &source {
         unset_words(walk, &fields, source, owner);
+        since::check_use(walk, &fields, source, owner);
+        for_each::check_until(walk, &fields);
         pages::check_use(walk, source, fields.get("pages"));
     }
     source
@@ -64,7 +71,10 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
     let url = fields.need("url", |node| walk.address(node, query));
     let headers = fields.or("headers", Headers::default(), |node| walk.source_headers(node));
     let request = request(walk, fields, url, headers);
-    let auth = fields.or("auth", Auth::None, |node| auth(walk, node));
+    let auth = fields.or("auth", Auth::None, |node| auth::read(walk, node));
+    let route = route::read(walk, fields);
+    let redirects_max =
+        fields.or("redirects", 0, |node| walk.count(node, keys::SOURCE, "redirects"));
     let apis = fields.or("api", Vec::new(), |node| walk.apis(node));
     let paused = fields.or("paused", false, |node| walk.flag(node));
     let timeout = fields.or("timeout", TIMEOUT, |node| walk.span(node));
@@ -76,20 +86,15 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
         let fields = walk.fields(node, keys::BACKOFF, node.place)?;
         backoff(walk, &fields, node, (BACKOFF_FIRST, BACKOFF_MAX))
     });
-    let format = fields.or("format", None, |node| format::read(walk, node).map(Some));
-    let is_feed = format == Some(Some(Format::Feed));
-    let items = fields.or("items", None, |node| walk.expression(node).map(Some));
-    let key = fields.or("key", Vec::new(), |node| walk.each(node, Walk::expression));
-    let key = key.map(|key| if key.is_empty() && is_feed { feed_key().to_vec() } else { key });
-    let ignore = fields.or("ignore", Vec::new(), |node| walk.each(node, Walk::expression));
-    let pages = fields.or("pages", Pages::One, |node| pages::read(walk, node));
-    let first_poll = fields.or("first_poll", FirstPoll::Baseline, |node| first_poll(walk, node));
-    let deletes_default = if is_feed { Deletes::Off } else { default_deletes() };
-    let deletes = fields.or("deletes", deletes_default, |node| deletes(walk, node));
+    let watched = watched(walk, fields);
+    let for_each = fields.or("for_each", None, |node| for_each::read(walk, name, node).map(Some));
+    let until = fields.or("until", None, |node| walk.expression(node).map(Some));
     let events =
         fields.or("events", EventRules::default_for(name), |node| rules::read(walk, name, node));
     let was = fields.or("was", None, |node| was(walk, node).map(Some));
     let (method, url, (headers, rendered_headers), body) = request?;
+    let watched = watched?;
+    let (deletes, check) = watched.deletes;
     Some(Source {
         name: name.clone(),
         method,
@@ -98,6 +103,8 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
         rendered_headers,
         body,
         auth: auth?,
+        route: route.ok()?,
+        redirects_max: redirects_max?,
         apis: apis?,
         paused: paused?,
         timeout: timeout?,
@@ -105,15 +112,75 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
         fail_when: fail_when?,
         every: every?,
         backoff: backoff?,
+        format: watched.format,
+        items: watched.items,
+        where_: watched.where_,
+        key: watched.key,
+        ignore: watched.ignore,
+        compare: watched.compare,
+        deleted_when: watched.deleted_when,
+        pages: watched.pages,
+        first_poll: watched.first_poll,
+        deletes,
+        check,
+        since: watched.since,
+        flood: watched.flood,
+        settle: watched.settle,
+        for_each: for_each?,
+        until: until?,
+        events: events?,
+        was: was?,
+    })
+}
+
+/// What of an answer is watched, and when a difference counts.
+struct Watched {
+    format: Option<Format>,
+    items: Option<Expression>,
+    where_: Option<Expression>,
+    key: Vec<Expression>,
+    ignore: Vec<Expression>,
+    compare: Option<Expression>,
+    deleted_when: Option<Expression>,
+    pages: Pages,
+    first_poll: FirstPoll,
+    deletes: (Deletes, Option<Address>),
+    since: Option<Since>,
+    flood: usize,
+    settle: u32,
+}
+
+fn watched<'a>(walk: &mut Walk<'a>, fields: &Fields<'a>) -> Option<Watched> {
+    let format = fields.or("format", None, |node| format::read(walk, node).map(Some));
+    let is_feed = format == Some(Some(Format::Feed));
+    let items = fields.or("items", None, |node| walk.expression(node).map(Some));
+    let key = fields.or("key", Vec::new(), |node| walk.each(node, Walk::expression));
+    let key = key.map(|key| if key.is_empty() && is_feed { feed_key().to_vec() } else { key });
+    let where_ = fields.or("where", None, |node| walk.expression(node).map(Some));
+    let ignore = fields.or("ignore", Vec::new(), |node| walk.each(node, Walk::expression));
+    let compare = fields.or("compare", None, |node| walk.expression(node).map(Some));
+    let deleted_when = fields.or("deleted_when", None, |node| walk.expression(node).map(Some));
+    let pages = fields.or("pages", Pages::One, |node| pages::read(walk, node));
+    let first_poll = fields.or("first_poll", FirstPoll::Baseline, |node| first_poll(walk, node));
+    let deletes_default = if is_feed { Deletes::Off } else { default_deletes() };
+    let deletes = fields.or("deletes", (deletes_default, None), |node| deletes(walk, node));
+    let since = fields.or("since", None, |node| since::read(walk, fields, node).map(Some));
+    let flood = fields.or("flood", FLOOD, |node| walk.count(node, keys::SOURCE, "flood"));
+    let settle = fields.or("settle", 0, |node| walk.count(node, keys::SOURCE, "settle"));
+    Some(Watched {
         format: format?,
         items: items?,
+        where_: where_?,
         key: key?,
         ignore: ignore?,
+        compare: compare?,
+        deleted_when: deleted_when?,
         pages: pages?,
         first_poll: first_poll?,
         deletes: deletes?,
-        events: events?,
-        was: was?,
+        since: since?,
+        flood: flood?,
+        settle: u32::try_from(settle?).ok()?,
     })
 }
 
@@ -170,50 +237,6 @@ fn method<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Method> {
     }
 }
 
-fn auth<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Auth> {
-    let fields = walk.fields(node, keys::AUTH, node.place)?;
-    let bearer = fields.or("bearer", None, |node| Some(Some(Auth::Bearer(bearer(walk, node)?))));
-    let basic = fields.or("basic", None, |node| basic(walk, node).map(Some));
-    let header =
-        fields.or("header", None, |node| Some(Some(Auth::Header(walk.secret_headers(node)?))));
-    let query =
-        fields.or("query", None, |node| Some(Some(Auth::Query(walk.secret_parameters(node)?))));
-    let mut given: Vec<Auth> = [bearer?, basic?, header?, query?].into_iter().flatten().collect();
-    let known = matches!(&node.value, Value::Map(entries) if entries.len() == fields.count());
-    match (given.pop(), given.is_empty(), known && !fields.has("oauth2")) {
-        (_, _, false) => None,
-        (Some(auth), true, true) => Some(auth),
-        _ => walk.report.wrong(
-            node,
-            "`auth` takes exactly one scheme",
-            "`bearer`, `basic`, `header` or `query`",
-        ),
-    }
-}
-
-fn bearer<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Secret> {
-    let secret = walk.credential(node)?;
-    if !secret.expose().chars().all(|c| c.is_ascii_graphic()) {
-        let hint =
-            "the word `Bearer` is added by doorbell; a stray blank or quote is the usual cause";
-        return walk.report.wrong(node, "a bearer token is plain ASCII without blanks", hint);
-    }
-    Some(secret)
-}
-
-fn basic<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Auth> {
-    let fields = walk.fields(node, keys::BASIC, node.place)?;
-    let user = fields.need("user", |node| {
-        let user = walk.credential(node)?;
-        if user.expose().contains(':') {
-            return walk.report.wrong(node, "a user's name cannot hold a colon (RFC 7617)", "");
-        }
-        Some(user.expose().to_owned())
-    });
-    let password = fields.need("password", |node| walk.credential(node));
-    Some(Auth::Basic { user: user?, password: password? })
-}
-
 /// `first` and `max` of a map, checked against each other.
 pub(super) fn backoff<'a>(
     walk: &mut Walk<'a>,
@@ -248,10 +271,10 @@ fn first_poll<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<FirstPoll> {
     }
 }
 
-fn deletes<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Deletes> {
+fn deletes<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<(Deletes, Option<Address>)> {
     let Value::Map(_) = node.value else {
         walk.word(node, keys::DELETES_WORDS)?;
-        return Some(Deletes::Off);
+        return Some((Deletes::Off, None));
     };
     let fields = walk.fields(node, keys::DELETES, node.place)?;
     let after = fields.or("after", DELETE_AFTER_LISTINGS as usize, |node| {
@@ -266,10 +289,23 @@ fn deletes<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Deletes> {
             fields.or("percent", default.percent, |node| walk.count(node, keys::BRAKE, "percent"));
         Some(Brake { count: count?, percent: percent? })
     });
-    if fields.has("check") {
-        return None;
+    let check = fields.or("check", None, |node| check(walk, node).map(Some));
+    let deletes = Deletes::After { listings: u32::try_from(after?).ok()?, brake: brake? };
+    Some((deletes, check?))
+}
+
+/// Where an item is asked for by itself.
+fn check<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Address> {
+    let check = walk.address(node, Some(Vec::new()))?;
+    if !check.uses("key") && !check.uses("item") {
+        let hint = "such as `https://api.example/tickets/{{key}}`";
+        return walk.report.wrong(
+            node,
+            "`check` asks for one item: it needs `{{key}}` or `{{item}}`",
+            hint,
+        );
     }
-    Some(Deletes::After { listings: u32::try_from(after?).ok()?, brake: brake? })
+    Some(check)
 }
 
 /// A word that nothing sets is null, which is seldom what is meant.
@@ -281,6 +317,11 @@ fn unset_words(walk: &mut Walk<'_>, fields: &Fields<'_>, source: &Source, owner:
             let sentence = format!("`{{{{{word}}}}}` is always null in a source without `{key}`");
             walk.report.add(Finding::warning(owner, sentence));
         }
+    }
+    if source.uses("auth") && source.auth.oauth2().is_some() {
+        let sentence =
+            "`{{auth}}` is always null with `oauth2`: the token is sent as `Authorization`";
+        walk.report.add(Finding::warning(owner, sentence));
     }
 }
 

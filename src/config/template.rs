@@ -9,7 +9,8 @@ use crate::config::fill::references;
 use crate::config::report::{Finding, Flaw, inside};
 use crate::config::tree::{Node, Place, Value};
 use crate::config::walk::Walk;
-use crate::config::web::{names_a_credential, pairs, web_address};
+use crate::config::web::{pairs, web_address};
+use crate::core::auth::names_a_credential;
 use crate::core::template::{Address, Formula, Parameter, Part, Span, Template, split};
 
 /// Whether a text has a template in it. What is filled in from outside makes none.
@@ -86,7 +87,10 @@ impl<'a> Walk<'a> {
         query: Option<Vec<Parameter>>,
     ) -> Option<Address> {
         if !is_template(node) {
-            let url = self.web_address(node)?;
+            let url = match node.text().and_then(|text| text.strip_prefix("file:")) {
+                Some(path) => self.file_address(node, path)?,
+                None => self.web_address(node)?,
+            };
             return Some(Address::fixed(url, query?));
         }
         let template = self.template(node)?;

@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
+use crate::config::for_each::Feed;
 use crate::config::hint::meant;
 use crate::config::keys::{Key, Shape, Table, Words};
+use crate::config::lookup::Lookup;
 use crate::config::mask::Showing;
 use crate::config::measures;
 use crate::config::report::{Finding, Flaw, ReadFile, Report, is_plain};
+use crate::config::route::Shared;
 use crate::config::shared::Apis;
 use crate::config::tree::{self, Node, Place, Value};
 use crate::core::ids::SourceName;
@@ -78,19 +81,29 @@ impl<'n> Fields<'n> {
 }
 
 /// The walk through the trees of all files.
-#[derive(Debug)]
 pub(super) struct Walk<'a> {
     pub(super) files: &'a [ReadFile],
+    /// Where the files are that values name.
+    pub(super) lookup: &'a dyn Lookup,
     pub(super) apis: &'a Apis,
     pub(super) report: Report,
+    /// The sources that are fed by others, to be looked at when all are known.
+    pub(super) feeds: Vec<Feed>,
+    pub(super) shared: Shared,
     /// The former names of sources, with where they stand.
     pub(super) former: Vec<(SourceName, Place)>,
 }
 
 impl<'a> Walk<'a> {
     /// Begins a walk; `report` has what was found so far.
-    pub(super) fn new(files: &'a [ReadFile], apis: &'a Apis, report: Report) -> Self {
-        Self { files, apis, report, former: Vec::new() }
+    pub(super) fn new(
+        files: &'a [ReadFile],
+        lookup: &'a dyn Lookup,
+        apis: &'a Apis,
+        report: Report,
+    ) -> Self {
+        let (shared, feeds, former) = (Shared::default(), Vec::new(), Vec::new());
+        Self { files, lookup, apis, report, feeds, shared, former }
     }
 
     /// Reads a map with known keys. `owner` is where problems of the map as a whole are pointed at.

@@ -1,5 +1,7 @@
 //! What sources and endpoints share: URLs, headers, parameters, secrets.
 
+use std::path::Path;
+
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
@@ -10,9 +12,10 @@ use crate::config::report::{Finding, Flaw, is_plain};
 use crate::config::template::is_template;
 use crate::config::tree::{self, Node, Value};
 use crate::config::walk::Walk;
+use crate::core::auth::names_a_credential;
 use crate::core::secret::Secret;
 
-/// URL schemes of the contract that are refused for now: `file` and the queues.
+/// URL schemes of the contract that are refused for now: `file` for endpoints, and the queues.
 const SCHEMES_LATER: [&str; 16] = [
     "file",
     "amqp",
@@ -41,6 +44,19 @@ impl<'a> Walk<'a> {
         match web_address(text) {
             Ok(url) => Some(url),
             Err(flaw) => self.flaw(node, "an `https://` or `http://` URL", &flaw),
+        }
+    }
+
+    /// The URL of a file, whose path is relative to the configuration file that it stands in.
+    pub(super) fn file_address(&mut self, node: &'a Node, path: &str) -> Option<Url> {
+        self.report.filled_in(node);
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let config = self.files.get(usize::from(node.place.file))?.path.parent();
+        let whole = config.unwrap_or(Path::new("")).join(path);
+        let whole = std::path::absolute(whole).ok().filter(|_| !path.is_empty());
+        match whole.and_then(|whole| Url::from_file_path(whole).ok()) {
+            Some(url) => Some(url),
+            None => self.report.wrong(node, "`file:` names no file", "such as `file:parcels.json`"),
         }
     }
 
@@ -196,14 +212,6 @@ fn header_name(text: &str) -> Result<HeaderName, Flaw> {
         ));
     }
     Ok(name)
-}
-
-/// Whether a header or parameter of this name holds a credential, as far as one can tell.
-pub(super) fn names_a_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["auth", "token", "key", "secret", "cookie", "password", "signature"]
-        .iter()
-        .any(|word| name.contains(word))
 }
 
 /// Reads the text of a URL that can be asked.

@@ -14,7 +14,7 @@ use crate::core::backoff::delay;
 use crate::core::endpoint::{BreakerPolicy, Endpoint, Order, RetryPolicy};
 use crate::core::event::Event;
 use crate::core::fault::{Fault, Retry, Whose};
-use crate::core::ids::{DeliveryId, EndpointName, ItemKey, SourceName};
+use crate::core::ids::{DeliveryId, EndpointName, EntryKey, ItemKey, SourceName, UnitName};
 use crate::core::limits::ENDPOINT_RETRY_AFTER_MAX;
 use crate::core::time::Timestamp;
 
@@ -91,12 +91,17 @@ pub(crate) struct Started {
 
 /// The queue inside an endpoint that an event stands in; deliveries of one lane go out one after the other.
 /// `None` waits for nothing. Stable over versions, because lanes are stored.
-pub(crate) fn lane(order: Order, source: &SourceName, key: &ItemKey) -> Option<i64> {
+pub(crate) fn lane(
+    order: Order,
+    source: &SourceName,
+    entry: &EntryKey,
+    key: &ItemKey,
+) -> Option<i64> {
     match order {
         Order::None => None,
         Order::Endpoint => Some(0),
         Order::Item => {
-            let mut name = source.as_str().as_bytes().to_vec();
+            let mut name = UnitName::of(source, entry).as_str().as_bytes().to_vec();
             name.push(0);
             name.extend_from_slice(key.as_str().as_bytes());
             Some(i64::from_le_bytes(xxh3_64(&name).to_le_bytes()))
@@ -130,7 +135,7 @@ pub(crate) fn fan_out<'a>(
         .filter(|endpoint| endpoint.subscription.wants(&event.event_type))
         .map(|endpoint| NewDelivery {
             endpoint: endpoint.name.clone(),
-            lane: lane(endpoint.order, &event.source, &event.key),
+            lane: lane(endpoint.order, &event.source, &event.entry, &event.key),
         })
         .collect();
     NewEvent { event, deliveries }

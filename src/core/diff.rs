@@ -6,11 +6,13 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::core::ids::ItemKey;
+use crate::core::ids::{EntryKey, ItemKey};
 use crate::core::jq::{self, Expression};
 use crate::core::json::{self, JsonFault, JsonText, Value};
-use crate::core::snapshot::{Fingerprint, IndexEntry, RawHash, Snapshot, Standing, StoredItem};
-use crate::core::source::Deletes;
+use crate::core::snapshot::{
+    Fingerprint, IndexEntry, RawHash, Settling, Snapshot, Standing, StoredItem,
+};
+use crate::core::source::{Deletes, Source};
 use crate::core::time::Timestamp;
 
 /// What happened to an item.
@@ -19,6 +21,8 @@ pub(crate) enum ChangeKind {
     Created,
     Updated,
     Deleted,
+    /// It has become what `until` waits for. Says nothing of how it stands.
+    Ended,
 }
 
 impl ChangeKind {
@@ -28,8 +32,47 @@ impl ChangeKind {
             Self::Created => "created",
             Self::Updated => "updated",
             Self::Deleted => "deleted",
+            Self::Ended => "ended",
         }
     }
+}
+
+/// What of an item is compared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Comparing<'a> {
+    /// Paths left out, before all else.
+    pub(crate) ignore: &'a [Expression],
+    /// What of the rest is compared; `None` is all of it.
+    pub(crate) compare: Option<&'a Expression>,
+    /// What identifies it. `7` and `"7"` are one key, so that spelling it otherwise is no change.
+    pub(crate) key: &'a [Expression],
+}
+
+impl Comparing<'_> {
+    /// The compared part of an item.
+    fn part(self, value: &Value) -> Result<Value, JsonFault> {
+        let rest = jq::without(value, self.ignore)?;
+        match self.compare {
+            Some(compare) => compare.one(&rest).map_err(|fault| named("compare", &fault)),
+            None => Ok(rest),
+        }
+    }
+
+    /// Whether two states of one item differ in nothing but how the key is spelled.
+    fn is_respelled(self, before: &Value, after: &Value) -> Result<bool, JsonFault> {
+        let paths = self.key.iter().filter(|part| part.steps().is_some()).cloned();
+        let paths: Vec<_> = paths.chain(self.ignore.iter().cloned()).collect();
+        if self.compare.is_some() || paths.len() == self.ignore.len() {
+            return Ok(false);
+        }
+        let rest = |value| Ok(json::canonical(&jq::without(value, &paths)?));
+        Ok(rest(before)? == rest(after)?)
+    }
+}
+
+/// A jq failure, with the key of the configuration that it is written under.
+fn named(key: &str, fault: &JsonFault) -> JsonFault {
+    JsonFault::new(fault.code, format!("`{key}`: {}", fault.sentence))
 }
 
 /// One state of an item: parsed, printed and fingerprinted.
@@ -41,10 +84,13 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// Reads an item as it came. `ignore` is left out of the fingerprint only.
-    pub(crate) fn read(raw: &str, ignore: &[Expression]) -> Result<Self, JsonFault> {
-        let value = json::read(raw)?;
-        let compared = jq::without(&value, ignore)?;
+    /// Reads an item as it came. Only a part of it may be compared.
+    pub(crate) fn read(raw: &str, comparing: Comparing<'_>) -> Result<Self, JsonFault> {
+        Self::of(json::read(raw)?, comparing)
+    }
+
+    fn of(value: Value, comparing: Comparing<'_>) -> Result<Self, JsonFault> {
+        let compared = comparing.part(&value)?;
         let fingerprint = Fingerprint(Sha256::digest(json::canonical(&compared)).into());
         Ok(Self { fingerprint, text: json::compact(&value)?, value })
     }
@@ -62,17 +108,26 @@ pub(crate) struct Change {
     pub(crate) after: Option<Side>,
     /// For an update: `[{path, old, new}]`, as JSON; else an empty list.
     differences: Value,
+    /// Nothing comes after it.
+    is_end: bool,
 }
 
 impl Change {
     /// An item that was not known.
     pub(crate) fn created(key: ItemKey, count: u64, after: Side) -> Self {
-        Self { key, count, before: None, after: Some(after), differences: json::array(Vec::new()) }
+        let differences = json::array(Vec::new());
+        Self { key, count, before: None, after: Some(after), differences, is_end: false }
+    }
+
+    /// An item that has become what `until` waits for.
+    pub(crate) fn ended(key: ItemKey, count: u64, after: Side) -> Self {
+        Self { is_end: true, ..Self::created(key, count, after) }
     }
 
     /// An item that is no more.
     pub(crate) fn deleted(key: ItemKey, count: u64, before: Side) -> Self {
-        Self { key, count, before: Some(before), after: None, differences: json::array(Vec::new()) }
+        let differences = json::array(Vec::new());
+        Self { key, count, before: Some(before), after: None, differences, is_end: false }
     }
 
     /// An item whose compared part is another than before.
@@ -92,12 +147,14 @@ impl Change {
             before: Some(before),
             after: Some(after),
             differences: json::array(found),
+            is_end: false,
         })
     }
 
     /// Which kind of change it is.
     pub(crate) fn kind(&self) -> ChangeKind {
         match (&self.before, &self.after) {
+            _ if self.is_end => ChangeKind::Ended,
             (None, _) => ChangeKind::Created,
             (Some(_), Some(_)) => ChangeKind::Updated,
             (Some(_), None) => ChangeKind::Deleted,
@@ -115,7 +172,7 @@ impl Change {
     }
 
     /// What event rules see: `{before, after, changes, key, entry}`.
-    pub(crate) fn context(&self) -> Value {
+    pub(crate) fn context(&self, entry: &EntryKey) -> Value {
         let side =
             |side: &Option<Side>| side.as_ref().map_or_else(json::null, |side| side.value.clone());
         json::object(vec![
@@ -123,7 +180,7 @@ impl Change {
             ("after", side(&self.after)),
             ("changes", self.differences.clone()),
             ("key", json::text(self.key.as_str())),
-            ("entry", json::null()),
+            ("entry", if entry.is_none() { json::null() } else { json::text(entry.as_str()) }),
         ])
     }
 }
@@ -177,36 +234,86 @@ pub(crate) enum Finding {
     Created(Side),
     /// Its stored self is needed beside it.
     Updated(Side),
+    /// A new value that has not lasted long enough yet: seen again in so many polls.
+    Settling(Side, u32),
     /// As before, but it had been missing: no event, its standing returns to present.
     Back,
+    /// No longer watched: no event, it is remembered.
+    Left,
+    /// A tombstone of an item that receivers believe in.
+    Gone,
+    /// A creation that is held, with another content: it stays held.
+    Awaiting(Side),
+    /// An item that receivers do not know, and need not know any more.
+    Dropped,
 }
 
 /// Compares one listed item with the snapshot; `None` when nothing about it has changed. `raw` are its bytes as they
 /// came and `raw_hash` their hash. During a `baseline` nothing rings.
 pub(crate) fn find(
+    source: &Source,
     entry: Option<&IndexEntry>,
     (raw, raw_hash): (&str, RawHash),
-    ignore: &[Expression],
     baseline: bool,
 ) -> Result<Option<Finding>, JsonFault> {
-    let Some(entry) = entry else {
-        let side = Side::read(raw, ignore)?;
-        return Ok(Some(if baseline { Finding::Adopted(side) } else { Finding::Created(side) }));
-    };
-    let as_before =
-        || (entry.standing != Standing::Present { missing: 0 }).then_some(Finding::Back);
-    if entry.standing.is_known() && entry.raw == raw_hash {
-        return Ok(as_before());
+    let standing = entry.map_or(Standing::Deleted, |entry| entry.standing);
+    let is_held_new = matches!(standing, Standing::HeldNew { .. });
+    if let Some(entry) = entry
+        && (standing.is_known() || is_held_new)
+        && entry.raw == raw_hash
+    {
+        return Ok(as_listed(standing));
     }
-    let side = Side::read(raw, ignore)?;
-    Ok(match entry.standing {
+    let value = json::read(raw)?;
+    let holds = |name, condition: &Option<Expression>, absent| {
+        let test = |condition: &Expression| condition.test(&value);
+        condition.as_ref().map_or(Ok(absent), test).map_err(|fault| named(name, &fault))
+    };
+    if holds("deleted_when", &source.deleted_when, false)? {
+        return Ok(tombstoned(standing, baseline));
+    }
+    if !holds("where", &source.where_, true)? {
+        return Ok(filtered(standing));
+    }
+    let side = Side::of(value, source.comparing())?;
+    let same = entry.is_some_and(|entry| entry.fingerprint == side.fingerprint);
+    Ok(match standing {
         Standing::Quarantined => Some(Finding::Adopted(side)),
         Standing::Deleted if baseline => Some(Finding::Adopted(side)),
         Standing::Deleted => Some(Finding::Created(side)),
-        _ if entry.fingerprint == side.fingerprint => as_before(),
+        _ if same => as_listed(standing),
         _ if baseline => Some(Finding::Adopted(side)),
+        Standing::HeldNew { .. } => Some(Finding::Awaiting(side)),
         _ => Some(Finding::Updated(side)),
     })
+}
+
+/// An item that is listed as it was.
+fn as_listed(standing: Standing) -> Option<Finding> {
+    let is_as_before =
+        matches!(standing, Standing::Present { missing: 0 } | Standing::HeldNew { .. });
+    (!is_as_before).then_some(Finding::Back)
+}
+
+/// An item whose listing says that it was deleted.
+fn tombstoned(standing: Standing, baseline: bool) -> Option<Finding> {
+    match standing {
+        Standing::Deleted => None,
+        // A person decides about it already.
+        Standing::Held { .. } => None,
+        Standing::Quarantined | Standing::HeldNew { .. } => Some(Finding::Dropped),
+        _ if baseline => Some(Finding::Dropped),
+        Standing::Present { .. } | Standing::Lost => Some(Finding::Gone),
+    }
+}
+
+/// An item that is listed, but not watched.
+fn filtered(standing: Standing) -> Option<Finding> {
+    match standing {
+        Standing::Deleted | Standing::Quarantined | Standing::Lost => None,
+        Standing::HeldNew { .. } => Some(Finding::Dropped),
+        Standing::Present { .. } | Standing::Held { .. } => Some(Finding::Left),
+    }
 }
 
 /// What a complete listing says about the items that are not in it.
@@ -216,24 +323,40 @@ pub(crate) struct Absent {
     pub(crate) marks: Vec<(ItemKey, Standing)>,
     /// Items whose deletion is proven and rings now. Sorted, so that one poll always gives one order.
     pub(crate) deleted: Vec<ItemKey>,
+    /// Held creations that are gone again, as what is left of them.
+    pub(crate) dropped: Vec<StoredItem>,
+    /// Some are still to be asked for by themselves.
+    pub(crate) is_open: bool,
 }
 
 /// Decides what becomes of the items that a **complete** listing does not show: missing once more, deleted, held by
 /// the brake, or merely remembered. `is_listed` tells whether the listing shows an item.
+///
+/// `is_proof` is false when it is the first listing asked for with other credentials: they may see less. What those
+/// before them saw last and these do not is held for a person; for the rest, counting begins anew.
 pub(crate) fn absent(
     snapshot: &Snapshot,
     deletes: Deletes,
-    now: Timestamp,
+    (now, is_proof): (Timestamp, bool),
     is_listed: impl Fn(&ItemKey, &IndexEntry) -> bool,
 ) -> Absent {
     let mut outcome = Absent::default();
     for (key, entry) in &snapshot.entries {
-        let Standing::Present { missing } = entry.standing else { continue };
         if is_listed(key, entry) {
             continue;
         }
+        if matches!(entry.standing, Standing::HeldNew { .. }) && deletes != Deletes::Off {
+            outcome.dropped.push(tombstone(key.clone(), entry.changes));
+        }
+        let Standing::Present { missing } = entry.standing else { continue };
         match deletes {
             Deletes::Off => outcome.marks.push((key.clone(), Standing::Lost)),
+            Deletes::After { .. } if !is_proof && missing == 0 => {
+                outcome.marks.push((key.clone(), Standing::Held { since: now }));
+            }
+            Deletes::After { .. } if !is_proof => {
+                outcome.marks.push((key.clone(), Standing::Present { missing: 1 }));
+            }
             Deletes::After { listings, .. } if missing + 1 < listings => {
                 outcome.marks.push((key.clone(), Standing::Present { missing: missing + 1 }));
             }
@@ -245,6 +368,70 @@ pub(crate) fn absent(
     {
         let held = outcome.deleted.drain(..).map(|key| (key, Standing::Held { since: now }));
         outcome.marks.extend(held);
+    }
+    outcome.deleted.sort_unstable();
+    outcome.marks.sort_unstable_by(|left, right| left.0.cmp(&right.0));
+    outcome.dropped.sort_unstable_by(|left, right| left.key.cmp(&right.key));
+    outcome
+}
+
+/// The items that a complete listing does not show, to be asked for by themselves: those first that were asked for
+/// least, each with how often it was missing before.
+pub(crate) fn unlisted(
+    snapshot: &Snapshot,
+    is_listed: impl Fn(&ItemKey, &IndexEntry) -> bool,
+) -> Vec<(u32, ItemKey)> {
+    let mut found = Vec::new();
+    for (key, entry) in &snapshot.entries {
+        if let Standing::Present { missing } = entry.standing
+            && !is_listed(key, entry)
+        {
+            found.push((missing, key.clone()));
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// What asking for items by themselves came to.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    /// 404 or 410.
+    pub(crate) gone: Vec<ItemKey>,
+    /// Any 2xx: how often it was missing before.
+    pub(crate) found: Vec<(u32, ItemKey)>,
+    /// Anything else.
+    pub(crate) unknown: Vec<(u32, ItemKey)>,
+    /// Not asked for in this poll.
+    pub(crate) unasked: Vec<(u32, ItemKey)>,
+}
+
+/// Decides what becomes of items that were asked for by themselves. The brake counts also those whose fate is not
+/// known yet and those it holds already: a mass that is checked in slices is still a mass.
+pub(crate) fn verdict(
+    snapshot: &Snapshot,
+    deletes: Deletes,
+    checked: Checked,
+    now: Timestamp,
+) -> Absent {
+    let mut outcome = Absent::default();
+    let Checked { gone, found, unknown, unasked } = checked;
+    let is_held = |entry: &&IndexEntry| matches!(entry.standing, Standing::Held { .. });
+    let held = snapshot.entries.values().filter(is_held).count();
+    outcome.is_open = !unknown.is_empty() || !unasked.is_empty();
+    let doubtful = gone.len() + unknown.len() + unasked.len() + held;
+    let present = |missing| Standing::Present { missing };
+    let back = found.into_iter().filter(|(missing, _)| *missing > 0);
+    outcome.marks.extend(back.map(|(_, key)| (key, present(0))));
+    let again = |(missing, key): (u32, ItemKey)| (key, present(missing.saturating_add(1)));
+    outcome.marks.extend(unknown.into_iter().map(again));
+    let fresh = unasked.into_iter().filter(|(missing, _)| *missing == 0);
+    outcome.marks.extend(fresh.map(|(_, key)| (key, present(1))));
+    match deletes {
+        Deletes::After { brake, .. } if brake.holds(doubtful, snapshot.known_count()) => {
+            outcome.marks.extend(gone.into_iter().map(|key| (key, Standing::Held { since: now })));
+        }
+        _ => outcome.deleted = gone,
     }
     outcome.deleted.sort_unstable();
     outcome.marks.sort_unstable_by(|left, right| left.0.cmp(&right.0));
@@ -260,37 +447,77 @@ pub(crate) enum Step {
     Adopt(StoredItem),
     /// Written together with its events.
     Ring(StoredItem, Box<Change>),
+    /// Kept beside the snapshot until it has lasted.
+    Settle(ItemKey, Settling),
 }
 
-/// Puts a finding beside the item's place in the snapshot and, for an update, its stored self.
+/// Puts a finding beside the item's place in the snapshot and, for an update or a deletion, its stored self.
 pub(crate) fn step(
+    source: &Source,
     (key, raw, finding): (ItemKey, RawHash, Finding),
     entry: Option<&IndexEntry>,
     stored: Option<&StoredItem>,
-    ignore: &[Expression],
 ) -> Result<Step, JsonFault> {
     let count = entry.map_or(0, |entry| entry.changes);
+    let comparing = source.comparing();
     Ok(match (finding, stored) {
         (Finding::Back, _) => Step::Mark(key, Standing::Present { missing: 0 }),
+        (Finding::Left, _) => Step::Mark(key, Standing::Lost),
+        (Finding::Dropped | Finding::Gone, _) => Step::Adopt(tombstone(key, count)),
+        (Finding::Awaiting(side), _) => {
+            let standing = entry.map_or(Standing::Deleted, |entry| entry.standing);
+            Step::Adopt(present(key, raw, count, &side).standing(standing))
+        }
+        (Finding::Settling(side, polls), _) => {
+            let Side { fingerprint, text: data, .. } = side;
+            Step::Settle(key, Settling { fingerprint, raw, polls, data })
+        }
         // An update whose stored self failed its hash has nothing to be compared with: the new one is adopted.
         (Finding::Adopted(side), _) | (Finding::Updated(side), None) => {
             Step::Adopt(present(key, raw, count, &side))
         }
-        (Finding::Created(side), _) => {
-            let item = present(key.clone(), raw, count + 1, &side);
-            Step::Ring(item, Box::new(Change::created(key, count + 1, side)))
-        }
+        (Finding::Created(side), _) => creation(key, raw, count, side),
         (Finding::Updated(side), Some(stored)) => {
-            let before = Side::read(stored.data.as_str(), ignore)?;
+            let before = Side::read(stored.data.as_str(), comparing)?;
+            if comparing.is_respelled(&before.value, &side.value)? {
+                return Ok(Step::Adopt(present(key, raw, count, &side)));
+            }
             let item = present(key.clone(), raw, count + 1, &side);
-            Step::Ring(item, Box::new(Change::updated(key, count + 1, before, side, ignore)?))
+            let change = Change::updated(key, count + 1, before, side, comparing.ignore)?;
+            Step::Ring(item, Box::new(change))
         }
     })
 }
 
+fn creation(key: ItemKey, raw: RawHash, count: u64, side: Side) -> Step {
+    let item = present(key.clone(), raw, count + 1, &side);
+    Step::Ring(item, Box::new(Change::created(key, count + 1, side)))
+}
+
+/// A new item that a person decides about: one of too many in one poll.
+pub(crate) fn held_new(
+    key: ItemKey,
+    raw: RawHash,
+    count: u64,
+    side: &Side,
+    now: Timestamp,
+) -> StoredItem {
+    present(key, raw, count, side).standing(Standing::HeldNew { since: now })
+}
+
+/// A held change that a person lets ring: a creation, or a deletion.
+pub(crate) fn release(source: &Source, stored: &StoredItem) -> Result<Step, JsonFault> {
+    if !matches!(stored.entry.standing, Standing::HeldNew { .. }) {
+        return deletion(source, stored);
+    }
+    let side = Side::read(stored.data.as_str(), source.comparing())?;
+    let IndexEntry { raw, changes, .. } = stored.entry;
+    Ok(creation(stored.key.clone(), raw, changes, side))
+}
+
 /// A proven deletion of a stored item: a change, and a tombstone that keeps the change count.
-pub(crate) fn deletion(stored: &StoredItem, ignore: &[Expression]) -> Result<Step, JsonFault> {
-    let before = Side::read(stored.data.as_str(), ignore)?;
+pub(crate) fn deletion(source: &Source, stored: &StoredItem) -> Result<Step, JsonFault> {
+    let before = Side::read(stored.data.as_str(), source.comparing())?;
     let count = stored.entry.changes + 1;
     let change = Change::deleted(stored.key.clone(), count, before);
     Ok(Step::Ring(tombstone(stored.key.clone(), count), Box::new(change)))

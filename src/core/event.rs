@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::core::diff::{Change, ChangeKind};
 use crate::core::fault::Fault;
-use crate::core::ids::{EventId, ItemKey, SourceName};
+use crate::core::ids::{EntryKey, EventId, ItemKey, SourceName};
 use crate::core::jq::Expression;
 use crate::core::json::{self, JsonText, Value};
 use crate::core::snapshot::Fingerprint;
@@ -19,6 +19,8 @@ pub(crate) struct Event {
     pub(crate) id: EventId,
     pub(crate) event_type: String,
     pub(crate) source: SourceName,
+    /// Empty for a source without entries.
+    pub(crate) entry: EntryKey,
     pub(crate) key: ItemKey,
     /// Rises by one per event of a source, without gaps.
     pub(crate) seq: u64,
@@ -76,6 +78,7 @@ impl EventRules {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Occasion<'a> {
     pub(crate) source: &'a SourceName,
+    pub(crate) entry: &'a EntryKey,
     pub(crate) at: Timestamp,
 }
 
@@ -99,7 +102,7 @@ impl EventRules {
             }
             let context = match &mut context {
                 Some(context) => context,
-                none => none.insert(change.context()),
+                none => none.insert(change.context(occasion.entry)),
             };
             if !rule.condition_holds(context)? {
                 continue;
@@ -156,10 +159,10 @@ impl EventRule {
 }
 
 /// Derives an event's id. Fields are length-prefixed, so that no two different occasions run together.
-fn derive_id(event_type: &str, source: &SourceName, change: &Change) -> EventId {
+fn derive_id(event_type: &str, occasion: Occasion<'_>, change: &Change) -> EventId {
     let mut digest = Sha256::new();
-    let entry = "";
-    for field in [event_type, source.as_str(), entry, change.key.as_str()] {
+    let Occasion { source, entry, .. } = occasion;
+    for field in [event_type, source.as_str(), entry.as_str(), change.key.as_str()] {
         digest.update((field.len() as u64).to_le_bytes());
         digest.update(field.as_bytes());
     }
@@ -183,12 +186,15 @@ fn freeze(
     seq: u64,
     data: &JsonText,
 ) -> Result<Event, Fault> {
-    let id = derive_id(event_type, occasion.source, change);
+    let id = derive_id(event_type, occasion, change);
     let mut body = json::ObjectWriter::new();
     body.text("id", id.as_str());
     body.text("type", event_type);
     body.text("timestamp", &occasion.at.to_rfc3339());
     body.text("source", occasion.source.as_str());
+    if !occasion.entry.is_none() {
+        body.text("entry", occasion.entry.as_str());
+    }
     body.text("key", change.key.as_str());
     body.number("seq", seq);
     body.raw("data", data);
@@ -201,6 +207,7 @@ fn freeze(
         id,
         event_type: event_type.to_owned(),
         source: occasion.source.clone(),
+        entry: occasion.entry.clone(),
         key: change.key.clone(),
         seq,
         at: occasion.at,

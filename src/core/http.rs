@@ -1,7 +1,10 @@
 //! HTTP as plain data: what is asked, what came back, and how an exchange can fail. No socket is opened here.
 
+pub(crate) mod redirect;
+pub(crate) mod route;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -12,6 +15,8 @@ use url::Url;
 use crate::core::fault::{Fault, Whose};
 use crate::core::time::{Timestamp, humane};
 
+pub(crate) use way::Way;
+
 /// How doorbell names itself in every request, unless the operator's own headers say otherwise.
 pub(crate) const OUR_USER_AGENT: &str = concat!("doorbell/", env!("CARGO_PKG_VERSION"));
 
@@ -20,6 +25,9 @@ const RETRY_AFTER_SECONDS_MAX: u64 = u32::MAX as u64;
 
 /// A URL as it may be shown: user, password and the values of its query are masked, because tokens stand there.
 pub(crate) fn shown_url(url: &Url) -> String {
+    if url.scheme() == "file" {
+        return url.as_str().to_owned();
+    }
     let mut shown = url.clone();
     let masked: Vec<(String, &str)> =
         url.query_pairs().map(|(name, _)| (name.into_owned(), "…")).collect();
@@ -80,6 +88,7 @@ pub(crate) struct Request {
     pub(crate) deadline: Duration,
     pub(crate) limit: BodyLimit,
     pub(crate) reach: Reach,
+    pub(crate) way: Way,
 }
 
 /// What happens when an answer's body is longer than allowed. Counted after decompression.
@@ -157,6 +166,10 @@ pub(crate) enum TransportFault {
     Protocol { detail: String },
     /// The address guard refused the destination.
     Blocked { host: String, reason: String },
+    /// A redirect that is not followed. `how` completes "a redirect …".
+    Redirect { how: String },
+    /// No token could be had, so that the request was not made. `wait` is how long its server wants to be left alone.
+    NoToken { fault: Box<Fault>, wait: Option<Duration> },
     /// No descriptors, no memory, no route: this machine's own trouble.
     Local { detail: String },
     /// Answers are taken from a recording, and it has none for this request.
@@ -196,6 +209,10 @@ impl TransportFault {
             Self::Blocked { host, reason } => {
                 ("blocked", format!("{host} may not be reached: {reason}"))
             }
+            Self::Redirect { how } => {
+                ("redirect", format!("the API answered a redirect {how}: it was not followed"))
+            }
+            Self::NoToken { fault, .. } => return (**fault).clone(),
             Self::Local { detail } => {
                 ("local", format!("this machine could not make the request: {detail}"))
             }

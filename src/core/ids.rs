@@ -42,6 +42,53 @@ text_id!(
     ItemKey
 );
 text_id!(
+    /// What identifies an entry of a source with `for_each`; empty stands for the source itself.
+    EntryKey
+);
+text_id!(
+    /// What has a state and items of its own: a source, or one entry of it, written `SOURCE/ENTRY`. The names of
+    /// sources hold no slash.
+    UnitName
+);
+
+impl UnitName {
+    /// The unit of an entry; an empty one stands for the source itself.
+    pub(crate) fn of(source: &SourceName, entry: &EntryKey) -> Self {
+        if entry.is_none() {
+            return Self(source.0.clone());
+        }
+        Self(format!("{source}/{entry}"))
+    }
+
+    /// The source it belongs to.
+    pub(crate) fn source(&self) -> SourceName {
+        SourceName::new(self.0.split_once('/').map_or(self.as_str(), |(source, _)| source))
+    }
+
+    /// The entry it is; empty for a source itself.
+    pub(crate) fn entry(&self) -> EntryKey {
+        self.0.split_once('/').map_or_else(EntryKey::none, |(_, entry)| EntryKey::new(entry))
+    }
+}
+
+impl From<&SourceName> for UnitName {
+    fn from(source: &SourceName) -> Self {
+        Self(source.0.clone())
+    }
+}
+
+impl EntryKey {
+    /// The source itself.
+    pub(crate) fn none() -> Self {
+        Self(String::new())
+    }
+
+    /// Whether it stands for the source itself.
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+text_id!(
     /// A stable event identifier, `evt_` and 32 hexadecimal digits; derived, never drawn.
     EventId
 );

@@ -54,10 +54,43 @@ pub(crate) const CONNECTION_IDLE_MAX: Duration = Duration::from_mins(1);
 pub(crate) const SOURCE_RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 /// The longest we obey a receiver's `Retry-After`.
 pub(crate) const ENDPOINT_RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+/// Redirects a source may ask to be followed.
+pub(crate) const REDIRECTS_MAX: usize = 20;
+/// What is read of a token server's answer.
+pub(crate) const TOKEN_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Length of a token: it travels in a header.
+pub(crate) const TOKEN_BYTES_MAX: usize = 64 * 1024;
+/// The longest lifetime of a token that is believed.
+pub(crate) const TOKEN_LIFETIME_MAX: Duration = Duration::from_hours(10 * 365 * 24);
+/// A token is renewed at least so long before it ends, unless that is more than half of its lifetime.
+pub(crate) const TOKEN_RENEWAL_LEAD_MIN: Duration = Duration::from_secs(5);
+/// A token is renewed at most so long before it ends.
+pub(crate) const TOKEN_RENEWAL_LEAD_MAX: Duration = Duration::from_mins(5);
+/// A token server is asked at most so often because a token was refused: a source that refuses every token must not
+/// wear it out.
+pub(crate) const TOKEN_REFUSALS_PERIOD: Duration = Duration::from_secs(10);
+/// How long a token server that refused is left alone, at first and at most.
+pub(crate) const TOKEN_PAUSE_MIN: Duration = Duration::from_millis(500);
+/// See [`TOKEN_PAUSE_MIN`].
+pub(crate) const TOKEN_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// How long tokens that were just granted may take to be written down when the process ends.
+pub(crate) const TOKEN_GRACE: Duration = Duration::from_secs(5);
 /// Polls under way at once, over all sources.
 pub(crate) const POLLS_IN_FLIGHT_MAX: usize = 512;
 /// Polls that are due within so little of each other begin together: to wake up costs more than to poll.
 pub(crate) const POLLS_TOGETHER: Duration = Duration::from_millis(5);
+/// Polls under way at once of the entries of one source, so that its thousands leave room for others.
+pub(crate) const ENTRIES_IN_FLIGHT_MAX: usize = 64;
+/// The same while nothing but failures comes back: a server that is down must not cost thousands of time-outs at once.
+pub(crate) const ENTRIES_IN_FLIGHT_FAILING_MAX: usize = 4;
+/// Failed polls of a source's entries in a row until [`ENTRIES_IN_FLIGHT_FAILING_MAX`] holds.
+pub(crate) const ENTRIES_FAILING_MIN: u32 = 8;
+/// How far apart, at least, entries that begin together are polled for the first time.
+pub(crate) const ENTRY_SPACING: Duration = Duration::from_millis(20);
+/// Entries that a message names as examples.
+pub(crate) const ENTRIES_NAMED_MAX: usize = 3;
+/// Entries whose items vanished within this time are judged together by the brake.
+pub(crate) const ENTRIES_VANISHED_WINDOW: Duration = Duration::from_hours(1);
 /// Requests in flight to one endpoint, unless it says otherwise.
 pub(crate) const ENDPOINT_CONCURRENCY_DEFAULT: usize = 8;
 /// The most `concurrency` an endpoint may ask for.
@@ -88,6 +121,12 @@ pub(crate) const DELETE_AFTER_LISTINGS: u32 = 2;
 pub(crate) const BRAKE_COUNT: usize = 50;
 /// See [`BRAKE_COUNT`]; percent of the items known.
 pub(crate) const BRAKE_PERCENT: usize = 20;
+/// Items that one poll asks for by themselves, to see whether they are gone.
+pub(crate) const CHECKS_MAX: usize = 50;
+/// A sweep that failed is made again after this part of its period.
+pub(crate) const SWEEP_AGAIN: u32 = 10;
+/// Created items in one poll beyond which they are held for a person, unless a source says otherwise.
+pub(crate) const FLOOD: usize = 1000;
 /// Length of one configuration file. Larger set-ups are split with `include`.
 pub(crate) const CONFIG_FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Nesting in a configuration file; a valid one needs eight.

@@ -2,6 +2,8 @@
 //!
 //! Pure: the shell hands in pages and stored items, and writes what comes out.
 
+mod shift;
+
 use std::collections::HashMap;
 
 use crate::core::delivery::{NewEvent, fan_out};
@@ -9,14 +11,20 @@ use crate::core::diff::{self, Absent, ChangeKind, Finding, Side, Step};
 use crate::core::event::Occasion;
 use crate::core::extract::{Page, Shape};
 use crate::core::fault::Fault;
-use crate::core::ids::ItemKey;
+use crate::core::ids::{EntryKey, ItemKey};
+use crate::core::json;
 use crate::core::json::JsonFault;
 use crate::core::limits::ITEMS_MAX;
 use crate::core::outcome::check_shape;
 use crate::core::roster::Roster;
-use crate::core::snapshot::{Coverage, IndexEntry, RawHash, Snapshot, Standing, StoredItem};
+use crate::core::since::{Point, Way};
+use crate::core::snapshot::{
+    Coverage, IndexEntry, RawHash, Settling, Snapshot, Standing, StoredItem,
+};
 use crate::core::source::{Baseline, Deletes, Source, SourceState};
 use crate::core::time::Timestamp;
+
+use self::shift::{Shift, places_of};
 
 /// What the pages of one poll showed so far.
 #[derive(Debug)]
@@ -27,15 +35,37 @@ pub(crate) struct Listing<'a> {
     snapshot: Snapshot,
     /// Of [`RawHash`].
     seed: u64,
+    /// Only what changed was asked for.
+    is_partial: bool,
+    /// How far the items are that were shown, and in which order they came.
+    way: Way,
+    /// The first listing of this source.
+    is_first: bool,
+    /// The first pages are read once more, for what came there meanwhile.
+    is_second_look: bool,
     /// Nothing rings: this source is being seen for the first time.
     baseline: bool,
     shape: Option<Shape>,
     /// The keys shown, with the hash of their bytes: of two items with one key the first counts.
     seen: HashMap<ItemKey, RawHash>,
+    /// New values that have not lasted long enough, as of the last poll.
+    settling: HashMap<ItemKey, Settling>,
+    /// Of these, the ones that went back to what they were.
+    settled: Vec<ItemKey>,
+    /// Whether a new value is still to last.
+    is_settling: bool,
+    /// Created items, which ring at the end, when it is known how many there are.
+    arrivals: Vec<Noted>,
+    /// There were too many of them: they are held for a person, and those that follow too.
+    is_flood: bool,
+    /// How many are held because of that.
+    flooded_count: usize,
+    /// Items of which the listing says that they were deleted, which ring at the end too: the brake counts them.
+    departures: Vec<ItemKey>,
     /// The first item that could not be used, or what else makes the listing partial.
     fault: Option<Fault>,
-    /// The first item that stands on two pages.
-    shifted: Option<ItemKey>,
+    /// The first item that was not where it stays.
+    shifted: Option<Shift>,
 }
 
 /// An item that is not simply as before.
@@ -51,6 +81,8 @@ pub(crate) struct Noted {
 pub(crate) struct Delta {
     pub(crate) upserts: Vec<StoredItem>,
     pub(crate) marks: Vec<(ItemKey, Standing)>,
+    /// New values that have to last, and those that need not any more.
+    pub(crate) settling: Vec<(ItemKey, Option<Settling>)>,
     pub(crate) events: Vec<NewEvent>,
     /// The kind of every change, whether or not a rule makes an event of it.
     pub(crate) kinds: Vec<ChangeKind>,
@@ -61,7 +93,8 @@ pub(crate) struct Delta {
 impl Delta {
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.upserts.is_empty() && self.marks.is_empty() && self.events.is_empty()
+        let Self { upserts, marks, settling, events, kinds: _, fault: _ } = self;
+        upserts.is_empty() && marks.is_empty() && settling.is_empty() && events.is_empty()
     }
 }
 
@@ -69,21 +102,27 @@ impl Delta {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ringing<'a> {
     pub(crate) source: &'a Source,
+    /// The entry that is polled; empty for the source itself.
+    pub(crate) entry: &'a EntryKey,
     pub(crate) roster: &'a Roster,
     /// What the events give as their time.
     pub(crate) at: Timestamp,
+    /// By the clock that plans.
+    pub(crate) now: Timestamp,
     /// The number of the last event before these.
     pub(crate) last_seq: u64,
 }
 
 impl Ringing<'_> {
     /// Adds a step to a delta, with the events it makes.
-    fn add(&self, delta: &mut Delta, step: Step) -> Result<(), Fault> {
+    pub(crate) fn add(&self, delta: &mut Delta, step: Step) -> Result<(), Fault> {
         match step {
             Step::Mark(key, standing) => delta.marks.push((key, standing)),
             Step::Adopt(item) => delta.upserts.push(item),
+            Step::Settle(key, settling) => delta.settling.push((key, Some(settling))),
             Step::Ring(item, change) => {
-                let occasion = Occasion { source: &self.source.name, at: self.at };
+                let Self { source, entry, at, .. } = *self;
+                let occasion = Occasion { source: &source.name, entry, at };
                 let next_seq = self.last_seq + delta.events.len() as u64 + 1;
                 let events = self.source.events.events_of(&change, occasion, next_seq)?;
                 let endpoints = || self.roster.endpoints.values().map(AsRef::as_ref);
@@ -97,9 +136,22 @@ impl Ringing<'_> {
 
     /// The delta of deleting these stored items.
     pub(crate) fn deletions(&self, items: &[StoredItem], delta: &mut Delta) {
+        self.each(items, delta, diff::deletion);
+    }
+
+    /// The delta of letting these held changes ring.
+    pub(crate) fn releases(&self, items: &[StoredItem], delta: &mut Delta) {
+        self.each(items, delta, diff::release);
+    }
+
+    fn each(
+        &self,
+        items: &[StoredItem],
+        delta: &mut Delta,
+        step: impl Fn(&Source, &StoredItem) -> Result<Step, JsonFault>,
+    ) {
         for item in items {
-            let step = diff::deletion(item, &self.source.ignore)
-                .map_err(|fault| item_fault(&item.key, &fault));
+            let step = step(self.source, item).map_err(|fault| item_fault(&item.key, &fault));
             if let Err(fault) = step.and_then(|step| self.add(delta, step)) {
                 delta.fault.get_or_insert(fault);
             }
@@ -112,14 +164,25 @@ impl<'a> Listing<'a> {
     pub(crate) fn new(
         source: &'a Source,
         state: &SourceState,
-        snapshot: Snapshot,
-        seed: u64,
+        (snapshot, settling): (Snapshot, HashMap<ItemKey, Settling>),
+        (is_partial, seed): (bool, u64),
     ) -> Self {
         Self {
+            is_partial,
+            way: Way::default(),
+            is_first: matches!(state.baseline, Baseline::Due { .. }),
+            is_second_look: false,
             source,
             deletes: source.deletes,
             snapshot,
             seed,
+            settling,
+            settled: Vec::new(),
+            is_settling: false,
+            arrivals: Vec::new(),
+            is_flood: false,
+            flooded_count: 0,
+            departures: Vec::new(),
             baseline: state.baseline == Baseline::Due { silent: true },
             shape: state.shape,
             seen: HashMap::new(),
@@ -141,28 +204,31 @@ impl<'a> Listing<'a> {
         check_shape(self.shape, page.shape)?;
         self.shape = Some(page.shape);
         self.set_fault(page.faults.first().cloned());
-        let mut noted = Vec::new();
+        let mut all = Vec::new();
         let mut places = None;
         for (at, found) in page.items.iter().enumerate() {
             let raw = RawHash::of(found.raw.as_bytes(), self.seed);
-            match self.seen.get(&found.key) {
-                Some(first) if *first == raw => {
+            if let Some(first) = self.seen.get(&found.key).copied() {
+                if !self.is_second_look {
                     let places = places.get_or_insert_with(|| places_of(page));
-                    if places.get(&found.key) == Some(&at) {
-                        self.shifted.get_or_insert_with(|| found.key.clone());
-                    }
-                    continue;
+                    let is_moved = places.get(&found.key) == Some(&at);
+                    self.note_again(found, first == raw, is_moved);
                 }
-                Some(_) => {
-                    self.set_fault(Some(duplicate(&found.key)));
-                    continue;
-                }
-                None => _ = self.seen.insert(found.key.clone(), raw),
+                continue;
+            }
+            self.seen.insert(found.key.clone(), raw);
+            if self.is_second_look {
+                self.shifted.get_or_insert_with(|| Shift::Came(found.key.clone()));
+            } else {
+                self.note_point(&found.key, &found.raw);
             }
             let entry = self.snapshot.entries.get(&found.key);
-            match diff::find(entry, (&found.raw, raw), &self.source.ignore, self.baseline) {
-                Ok(None) => {}
-                Ok(Some(finding)) => noted.push(Noted { key: found.key.clone(), raw, finding }),
+            match diff::find(self.source, entry, (&found.raw, raw), self.baseline) {
+                Ok(finding) => {
+                    let finding = self.settle(&found.key, finding);
+                    let noted = |finding| Noted { key: found.key.clone(), raw, finding };
+                    all.extend(finding.map(noted));
+                }
                 Err(fault) => self.set_fault(Some(item_fault(&found.key, &fault))),
             }
         }
@@ -172,13 +238,63 @@ impl<'a> Listing<'a> {
                 format!("the listing has more than {ITEMS_MAX} items"),
             ));
         }
-        Ok(noted)
+        Ok(all)
+    }
+
+    /// Notes how far an item is, whether or not it is watched.
+    fn note_point(&mut self, key: &ItemKey, raw: &str) {
+        match self.point(raw) {
+            Ok(point) => self.way.go_to(point),
+            Err(fault) => self.set_fault(Some(item_fault(key, &fault))),
+        }
+    }
+
+    fn point(&self, raw: &str) -> Result<Option<Point>, JsonFault> {
+        match &self.source.since {
+            Some(since) => since.point(&json::read(raw)?),
+            None => Ok(None),
+        }
+    }
+
+    /// How far the items are that were shown, as far as all of them are as they were shown.
+    pub(crate) fn furthest(&self) -> Option<Point> {
+        self.way.furthest()
+    }
+
+    /// Whether the newest items came first, by what `since` goes by.
+    pub(crate) fn is_newest_first(&self) -> bool {
+        self.way.falls()
+    }
+
+    /// Keeps a new value from ringing until it has lasted.
+    fn settle(&mut self, key: &ItemKey, finding: Option<Finding>) -> Option<Finding> {
+        let side = match &finding {
+            Some(Finding::Created(side) | Finding::Updated(side)) if self.source.settle > 0 => side,
+            _ => {
+                if self.settling.contains_key(key) {
+                    self.settled.push(key.clone());
+                }
+                return finding;
+            }
+        };
+        let known = self.settling.get(key);
+        let same = known.filter(|known| known.fingerprint == side.fingerprint);
+        let polls = same.map_or(0, |known| known.polls.saturating_add(1));
+        if polls >= self.source.settle {
+            self.settled.push(key.clone());
+            return finding;
+        }
+        self.is_settling = true;
+        finding.map(|finding| match finding {
+            Finding::Created(side) | Finding::Updated(side) => Finding::Settling(side, polls),
+            other => other,
+        })
     }
 
     /// Which items' stored selves [`Listing::delta`] needs.
     pub(crate) fn needed(noted: &[Noted]) -> Vec<ItemKey> {
-        let updated = noted.iter().filter(|noted| matches!(noted.finding, Finding::Updated(_)));
-        updated.map(|noted| noted.key.clone()).collect()
+        let needs = |noted: &&Noted| matches!(noted.finding, Finding::Updated(_));
+        noted.iter().filter(needs).map(|noted| noted.key.clone()).collect()
     }
 
     /// What the noted items change.
@@ -191,22 +307,138 @@ impl<'a> Listing<'a> {
         let stored: HashMap<&ItemKey, &StoredItem> =
             stored.iter().map(|item| (&item.key, item)).collect();
         let mut delta = Delta::default();
-        for Noted { key, raw, finding } in noted {
-            let (entry, before) = (self.snapshot.entries.get(&key), stored.get(&key).copied());
-            let step = diff::step((key.clone(), raw, finding), entry, before, &self.source.ignore);
-            let step = step.map_err(|fault| item_fault(&key, &fault));
-            if let Err(fault) = step.and_then(|step| ringing.add(&mut delta, step)) {
-                self.set_fault(Some(fault));
+        delta.settling.extend(self.settled.drain(..).map(|key| (key, None)));
+        for noted in noted {
+            match noted.finding {
+                Finding::Created(_) => self.arrive(noted, ringing.now, &mut delta),
+                Finding::Gone => self.departures.push(noted.key),
+                _ => self.take(noted, &stored, ringing, &mut delta),
             }
         }
         delta
     }
 
+    fn take(
+        &mut self,
+        Noted { key, raw, finding }: Noted,
+        stored: &HashMap<&ItemKey, &StoredItem>,
+        ringing: Ringing<'_>,
+        delta: &mut Delta,
+    ) {
+        let (entry, before) = (self.snapshot.entries.get(&key), stored.get(&key).copied());
+        let step = diff::step(self.source, (key.clone(), raw, finding), entry, before);
+        let step = step.map_err(|fault| item_fault(&key, &fault));
+        if let Err(fault) = step.and_then(|step| ringing.add(delta, step)) {
+            self.set_fault(Some(fault));
+        }
+    }
+
+    /// A created item waits for the end of the poll, unless there are too many already.
+    fn arrive(&mut self, noted: Noted, now: Timestamp, delta: &mut Delta) {
+        self.arrivals.push(noted);
+        self.is_flood = self.is_flood || self.arrivals.len() > self.source.flood;
+        if !self.is_flood {
+            return;
+        }
+        for Noted { key, raw, finding } in self.arrivals.drain(..) {
+            let count = self.snapshot.entries.get(&key).map_or(0, |entry| entry.changes);
+            if let Finding::Created(side) = finding {
+                delta.upserts.push(diff::held_new(key, raw, count, &side, now));
+                self.flooded_count += 1;
+            }
+        }
+    }
+
+    /// The poll is over: created items ring, at most so many of them. Says whether there are more.
+    pub(crate) fn ring_arrivals(
+        &mut self,
+        items_max: usize,
+        ringing: Ringing<'_>,
+        delta: &mut Delta,
+    ) -> bool {
+        let rest = self.arrivals.split_off(items_max.min(self.arrivals.len()));
+        for noted in std::mem::replace(&mut self.arrivals, rest) {
+            self.take(noted, &HashMap::new(), ringing, delta);
+        }
+        !self.arrivals.is_empty()
+    }
+
+    /// The poll is over: the items that ring as deleted because the listing says so. Those that the brake holds are
+    /// marked instead.
+    pub(crate) fn departures(&mut self, now: Timestamp, delta: &mut Delta) -> Vec<ItemKey> {
+        let departures = std::mem::take(&mut self.departures);
+        match self.deletes {
+            Deletes::After { brake, .. }
+                if brake.holds(departures.len(), self.snapshot.known_count()) =>
+            {
+                let held = departures.into_iter().map(|key| (key, Standing::Held { since: now }));
+                delta.marks.extend(held);
+                Vec::new()
+            }
+            _ => departures,
+        }
+    }
+
+    /// Whether the listing showed an item.
+    pub(crate) fn shows(&self, key: &ItemKey) -> bool {
+        self.seen.contains_key(key)
+    }
+
+    /// How many created items are held because there were too many.
+    pub(crate) fn flooded_count(&self) -> usize {
+        self.flooded_count
+    }
+
+    /// Whether a new value still has to last: then the next answer is read even if it is this one again.
+    pub(crate) fn is_settling(&self) -> bool {
+        self.is_settling
+    }
+
+    /// The end of a listing of what changed: a new value that it does not show is as it was, for one more poll.
+    pub(crate) fn rested(&mut self) -> Vec<Noted> {
+        let unseen = self.settling.iter().filter(|(key, _)| !self.seen.contains_key(*key));
+        let unseen: Vec<_> = unseen.map(|(key, known)| (key.clone(), known.clone())).collect();
+        let mut all = Vec::new();
+        for (key, known) in unseen {
+            let side = match Side::read(known.data.as_str(), self.source.comparing()) {
+                Ok(side) => side,
+                Err(fault) => {
+                    self.set_fault(Some(item_fault(&key, &fault)));
+                    continue;
+                }
+            };
+            let entry = self.snapshot.entries.get(&key);
+            let finding = match entry.map_or(Standing::Deleted, |entry| entry.standing) {
+                Standing::Deleted => Finding::Created(side),
+                _ => Finding::Updated(side),
+            };
+            let finding = self.settle(&key, Some(finding));
+            all.extend(finding.map(|finding| Noted { key, raw: known.raw, finding }));
+        }
+        all
+    }
+
+    /// The end of a complete listing: a new value that it does not show did not last.
+    pub(crate) fn forget_unsettled(&self, delta: &mut Delta) {
+        let unseen = self.settling.keys().filter(|key| !self.seen.contains_key(*key));
+        delta.settling.extend(unseen.map(|key| (key.clone(), None)));
+    }
+
     /// What the end of the listing says about items it did not show. Only a complete one proves anything.
-    pub(crate) fn absent(&self, now: Timestamp) -> Absent {
+    pub(crate) fn absent(&self, now: Timestamp, is_proof: bool) -> Absent {
         assert_eq!(self.coverage(), Coverage::Complete, "a partial listing proves no absence");
         let listed = |key: &ItemKey, _: &IndexEntry| self.seen.contains_key(key);
-        diff::absent(&self.snapshot, self.deletes, now, listed)
+        diff::absent(&self.snapshot, self.deletes, (now, is_proof), listed)
+    }
+
+    /// What it says of items that are asked for by themselves, before that.
+    pub(crate) fn unlisted(&self) -> Vec<(u32, ItemKey)> {
+        diff::unlisted(&self.snapshot, |key, _| self.seen.contains_key(key))
+    }
+
+    /// What was known when the poll began.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
     }
 
     /// Complete, unless an item could not be used or stands on two pages. Pages that failed end a listing before this
@@ -218,8 +450,14 @@ impl<'a> Listing<'a> {
         match (&self.fault, &self.shifted) {
             (Some(_), _) => Coverage::Partial,
             (None, Some(_)) => Coverage::Shifted,
+            (None, None) if self.is_partial => Coverage::Changes,
             (None, None) => Coverage::Complete,
         }
+    }
+
+    /// Whether it showed everything that was asked for, each item in its place.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self.coverage(), Coverage::Complete | Coverage::Changes)
     }
 
     /// Keeps the first fault met.
@@ -234,15 +472,6 @@ impl<'a> Listing<'a> {
         self.fault.as_ref()
     }
 
-    /// What there is to say of a listing that moved.
-    pub(crate) fn told_shift(&self) -> Option<String> {
-        let key = self.shifted.as_ref()?;
-        Some(format!(
-            "the listing changed while its pages were read: item {} stands on two of them; nothing counts as absent",
-            shown(key)
-        ))
-    }
-
     /// List or object, once a page was read.
     pub(crate) fn shape(&self) -> Option<Shape> {
         self.shape
@@ -255,10 +484,21 @@ impl<'a> Listing<'a> {
 }
 
 /// What a 304 or an identical body says: the last complete listing holds again, for listed and missing items alike.
-pub(crate) fn confirmed(source: &Source, snapshot: &Snapshot, now: Timestamp) -> Absent {
-    let listed =
-        |_: &ItemKey, entry: &IndexEntry| entry.standing == Standing::Present { missing: 0 };
-    diff::absent(snapshot, source.deletes, now, listed)
+pub(crate) fn confirmed(
+    source: &Source,
+    snapshot: &Snapshot,
+    now: Timestamp,
+    is_proof: bool,
+) -> Absent {
+    let listed = |_: &ItemKey, entry: &IndexEntry| {
+        matches!(entry.standing, Standing::Present { missing: 0 } | Standing::HeldNew { .. })
+    };
+    diff::absent(snapshot, source.deletes, (now, is_proof), listed)
+}
+
+/// What a 304 or an identical body says of items that are asked for by themselves: they are still missing.
+pub(crate) fn still_unlisted(snapshot: &Snapshot) -> Vec<(u32, ItemKey)> {
+    diff::unlisted(snapshot, |_, entry| entry.standing == Standing::Present { missing: 0 })
 }
 
 /// Fingerprints stored items anew, because what is ignored is another than when they were stored.
@@ -272,7 +512,7 @@ pub(crate) fn refingerprint(
     items
         .into_iter()
         .map(|mut item| {
-            let side = Side::read(item.data.as_str(), &source.ignore);
+            let side = Side::read(item.data.as_str(), source.comparing());
             item.entry.fingerprint =
                 side.map_err(|fault| item_fault(&item.key, &fault))?.fingerprint;
             Ok(item)
@@ -287,13 +527,8 @@ fn duplicate(key: &ItemKey) -> Fault {
     )
 }
 
-/// Where the keys of a page stand in it first.
-fn places_of<'p>(page: &'p Page<'_>) -> HashMap<&'p ItemKey, usize> {
-    let keys = page.items.iter().enumerate();
-    keys.rev().map(|(at, found)| (&found.key, at)).collect()
-}
-
-fn item_fault(key: &ItemKey, fault: &JsonFault) -> Fault {
+/// What is wrong with an item.
+pub(crate) fn item_fault(key: &ItemKey, fault: &JsonFault) -> Fault {
     Fault::source(fault.code, format!("item {}: {}", shown(key), fault.sentence))
 }
 

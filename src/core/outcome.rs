@@ -40,6 +40,9 @@ pub(crate) fn judge(
 ) -> Answer {
     let response = match result {
         Ok(response) => response,
+        Err(TransportFault::NoToken { fault, wait: Some(wait) }) => {
+            return Answer::Throttled { wait, fault: *fault };
+        }
         Err(fault) => return Answer::Failed(fault.to_fault(Whose::Source)),
     };
     let status = response.status;
@@ -70,7 +73,8 @@ fn refusal(status: u16) -> Fault {
         301 | 302 | 303 | 307 | 308 => Fault::source(
             &code,
             format!(
-                "the API answered {status}, a redirect, which is not followed; write the final URL"
+                "the API answered {status}, a redirect, which is not followed; write the final URL, or allow it \
+                 with `redirects: 1`"
             ),
         ),
         401 | 403 => Fault::source(
@@ -79,6 +83,7 @@ fn refusal(status: u16) -> Fault {
                 "the API answered {status}: the credentials are wrong, expired or may not read this"
             ),
         ),
+        407 => Fault::source(&code, "the proxy answered 407: it wants other credentials"),
         404 => Fault::source(&code, "the API answered 404: there is nothing at this URL"),
         429 => Fault::source(&code, "the API answered 429: too many requests"),
         500..=599 => {
@@ -174,6 +179,10 @@ pub(crate) enum PollOutcome {
         changed: bool,
         validator: Option<Validator>,
     },
+    /// There is nothing at the entry's URL: not yet, or no longer.
+    Absent {
+        changed: bool,
+    },
     Throttled {
         wait: Duration,
         fault: Fault,
@@ -192,8 +201,12 @@ impl PollOutcome {
         match self {
             Self::Listed { fault: Some(_), .. }
             | Self::Listed { coverage: Coverage::Partial | Coverage::Shifted, .. } => "incomplete",
-            Self::Listed { changed: true, .. } | Self::Same { changed: true, .. } => "changed",
-            Self::Listed { .. } | Self::Same { not_modified: false, .. } => "unchanged",
+            Self::Listed { changed: true, .. }
+            | Self::Same { changed: true, .. }
+            | Self::Absent { changed: true } => "changed",
+            Self::Listed { .. } | Self::Same { not_modified: false, .. } | Self::Absent { .. } => {
+                "unchanged"
+            }
             Self::Same { .. } => "not_modified",
             Self::Throttled { .. } => "limited",
             Self::Failed { pages: 0, .. } => "failed",
@@ -206,8 +219,34 @@ impl PollOutcome {
         match self {
             Self::Listed { changed, .. }
             | Self::Same { changed, .. }
+            | Self::Absent { changed }
             | Self::Failed { changed, .. } => *changed,
             Self::Throttled { .. } => false,
+        }
+    }
+
+    /// Says that the poll made an event after all else.
+    pub(crate) fn set_changed(&mut self) {
+        match self {
+            Self::Listed { changed, .. }
+            | Self::Same { changed, .. }
+            | Self::Absent { changed }
+            | Self::Failed { changed, .. } => *changed = true,
+            Self::Throttled { .. } => {}
+        }
+    }
+
+    /// Says that something of the listing could not be used, unless something worse went wrong.
+    pub(crate) fn set_fault(&mut self, met: Fault) {
+        if let Self::Listed { fault, .. } = self {
+            fault.get_or_insert(met);
+        }
+    }
+
+    /// Says that the next answer is to be read even if it is this one again.
+    pub(crate) fn unrecognise(&mut self) {
+        if let Self::Listed { recognise, .. } = self {
+            *recognise = None;
         }
     }
 
@@ -220,7 +259,7 @@ impl PollOutcome {
     pub(crate) fn fault(&self) -> Option<&Fault> {
         match self {
             Self::Listed { fault, .. } => fault.as_ref(),
-            Self::Same { .. } => None,
+            Self::Same { .. } | Self::Absent { .. } => None,
             Self::Throttled { fault, .. } | Self::Failed { fault, .. } => Some(fault),
         }
     }
@@ -276,6 +315,10 @@ impl SourceState {
             PollOutcome::Same { validator, .. } => {
                 next.last_success = Some(now);
                 next.validator.clone_from(validator);
+            }
+            PollOutcome::Absent { .. } => {
+                next.last_success = Some(now);
+                (next.validator, next.body_hash) = (None, None);
             }
             // A validator that a server chokes on must not make every later poll fail.
             PollOutcome::Failed { .. } => next.validator = None,

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use crate::core::endpoint::Endpoint;
 use crate::core::format::Format;
+use crate::core::http::route::{Identity, Proxy, Route};
 use crate::core::jq::Expression;
+use crate::core::json;
 use crate::core::pages::Pages;
+use crate::core::since::Since;
 use crate::core::source::{Definition, Source};
 
 /// The keys whose change has an item compared anew; all other parts belong to the identity.
-const COMPARED: &[&str] = &["ignore", "compare"];
+const COMPARED: &[&str] = &["ignore", "compare", "until"];
 
 /// Digests of the keys that decide which items there are and when one counts as changed. A key that is not set has
 /// none, so that keys of later versions do not look like a change.
@@ -37,16 +40,24 @@ impl Parts {
         };
         let (url, query) = source.url.halves();
         let format = Format::identity(source.format.as_ref()).unwrap_or_default();
-        let rows: [(&str, Vec<u8>); 9] = [
+        let expression =
+            |one: &Option<Expression>| one.as_ref().map_or("", Expression::text).into();
+        let start = source.since.as_ref().and_then(|since| since.start.as_ref());
+        let rows: [(&str, Vec<u8>); 14] = [
             ("url", url.into()),
             ("query", query.into()),
             ("method", source.method.as_str().into()),
             ("body", source.body.definition().to_vec()),
             ("format", format.into()),
-            ("items", source.items.as_ref().map_or("", Expression::text).into()),
+            ("items", expression(&source.items)),
+            ("where", expression(&source.where_)),
             ("key", expressions(&source.key).into()),
             ("pages", pages.into()),
+            ("since", start.map(json::canonical).unwrap_or_default()),
+            ("deleted_when", expression(&source.deleted_when)),
             ("ignore", expressions(&source.ignore).into()),
+            ("compare", expression(&source.compare)),
+            ("until", expression(&source.until)),
         ];
         let words = rows.iter().filter(|(_, value)| !value.is_empty());
         let words: Vec<_> = words.map(|(name, value)| format!("{name}={}", short(value))).collect();
@@ -95,60 +106,82 @@ fn short(value: &[u8]) -> String {
     format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
 }
 
+/// Rows of key and whether it differs. The declaration is taken apart, so that a key that is added later cannot be
+/// forgotten here.
+macro_rules! rows {
+    ($old:ident, $new:ident, besides: [$($other:ident),*], $($name:literal: $field:ident,)*) => {{
+        let Source { name: _, $($other: _,)* $($field,)* } = $old;
+        [$(($name, *$field != $new.$field)),*]
+    }};
+}
+
 /// The keys of the file by which two declarations of a source differ.
 pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
-    // Taken apart, so that a key that is added later cannot be forgotten here.
-    let Source {
-        name: _,
-        method,
-        url,
-        headers,
-        rendered_headers,
-        body,
-        auth,
-        apis,
-        paused,
-        timeout,
-        body_bytes_max,
-        fail_when,
-        every,
-        backoff,
-        format,
-        items,
-        key,
-        ignore,
-        pages,
-        first_poll,
-        deletes,
-        events,
-        was,
-    } = old;
-    let ((base, query), (new_base, new_query)) = (url.halves(), new.url.halves());
-    let other_headers = *headers != new.headers || *rendered_headers != new.rendered_headers;
-    named([
+    let ((base, query), (new_base, new_query)) = (old.url.halves(), new.url.halves());
+    let (other_since, other_sweep) = since_and_sweep(old.since.as_ref(), new.since.as_ref());
+    let headers = |source: &Source| (source.headers.clone(), source.rendered_headers.clone());
+    let (route, new_route) = (old.route.as_deref(), new.route.as_deref());
+    let special = [
         ("url", base != new_base),
         ("query", query != new_query),
-        ("method", *method != new.method),
-        ("headers", other_headers),
-        ("body", *body != new.body),
-        ("auth", *auth != new.auth),
-        ("api", *apis != new.apis),
-        ("paused", *paused != new.paused),
-        ("timeout", *timeout != new.timeout),
-        ("max_body", *body_bytes_max != new.body_bytes_max),
-        ("fail_when", *fail_when != new.fail_when),
-        ("every", *every != new.every),
-        ("backoff", *backoff != new.backoff),
-        ("format", *format != new.format),
-        ("items", *items != new.items),
-        ("key", *key != new.key),
-        ("ignore", *ignore != new.ignore),
-        ("pages", *pages != new.pages),
-        ("first_poll", *first_poll != new.first_poll),
-        ("deletes", *deletes != new.deletes),
-        ("events", *events != new.events),
-        ("was", *was != new.was),
-    ])
+        ("headers", headers(old) != headers(new)),
+        ("tls", trust(route) != trust(new_route)),
+        ("proxy", proxy(route) != proxy(new_route)),
+        ("since", other_since),
+        ("sweep", other_sweep),
+    ];
+    let rows = rows! {
+        old, new, besides: [url, headers, rendered_headers, route, since],
+        "method": method,
+        "body": body,
+        "auth": auth,
+        "redirects": redirects_max,
+        "api": apis,
+        "paused": paused,
+        "timeout": timeout,
+        "max_body": body_bytes_max,
+        "fail_when": fail_when,
+        "every": every,
+        "backoff": backoff,
+        "format": format,
+        "items": items,
+        "where": where_,
+        "key": key,
+        "ignore": ignore,
+        "compare": compare,
+        "pages": pages,
+        "first_poll": first_poll,
+        "deletes": deletes,
+        "deletes.check": check,
+        "deleted_when": deleted_when,
+        "flood": flood,
+        "settle": settle,
+        "for_each": for_each,
+        "until": until,
+        "events": events,
+        "was": was,
+    };
+    named(special.into_iter().chain(rows))
+}
+
+/// Whether `since` and `sweep` are others.
+fn since_and_sweep(old: Option<&Since>, new: Option<&Since>) -> (bool, bool) {
+    match (old, new) {
+        (Some(old), Some(new)) => {
+            (Since { sweep: new.sweep, ..old.clone() } != *new, old.sweep != new.sweep)
+        }
+        (old, new) => (old.is_some() || new.is_some(), false),
+    }
+}
+
+/// `tls`, as a route has it.
+fn trust(route: Option<&Route>) -> (Option<&str>, Option<&Identity>) {
+    (route.and_then(Route::roots), route.and_then(Route::identity))
+}
+
+/// `proxy`, as a route has it.
+fn proxy(route: Option<&Route>) -> Option<&Proxy> {
+    route.and_then(Route::proxy)
 }
 
 /// The keys of the file by which two declarations of an endpoint differ.
@@ -180,7 +213,7 @@ pub(crate) fn endpoint_keys(old: &Endpoint, new: &Endpoint) -> Vec<String> {
     ])
 }
 
-fn named<const N: usize>(pairs: [(&str, bool); N]) -> Vec<String> {
-    let differing = pairs.into_iter().filter(|(_, differs)| *differs);
+fn named<'a>(rows: impl IntoIterator<Item = (&'a str, bool)>) -> Vec<String> {
+    let differing = rows.into_iter().filter(|(_, differs)| *differs);
     differing.map(|(name, _)| name.to_owned()).collect()
 }

@@ -8,7 +8,7 @@ use url::Url;
 use crate::core::diff::ChangeKind;
 use crate::core::event::Event;
 use crate::core::fault::Fault;
-use crate::core::ids::SourceName;
+use crate::core::ids::{SourceName, UnitName};
 use crate::core::time::Timestamp;
 
 /// Whether a poll counts.
@@ -23,6 +23,8 @@ pub(crate) enum Mode {
 #[derive(Debug, Clone)]
 pub(crate) struct PollReport {
     pub(crate) source: SourceName,
+    /// The source, or the entry of it that was polled.
+    pub(crate) unit: UnitName,
     /// The outcome's word; see [`PollOutcome`](crate::core::outcome::PollOutcome).
     pub(crate) outcome: &'static str,
     /// Why new items do not ring in it, if so: the `first` poll of a source, or one `again` after its identity changed.
@@ -33,7 +35,7 @@ pub(crate) struct PollReport {
     pub(crate) items: usize,
     /// The events made, in order; without those of a part that was committed before a conflict.
     pub(crate) events: Vec<Event>,
-    /// Deletions that the brake held back in this poll.
+    /// Changes that were held back for a person in this poll.
     pub(crate) held: usize,
     pub(crate) requests: Vec<RequestNote>,
     /// Changes by kind, whether or not a rule makes an event of them.

@@ -50,7 +50,10 @@ pub(crate) enum Standing {
     },
     /// Missing for good, but the brake holds the deletion. A person or its return moves it on.
     Held { since: Timestamp },
-    /// Vanished without an event (`deletes: off`, or a discarded hold). Remembered: its return is no creation.
+    /// New, but one of too many in one poll: a person decides whether it rings. Receivers do not know it.
+    HeldNew { since: Timestamp },
+    /// Vanished or left the watch without an event (`deletes: off`, `where`, or a discarded hold). Remembered: its
+    /// return is no creation.
     Lost,
     /// Deleted, and the event exists. Kept without content, so that a later return continues the change count.
     Deleted,
@@ -102,12 +105,33 @@ pub(crate) struct StoredItem {
     pub(crate) data: JsonText,
 }
 
+impl StoredItem {
+    /// The same item, standing otherwise.
+    #[must_use]
+    pub(crate) fn standing(mut self, standing: Standing) -> Self {
+        self.entry.standing = standing;
+        self
+    }
+}
+
+/// A new value that has to last before it rings, kept beside the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settling {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) raw: RawHash,
+    /// Polls that showed it again since it was first seen.
+    pub(crate) polls: u32,
+    pub(crate) data: JsonText,
+}
+
 /// Whether a listing showed everything there is. Only a complete one can prove a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coverage {
     /// Every page came, whole, of the right type, and the end was reached.
     Complete,
-    /// The same, but items changed places while the pages were read: what was not seen may have been passed over.
+    /// Everything that changed since the last poll: what it does not show is as it was.
+    Changes,
+    /// One of the two, but items changed places while the pages were read: what was not seen may have been passed over.
     Shifted,
     /// Something is missing or doubtful.
     Partial,

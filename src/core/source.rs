@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::cell::LazyCell;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ACCEPT, IF_MODIFIED_SINCE, IF_NONE_MATCH, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sha2::{Digest as _, Sha256};
@@ -11,16 +13,22 @@ use url::Url;
 
 use crate::core::auth::Auth;
 use crate::core::backoff::BackoffPolicy;
+use crate::core::diff::Comparing;
+use crate::core::entries::ForEach;
 use crate::core::event::EventRules;
 use crate::core::extract::Shape;
 use crate::core::fault::Fault;
 use crate::core::format::Format;
-use crate::core::http::{BodyLimit, OUR_USER_AGENT, Reach, Request};
-use crate::core::ids::SourceName;
+use crate::core::http::route::Route;
+use crate::core::http::{BodyLimit, OUR_USER_AGENT, Reach, Request, Way};
+use crate::core::ids::{ItemKey, SourceName};
 use crate::core::jq::Expression;
+use crate::core::json;
+use crate::core::json::Value;
 use crate::core::pages::Pages;
 use crate::core::parts::Parts;
 use crate::core::schedule::{Every, Schedule};
+use crate::core::since::{Since, Watermark};
 use crate::core::snapshot::BodyHash;
 use crate::core::template::{self, Address, Body, Context, Template, Words};
 use crate::core::time::Timestamp;
@@ -38,6 +46,10 @@ pub(crate) struct Source {
     pub(crate) rendered_headers: Vec<(HeaderName, Template)>,
     pub(crate) body: Body,
     pub(crate) auth: Auth,
+    /// Trust, client certificate and proxy, when they are not the usual ones.
+    pub(crate) route: Option<Arc<Route>>,
+    /// Redirects that are followed.
+    pub(crate) redirects_max: usize,
     /// The blocks of `apis` it shares, its own one first, then the one that names, and so on.
     pub(crate) apis: Vec<String>,
     /// Whether its state is kept and nothing is asked.
@@ -54,13 +66,31 @@ pub(crate) struct Source {
     pub(crate) format: Option<Format>,
     /// Where the list is; `None` is the document itself.
     pub(crate) items: Option<Expression>,
+    /// Items for which it is false are not watched.
+    pub(crate) where_: Option<Expression>,
     /// What identifies an item; empty for a single-object source.
     pub(crate) key: Vec<Expression>,
     /// Paths left out of the comparison.
     pub(crate) ignore: Vec<Expression>,
+    /// What of the rest is compared; `None` is all of it.
+    pub(crate) compare: Option<Expression>,
+    /// A listed item for which it is true says that it was deleted.
+    pub(crate) deleted_when: Option<Expression>,
     pub(crate) pages: Pages,
     pub(crate) first_poll: FirstPoll,
     pub(crate) deletes: Deletes,
+    /// Where an item that is no longer listed is asked for by itself: 404 or 410 prove that it is gone.
+    pub(crate) check: Option<Address>,
+    /// How it is asked for what changed only.
+    pub(crate) since: Option<Since>,
+    /// More created items than this in one poll are held for a person.
+    pub(crate) flood: usize,
+    /// Polls a new value must last before it rings.
+    pub(crate) settle: u32,
+    /// Polled once for each of these instead of once.
+    pub(crate) for_each: Option<ForEach>,
+    /// Over an item: true ends what is polled.
+    pub(crate) until: Option<Expression>,
     pub(crate) events: EventRules,
     /// Its former name: where its state is found if it has none.
     pub(crate) was: Option<SourceName>,
@@ -131,13 +161,74 @@ impl Source {
         let body = self.body.definition();
         let format = Format::identity(self.format.as_ref());
         let format = format.as_ref().map(String::as_bytes);
-        Definition::of(fixed.into_iter().chain([body.as_ref()]).chain(keys).chain(format))
+        // Items from before the start are not asked for.
+        let start = self.since.as_ref().and_then(|since| since.start.as_ref());
+        let start = start.map(json::canonical);
+        let watched = [("where", &self.where_), ("deleted_when", &self.deleted_when)];
+        let watched =
+            watched.iter().flat_map(|(name, expression)| labelled(name, expression.as_ref()));
+        let begun = start.iter().flat_map(|start| [b"\0start".as_slice(), start.as_slice()]);
+        let parts = fixed.into_iter().chain([body.as_ref()]).chain(keys).chain(format);
+        Definition::of(parts.chain(watched).chain(begun))
     }
 
     /// What decides whether an item counts as changed. Another comparison keeps the snapshot and compares it anew.
     pub(crate) fn comparison(&self) -> Definition {
-        Definition::of(self.ignore.iter().map(|path| path.text().as_bytes()))
+        let ignored = self.ignore.iter().map(|path| path.text().as_bytes());
+        let compared = labelled("compare", self.compare.as_ref());
+        Definition::of(ignored.chain(compared).chain(labelled("until", self.until.as_ref())))
     }
+
+    /// A digest of what the source says who asks. Short, because it is kept: it tells that they are others, and is of
+    /// no use to whoever wants to know them.
+    pub(crate) fn credentials(&self) -> u32 {
+        let (mut url, mut headers) = (nowhere(), self.headers.clone());
+        self.auth.apply(&mut url, &mut headers);
+        let fields =
+            headers.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+        let granted = self.auth.oauth2().map(|oauth2| oauth2.identity());
+        let granted = granted.as_ref().map(<[u8; 16]>::as_slice);
+        let parts = fields.chain([url.as_str().as_bytes()]).chain(granted);
+        let Definition([a, b, c, d, ..]) = Definition::of(parts);
+        u32::from_le_bytes([a, b, c, d])
+    }
+
+    /// What of an item is compared.
+    pub(crate) fn comparing(&self) -> Comparing<'_> {
+        Comparing { ignore: &self.ignore, compare: self.compare.as_ref(), key: &self.key }
+    }
+}
+
+/// A URL with one more parameter, in the place of any of that name.
+fn with_parameter(mut url: Url, name: &str, value: &Value) -> Url {
+    let text = json::number_text(value).or_else(|| json::as_text(value).map(str::to_owned));
+    let kept: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(known, _)| known != name)
+        .map(|(a, b)| (a.into(), b.into()))
+        .collect();
+    let has_it = url.query_pairs().any(|(known, _)| known == name);
+    let mut pairs = url.query_pairs_mut();
+    if has_it {
+        pairs.clear().extend_pairs(kept);
+    }
+    pairs.append_pair(name, &text.unwrap_or_default());
+    drop(pairs);
+    url
+}
+
+fn nowhere() -> Url {
+    Url::parse("http://nowhere.invalid/").expect("this is a URL")
+}
+
+/// A key and its expression, as parts of a digest; nothing where it is not declared, so that no digest changes by a key
+/// that is not used. No expression looks like the label.
+fn labelled<'a>(
+    name: &'a str,
+    expression: Option<&'a Expression>,
+) -> impl Iterator<Item = &'a [u8]> {
+    let label = "\0key".as_bytes();
+    expression.into_iter().flat_map(move |text| [label, name.as_bytes(), text.text().as_bytes()])
 }
 
 /// What the server gave to recognise an answer by. Only values that it will understand when they come back.
@@ -164,7 +255,7 @@ pub(crate) enum Baseline {
 /// What is known of a source beside its items; kept in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SourceState {
-    /// The number of its last event.
+    /// The number of its last event, which the entries of a source share; for an entry, of the last one of its own.
     pub(crate) last_seq: u64,
     /// What it was declared as when this state was made.
     pub(crate) identity: Definition,
@@ -180,12 +271,22 @@ pub(crate) struct SourceState {
     pub(crate) body_hash: Option<BodyHash>,
     /// Whether some item is `Present` with `missing > 0`: then a 304 or an identical body is news.
     pub(crate) has_missing: bool,
+    /// How far the last complete poll came.
+    pub(crate) watermark: Option<Watermark>,
+    /// When everything is to be listed again; `None` at the next poll, if ever.
+    pub(crate) sweep_due: Option<Timestamp>,
+    /// See [`Source::credentials`]: those that the last complete listing was asked for with.
+    pub(crate) credentials: Option<u32>,
     pub(crate) schedule: Schedule,
     pub(crate) last_poll: Option<Timestamp>,
     pub(crate) last_success: Option<Timestamp>,
     pub(crate) last_change: Option<Timestamp>,
     /// The failure that the last poll met, and since when polls have been failing; `None` when it went well.
     pub(crate) fault: Option<(Fault, Timestamp)>,
+    /// When its item became what `until` waits for: since then it is not polled.
+    pub(crate) ended: Option<Timestamp>,
+    /// Of an entry: when it was found to be one no more. What is known of it waits for its return.
+    pub(crate) left: Option<Timestamp>,
 }
 
 impl SourceState {
@@ -201,11 +302,16 @@ impl SourceState {
             validator: None,
             body_hash: None,
             has_missing: false,
+            watermark: None,
+            sweep_due: None,
+            credentials: None,
             schedule,
             last_poll: None,
             last_success: None,
             last_change: None,
             fault: None,
+            ended: None,
+            left: None,
         }
     }
 
@@ -217,7 +323,8 @@ impl SourceState {
         let fresh = Self::new(source, self.schedule);
         let found_nothing = self.last_seq == 0 && matches!(self.baseline, Baseline::Due { .. });
         let baseline = if found_nothing { fresh.baseline } else { Baseline::Due { silent: true } };
-        Self { last_seq: self.last_seq, last_change: self.last_change, baseline, ..fresh }
+        let Self { last_seq, last_change, ended, left, .. } = *self;
+        Self { last_seq, baseline, last_change, ended, left, ..fresh }
     }
 
     /// The same, but the next answer is read even if it is the last one again: the snapshot no longer shows what that
@@ -243,27 +350,74 @@ impl SourceState {
             validator: _,
             body_hash: _,
             has_missing,
+            watermark,
+            sweep_due,
+            credentials,
             // When polls fail, how long to wait is the server's word or the backoff's: that is kept.
             schedule: Schedule { interval: _, due: _, failures },
             last_poll: _,
             last_success: _,
             last_change,
             fault,
+            ended,
+            left,
         } = self;
         (
             (last_seq, identity, comparison, parts, shape, baseline),
-            (has_missing, failures, last_change, fault),
+            (has_missing, failures, last_change, fault, ended, left),
+            (watermark, sweep_due, credentials),
         )
     }
 }
 
 impl Source {
+    fn way(&self) -> Way {
+        let credentials = if self.redirects_max == 0 {
+            Vec::new()
+        } else {
+            let rendered = self.url.parameters_using("auth");
+            self.auth.parameters().chain(rendered).map(str::to_owned).collect()
+        };
+        Way {
+            redirects_max: self.redirects_max,
+            route: self.route.clone(),
+            oauth2: self.auth.oauth2().cloned(),
+            credentials,
+        }
+    }
+
     /// What to ask for, without the credentials. For a page that the API itself gave the address of, that one counts.
     ///
     /// # Errors
     /// A fault when a template gives nothing that can stand in a URL.
     pub(crate) fn address(&self, context: &Context<'_>) -> Result<Cow<'_, Url>, Fault> {
-        self.url.url(&LazyCell::new(|| Words::new(context, &self.auth)))
+        let url = self.url.url(&LazyCell::new(|| Words::new(context, &self.auth)))?;
+        let param = self.since.as_ref().and_then(|since| since.param.as_deref());
+        match (param, context.since) {
+            (Some(param), Some(value)) => {
+                Ok(Cow::Owned(with_parameter(url.into_owned(), param, value)))
+            }
+            _ => Ok(url),
+        }
+    }
+
+    /// Where an item is asked for by itself.
+    ///
+    /// # Errors
+    /// As [`Source::address`]; `None` when nobody said where.
+    pub(crate) fn check_request(
+        &self,
+        key: &ItemKey,
+        item: &Value,
+    ) -> Option<Result<Request, Fault>> {
+        let check = self.check.as_ref()?;
+        let key = json::text(key.as_str());
+        let context = Context { key: Some(&key), item: Some(item), ..Context::default() };
+        let made = check.url(&LazyCell::new(|| Words::new(&context, &self.auth))).and_then(|url| {
+            let request = self.request(&context, &url, None)?;
+            Ok(Request { method: Method::GET, body: Bytes::new(), ..request })
+        });
+        Some(made)
     }
 
     /// Whether a template of its requests uses a word.
@@ -322,6 +476,7 @@ impl Source {
             deadline: self.timeout,
             limit: BodyLimit::Whole { bytes_max: self.body_bytes_max },
             reach: Reach::Anywhere,
+            way: self.way(),
         })
     }
 }

@@ -257,7 +257,7 @@ impl Daemon {
         while self.loops.join_next().await.is_some() {}
         self.close.cancel();
         while self.servers.join_next().await.is_some() {}
-        self.works.store.close().await;
+        self.works.close().await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! What applying a configuration would do: what is declared beside what is in force and what the store knows.
 
+use std::collections::BTreeMap;
+
 use crate::config::Config;
 use crate::core::plan::{self, Fate, Known, Plan};
 use crate::core::roster::Roster;
@@ -18,7 +20,7 @@ pub(super) async fn plan(
 ) -> Result<Plan, StoreError> {
     let new = super::works::roster_of(config);
     let made = store.read(move |store| {
-        let mut plan = plan::plan(in_force.as_ref(), &new, &known(store)?);
+        let mut plan = plan::plan(in_force.as_ref(), &new, &known(store, &new)?);
         for source in &mut plan.sources {
             // Counting reads many rows: where nothing changes, only on request.
             if all_holdings || !matches!(source.fate, Fate::Unchanged | Fate::Changed) {
@@ -30,11 +32,22 @@ pub(super) async fn plan(
     made.await
 }
 
-fn known(store: &dyn Read) -> Result<Known, StoreError> {
-    let sources = store.sources()?.into_iter().collect();
+fn known(store: &dyn Read, new: &Roster) -> Result<Known, StoreError> {
+    let mut sources: BTreeMap<_, _> = store.sources()?.into_iter().collect();
+    for name in store.sources_with_entries()? {
+        // A source that is polled as a whole again goes on from what was known of it as a whole.
+        let is_whole = new.sources.get(&name).is_some_and(|source| source.for_each.is_none());
+        if is_whole && sources.contains_key(&name) {
+            continue;
+        }
+        // The entry that was polled longest ago speaks for all: those polled since a reload know of it already.
+        let entries = store.entries(&name)?.into_iter().map(|(_, state)| state);
+        if let Some(oldest) = entries.min_by_key(|state| (state.left, state.last_poll)) {
+            sources.insert(name, oldest);
+        }
+    }
     let names = store.endpoints()?.into_iter();
-    let mut endpoints: std::collections::BTreeMap<_, _> =
-        names.map(|(name, _)| (name, 0)).collect();
+    let mut endpoints: BTreeMap<_, _> = names.map(|(name, _)| (name, 0)).collect();
     for row in store.tally()? {
         if matches!(row.status, "waiting" | "pending") {
             *endpoints.entry(row.endpoint).or_default() += row.count;

@@ -14,7 +14,7 @@ use crate::api::{Operation, Operations, Refused};
 use crate::clock::{Clock, Entropy, Random, SystemClock};
 use crate::config::lookup::Surroundings;
 use crate::config::{self, Config};
-use crate::core::ids::{EndpointName, SourceName};
+use crate::core::ids::{EndpointName, SourceName, UnitName};
 use crate::core::plan::Plan;
 use crate::core::recording::{Exchanges, Recording};
 use crate::core::report::{Mode, PollReport};
@@ -29,6 +29,7 @@ use crate::poller::{self, PollError, Poller};
 use crate::store::StoreError;
 use crate::store::handle::StoreHandle;
 use crate::telemetry::{Redactor, Telemetry};
+use crate::tokens::{self, Tokens};
 use crate::wake::Wake;
 
 /// A loop that has not shown itself for this long is stuck.
@@ -52,6 +53,7 @@ pub(crate) struct Works {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(super) poller: Arc<Poller>,
     pub(super) deliverer: Arc<Deliverer>,
+    tokens: Arc<Tokens>,
     deliver: Wake,
     poll: Wake,
     http: Arc<dyn HttpClient>,
@@ -77,7 +79,14 @@ impl Works {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(Random::from_system());
         let telemetry = Arc::new(Telemetry::new());
-        let http: Arc<dyn HttpClient> = Arc::new(ReqwestClient::new()?);
+        let tokens = Arc::new(Tokens::new(tokens::Ports {
+            store: store.clone(),
+            http: Arc::new(ReqwestClient::new()?),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            redactor: redactor.clone(),
+        }));
+        let http = Arc::clone(&tokens) as Arc<dyn HttpClient>;
         let (roster, declared) = watch::channel(Arc::new(roster_of(&config)));
         let (poll, deliver) = (Wake::default(), Wake::default());
         let poller = Poller::new(
@@ -115,6 +124,7 @@ impl Works {
             telemetry,
             poller,
             deliverer,
+            tokens,
             deliver,
             poll,
             http,
@@ -125,6 +135,12 @@ impl Works {
             origin,
             redactor,
         }))
+    }
+
+    /// Writes what must be written at the end, and frees the state.
+    pub(crate) async fn close(&self) {
+        self.tokens.drain().await;
+        self.store.close().await;
     }
 
     /// Reads the configuration again and takes it on if it is valid; else nothing changes.
@@ -198,23 +214,23 @@ impl Works {
 
     async fn poll_by_hand(
         &self,
-        source: &SourceName,
+        unit: &UnitName,
         mode: Mode,
         exchanges: Exchanges,
     ) -> Result<(PollReport, Option<Recording>), PollError> {
         match exchanges {
-            Exchanges::Live => Ok((self.poller.poll(source, mode).await?, None)),
+            Exchanges::Live => Ok((self.poller.poll(unit, mode).await?, None)),
             Exchanges::Recorded => {
                 let recorder = Recorder::new(Arc::clone(&self.http), self.redactor.clone());
                 let recorder = Arc::new(recorder);
                 let http = Arc::clone(&recorder) as Arc<dyn HttpClient>;
-                let report = self.poller.poll_through(source, mode, http).await?;
-                let recording = recorder.recording(source.as_str(), report.ended.to_rfc3339());
+                let report = self.poller.poll_through(unit, mode, http).await?;
+                let recording = recorder.recording(unit.as_str(), report.ended.to_rfc3339());
                 Ok((report, Some(recording)))
             }
             Exchanges::Replayed(recording) => {
                 let http = Arc::new(Replayer::new(recording, self.redactor.clone()));
-                Ok((self.poller.poll_through(source, Mode::DryRun, http).await?, None))
+                Ok((self.poller.poll_through(unit, Mode::DryRun, http).await?, None))
             }
         }
     }
@@ -254,12 +270,12 @@ impl Operations for Works {
 
     fn poll(
         &self,
-        source: SourceName,
+        unit: UnitName,
         mode: Mode,
         exchanges: Exchanges,
     ) -> Operation<'_, (PollReport, Option<Recording>)> {
         Box::pin(async move {
-            let told = self.poll_by_hand(&source, mode, exchanges).await;
+            let told = self.poll_by_hand(&unit, mode, exchanges).await;
             told.map_err(|error| refused(&error))
         })
     }
@@ -318,7 +334,8 @@ impl Operations for Works {
 fn refused(error: &PollError) -> Refused {
     let sentence = error.to_string();
     match error {
-        PollError::Unknown(_) => Refused::Unknown(sentence),
+        PollError::Unknown(_) | PollError::UnknownEntry(..) => Refused::Unknown(sentence),
+        PollError::EntryNeeded(..) => Refused::Invalid(vec![sentence]),
         PollError::Conflict(_) => Refused::Conflict(sentence),
         PollError::Store(_) => Refused::Failed(sentence),
     }

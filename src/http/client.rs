@@ -1,43 +1,37 @@
-//! The real client: one pool of connections for the operator's own URLs, another behind the address guard for URLs
-//! that came from somebody else. Two pools, because a pooled connection was judged when it was dialled.
+//! The real client: one exchange inside its deadline and bounds, over all its redirects.
 
 use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::ACCEPT_ENCODING;
-use http::{HeaderMap, HeaderValue, Method};
-use reqwest::redirect::Policy;
+use http::Method;
 use tokio::time::{Instant, timeout_at};
-use tower::util::MapFutureLayer;
 
+use crate::core::http::redirect::{Journey, is_redirect};
 use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault};
-use crate::core::limits::{
-    CONNECTION_IDLE_MAX, CONNECTIONS_IDLE_PER_ORIGIN_MAX, RECEIVER_ANSWER_REST_WAIT_MAX,
-};
+use crate::core::limits::{RECEIVER_ANSWER_BYTES_MAX, RECEIVER_ANSWER_REST_WAIT_MAX};
 use crate::http::body::{self, LeastRate};
-use crate::http::decode;
 use crate::http::fault;
+use crate::http::file;
 use crate::http::guard;
-use crate::http::resolver::Resolver;
+use crate::http::routes::Routes;
 use crate::http::{Exchange, HttpClient};
 
 /// How often a quiet HTTP/2 connection is probed, and how long the answer may take: without it a connection whose
 /// other end vanished would be used again and again, each exchange running into its deadline.
-const HTTP2_PROBE: Duration = Duration::from_secs(10);
+pub(super) const HTTP2_PROBE: Duration = Duration::from_secs(10);
 
 /// The HTTP client could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be set up: {detail}")]
 pub(crate) struct ClientError {
-    detail: String,
+    pub(super) detail: String,
 }
 
 /// Makes exchanges over real sockets. Share one: it holds the connections.
 pub(crate) struct ReqwestClient {
-    anywhere: reqwest::Client,
-    public: reqwest::Client,
+    pub(super) routes: Routes,
     least_rate: LeastRate,
 }
 
@@ -58,28 +52,38 @@ impl ReqwestClient {
 
     /// The same with another idea of what a drip is, so that tests need not wait for it.
     pub(super) fn with_least_rate(least_rate: LeastRate) -> Result<Self, ClientError> {
-        Ok(Self {
-            anywhere: connections(Reach::Anywhere)?,
-            public: connections(Reach::Public)?,
-            least_rate,
-        })
+        Ok(Self { routes: Routes::new()?, least_rate })
     }
 
-    fn connections_for(&self, reach: Reach) -> &reqwest::Client {
-        match reach {
-            Reach::Anywhere => &self.anywhere,
-            Reach::Public => &self.public,
-        }
-    }
-
-    async fn exchange_within(&self, request: Request) -> Result<Response, TransportFault> {
-        if request.reach == Reach::Public {
-            guard::judge(&request.url)?;
+    async fn exchange_within(&self, mut request: Request) -> Result<Response, TransportFault> {
+        if request.reach == Reach::Anywhere && request.url.scheme() == "file" {
+            return file::read(&request).await;
         }
         let started = Instant::now();
         // A deadline beyond what the timer can count is no deadline.
         let until = started.checked_add(request.deadline).unwrap_or_else(|| far_future(started));
-        let (limit, deadline) = (request.limit, request.deadline);
+        let Some(mut journey) = Journey::begin(&request) else {
+            return self.leg(request, until, false).await;
+        };
+        loop {
+            let response = self.leg(request.clone(), until, true).await?;
+            if !journey.goes_on(&mut request, response.status, &response.headers)? {
+                return Ok(response);
+            }
+        }
+    }
+
+    /// One request and its answer. Of a redirect that is followed the body is of no interest.
+    async fn leg(
+        &self,
+        request: Request,
+        until: Instant,
+        is_followed: bool,
+    ) -> Result<Response, TransportFault> {
+        if request.reach == Reach::Public {
+            guard::judge(&request.url)?;
+        }
+        let (mut limit, deadline) = (request.limit, request.deadline);
         let Ok(answered) = timeout_at(until, self.headers(request)).await else {
             return Err(TransportFault::Timeout {
                 phase: Progress::now().phase.words(),
@@ -88,6 +92,9 @@ impl ReqwestClient {
         };
         let mut answer = answered?;
         let status = answer.status().as_u16();
+        if is_followed && is_redirect(status) {
+            limit = BodyLimit::First { bytes_max: RECEIVER_ANSWER_BYTES_MAX };
+        }
         let mut headers = std::mem::take(answer.headers_mut());
         if answer.content_length() == Some(0) {
             return Ok(Response { status, headers, body: Bytes::new() });
@@ -114,13 +121,23 @@ impl ReqwestClient {
     /// A server may hang up a kept connection at the very moment it is used again; nobody's fault, and no reason for
     /// a failed poll. So a request that changes nothing is sent once more if a reused connection ended without an answer.
     async fn headers(&self, request: Request) -> Result<reqwest::Response, TransportFault> {
-        let connections = self.connections_for(request.reach);
+        let connections = self.routes.pool(request.way.route.as_ref(), request.reach);
+        let connections = &connections.map_err(|error| local(&error))?;
+        let proxy = request.way.route.as_ref().and_then(|route| Some(route.proxy()?.place()));
         let again =
             matches!(request.method, Method::GET | Method::HEAD).then(|| outgoing(request.clone()));
         let first = send(connections, outgoing(request)).await;
-        match (first, again) {
+        let answer = match (first, again) {
             (Err(TransportFault::Cut { .. }), Some(again)) if !Progress::now().dialled => {
                 send(connections, again).await
+            }
+            (answer, _) => answer,
+        };
+        match (answer, proxy) {
+            (Err(TransportFault::Connect { detail }), Some(proxy)) => {
+                Err(TransportFault::Connect {
+                    detail: format!("through the proxy {proxy}: {detail}"),
+                })
             }
             (answer, _) => answer,
         }
@@ -179,34 +196,15 @@ impl Phase {
 }
 
 /// Resolving, connecting and shaking hands; notes in the exchange that this is under way.
-async fn noting_connect<F: Future>(connect: F) -> F::Output {
+pub(super) async fn noting_connect<F: Future>(connect: F) -> F::Output {
     Progress::note(Phase::Connecting);
     let connected = connect.await;
     Progress::note(Phase::Waiting);
     connected
 }
 
-/// A pool of connections that may reach so far.
-fn connections(reach: Reach) -> Result<reqwest::Client, ClientError> {
-    reqwest::Client::builder()
-        .user_agent(concat!("doorbell/", env!("CARGO_PKG_VERSION")))
-        .default_headers(HeaderMap::from_iter([(
-            ACCEPT_ENCODING,
-            HeaderValue::from_static(decode::ACCEPTED),
-        )]))
-        .redirect(Policy::none())
-        .referer(false)
-        .no_proxy()
-        .tcp_nodelay(true)
-        .pool_max_idle_per_host(CONNECTIONS_IDLE_PER_ORIGIN_MAX)
-        .pool_idle_timeout(CONNECTION_IDLE_MAX)
-        .http2_keep_alive_interval(HTTP2_PROBE)
-        .http2_keep_alive_timeout(HTTP2_PROBE)
-        .http2_keep_alive_while_idle(true)
-        .dns_resolver(Resolver::system(reach))
-        .connector_layer(MapFutureLayer::new(noting_connect))
-        .build()
-        .map_err(|error| ClientError { detail: fault::innermost(&error) })
+fn local(error: &ClientError) -> TransportFault {
+    TransportFault::Local { detail: error.to_string() }
 }
 
 fn outgoing(request: Request) -> reqwest::Request {

@@ -8,9 +8,11 @@ mod body;
 pub(crate) mod client;
 mod decode;
 mod fault;
+mod file;
 pub(crate) mod guard;
 pub(crate) mod recording;
 mod resolver;
+mod routes;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 mod bodies;
 mod faults;
 mod public;
+mod routes;
 mod server;
 mod tls;
 
@@ -13,7 +14,7 @@ use http::{HeaderMap, Method};
 use tokio::time::Instant;
 
 use crate::core::fault::Whose;
-use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault};
+use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault, Way};
 use crate::http::HttpClient;
 use crate::http::body::LeastRate;
 use crate::http::client::ReqwestClient;
@@ -41,6 +42,7 @@ fn get(address: &str) -> Request {
         deadline: Duration::from_secs(20),
         limit: WHOLE,
         reach: Reach::Anywhere,
+        way: Way::default(),
     }
 }
 

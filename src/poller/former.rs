@@ -3,25 +3,24 @@
 use tracing::info;
 
 use super::{Memory, Poller};
-use crate::core::ids::SourceName;
+use crate::core::ids::{SourceName, UnitName};
 use crate::core::source::{Source, SourceState};
 use crate::store::{StoreError, Write, Written};
 
 impl Poller {
-    /// Gives what is known under a source's former name to it, once; its state then. `None` if nothing is known there.
+    /// Gives what is known under a source's former name to it, once, its entries included.
     ///
-    /// The former name is not declared, so nobody begins to poll it; a poll that is still under way is waited for. Two
-    /// sources that were each other before never wait for each other: whoever has state takes nothing over.
-    pub(super) async fn take_over(
-        &self,
-        source: &Source,
-    ) -> Result<Option<SourceState>, StoreError> {
-        let Some((was, _)) = self.former(source).await? else { return Ok(None) };
-        let slot = self.slot(&was);
+    /// The former name is not declared, so nobody begins to poll it; a poll that is still under way is waited for, one
+    /// of an entry finds that its state moved on. Two sources that were each other before never wait for each other:
+    /// whoever has state takes nothing over.
+    pub(super) async fn take_over(&self, source: &Source) -> Result<(), StoreError> {
+        let Some(was) = self.former(source).await? else { return Ok(()) };
+        let slot = self.slot(&UnitName::from(&was));
         let mut memory = slot.0.lock().await;
         if let Some(state) = memory.state.take().filter(|state| memory.kept.as_ref() != Some(state))
         {
-            let learned = Write::State { source: was.clone(), state: Box::new(state) };
+            let state = Box::new(SourceState::clone(&state));
+            let learned = Write::State { unit: UnitName::from(&was), state };
             drop(self.ports.store.write(learned).await?);
         }
         let rename = Write::Rename { from: was.clone(), to: source.name.clone() };
@@ -31,23 +30,26 @@ impl Poller {
         if renamed == Ok(Written::Count(1)) {
             info!(source = %source.name, %was, "renamed: what is known goes on under the new name");
         }
-        let name = source.name.clone();
-        self.ports.store.read(move |store| store.source(&name)).await
+        Ok(())
     }
 
-    /// The former name of a source and the state found there, if the source has none of its own.
-    pub(super) async fn former(
-        &self,
-        source: &Source,
-    ) -> Result<Option<(SourceName, SourceState)>, StoreError> {
+    /// The former name of a source, if something is known under that one and nothing under its own.
+    pub(super) async fn former(&self, source: &Source) -> Result<Option<SourceName>, StoreError> {
         let Some(was) = source.was.clone() else { return Ok(None) };
         let name = source.name.clone();
         let found = self.ports.store.read(move |store| {
-            if store.source(&name)?.is_some() {
-                return Ok(None);
-            }
-            Ok(store.source(&was)?.map(|state| (was, state)))
+            let is_known = |name: &SourceName| {
+                let own = store.source(&UnitName::from(name))?;
+                Ok::<_, StoreError>(own.is_some() || !store.entries(name)?.is_empty())
+            };
+            Ok((!is_known(&name)? && is_known(&was)?).then_some(was))
         });
         found.await
+    }
+
+    /// A unit's state as the store has it.
+    pub(super) async fn stored(&self, unit: &UnitName) -> Result<Option<SourceState>, StoreError> {
+        let unit = unit.clone();
+        self.ports.store.read(move |store| store.source(&unit)).await
     }
 }

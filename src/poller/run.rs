@@ -7,69 +7,56 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, debug_span, error, warn};
 
-use super::{Memory, PollError, Poller};
-use crate::core::ids::SourceName;
-use crate::core::limits::{POLLS_IN_FLIGHT_MAX, POLLS_TOGETHER, STATE_FLUSH_PERIOD, SWEEP_PERIOD};
+use super::agenda::Agenda;
+use super::crew::Members;
+use super::{Memory, Planned, PollError, Poller, locked};
+use crate::core::ids::{SourceName, UnitName};
+use crate::core::limits::{
+    GROUP_WRITES_MAX, POLLS_IN_FLIGHT_MAX, STATE_FLUSH_PERIOD, SWEEP_PERIOD,
+};
 use crate::core::roster::Roster;
 use crate::core::schedule::Signal;
+use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
 use crate::store::Write;
 
-/// Who is due when.
-#[derive(Default)]
-struct Agenda {
-    by_time: BTreeSet<(Timestamp, SourceName)>,
-    by_name: BTreeMap<SourceName, Timestamp>,
-}
-
-impl Agenda {
-    fn set(&mut self, name: SourceName, due: Timestamp) {
-        self.remove(&name);
-        let due = due.rounded_up(POLLS_TOGETHER);
-        self.by_time.insert((due, name.clone()));
-        self.by_name.insert(name, due);
-    }
-
-    fn remove(&mut self, name: &SourceName) {
-        if let Some(due) = self.by_name.remove(name) {
-            self.by_time.remove(&(due, name.clone()));
-        }
-    }
-
-    fn next_due(&self) -> Option<Timestamp> {
-        self.by_time.first().map(|(due, _)| *due)
-    }
-
-    fn take_due(&mut self, now: Timestamp) -> Option<SourceName> {
-        self.next_due().filter(|due| *due <= now)?;
-        let (_, name) = self.by_time.pop_first()?;
-        self.by_name.remove(&name);
-        Some(name)
-    }
-}
-
 /// The loop's own memory.
-struct Loop {
-    agenda: Agenda,
-    roster: Arc<Roster>,
-    polls: JoinSet<Result<Timestamp, PollError>>,
-    under_way: HashMap<Id, SourceName>,
+pub(super) struct Loop {
+    pub(super) agenda: Agenda,
+    pub(super) roster: Arc<Roster>,
+    polls: JoinSet<Result<Planned, PollError>>,
+    under_way: HashMap<Id, UnitName>,
     /// Of these, the ones whose plan changed meanwhile, to be looked at when they end.
-    again: BTreeSet<SourceName>,
+    again: BTreeSet<UnitName>,
+    /// The entries that are planned, of the sources that have some.
+    pub(super) members: BTreeMap<SourceName, Arc<Members>>,
+    /// Sources whose entries could not be looked at.
+    pub(super) stale: BTreeSet<SourceName>,
     flushed: Timestamp,
 }
 
 impl Loop {
-    /// Looks at a source's plan, at once or when its poll under way has ended. What is not due is not polled.
-    fn look_at(&mut self, name: &SourceName, now: Timestamp) {
-        if self.under_way.values().any(|polled| polled == name) {
-            self.again.insert(name.clone());
+    /// Looks at a unit's plan, at once or when its poll under way has ended. What is not due is not polled.
+    pub(super) fn look_at(&mut self, unit: &UnitName, now: Timestamp) {
+        if self.under_way.values().any(|polled| polled == unit) {
+            self.again.insert(unit.clone());
         } else {
-            self.agenda.set(name.clone(), now);
+            self.agenda.set(unit.clone(), now);
+        }
+    }
+
+    /// Whether a unit is declared, as far as the loop has looked.
+    fn has(&self, unit: &UnitName) -> bool {
+        let (name, entry) = (unit.source(), unit.entry());
+        match self.members.get(&name) {
+            Some(members) => members.has(&entry),
+            None => entry.is_none() && self.roster.sources.contains_key(&name),
         }
     }
 }
@@ -84,6 +71,8 @@ impl Poller {
             polls: JoinSet::new(),
             under_way: HashMap::new(),
             again: BTreeSet::new(),
+            members: BTreeMap::new(),
+            stale: BTreeSet::new(),
             flushed: self.ports.clock.now(),
         };
         loop {
@@ -114,18 +103,19 @@ impl Poller {
             self.adopt(own, roster).await;
         }
         let now = self.ports.clock.now();
-        let replanned = std::mem::take(&mut *self.replanned());
-        let roster = Arc::clone(&own.roster);
-        for name in replanned.iter().filter(|name| roster.sources.contains_key(*name)) {
-            own.look_at(name, now);
+        self.feed(own).await;
+        for unit in std::mem::take(&mut *locked(&self.replanned)) {
+            if own.has(&unit) {
+                own.look_at(&unit, now);
+            }
         }
         while own.polls.len() < POLLS_IN_FLIGHT_MAX
-            && let Some(name) = own.agenda.take_due(now)
+            && let Some(unit) = own.agenda.take_due(now)
         {
-            let (poller, span) = (Arc::clone(self), debug_span!("poll", source = %name));
-            let source = name.clone();
-            let poll = async move { poller.poll_due(&source).await }.instrument(span);
-            own.under_way.insert(own.polls.spawn(poll).id(), name);
+            let (poller, span) = (Arc::clone(self), debug_span!("poll", source = %unit));
+            let polled = unit.clone();
+            let poll = async move { poller.poll_due(&polled).await }.instrument(span);
+            own.under_way.insert(own.polls.spawn(poll).id(), unit);
         }
         if now.since(own.flushed) >= STATE_FLUSH_PERIOD {
             own.flushed = now;
@@ -143,45 +133,63 @@ impl Poller {
     async fn note(
         &self,
         own: &mut Loop,
-        ended: Result<(Id, Result<Timestamp, PollError>), JoinError>,
+        ended: Result<(Id, Result<Planned, PollError>), JoinError>,
     ) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let Some(name) = own.under_way.remove(&id) else { return };
-        let due = match ended {
-            Ok((_, Ok(due))) => due,
+        let Some(unit) = own.under_way.remove(&id) else { return };
+        let now = self.ports.clock.now();
+        let (due, failed) = match ended {
+            Ok((_, Ok(Planned { due, failed }))) => (due, failed),
             // Removed; if it is back already, it is planned anew.
-            Ok((_, Err(PollError::Unknown(_)))) => self.ports.clock.now(),
+            Ok((_, Err(PollError::Unknown(_)))) => (Some(now), None),
+            Ok((_, Err(PollError::UnknownEntry(..) | PollError::EntryNeeded(..)))) => (None, None),
             Ok((_, Err(PollError::Conflict(_)))) => {
-                debug!(source = %name, "the poll met a conflicting write and is repeated");
-                self.ports.clock.now()
+                debug!(source = %unit, "the poll met a conflicting write and is repeated");
+                (Some(now), None)
             }
             Ok((_, Err(fault @ PollError::Store(_)))) => {
-                error!(source = %name, %fault, "the poll could not be kept");
-                self.back_off(own, &name).await
+                error!(source = %unit, %fault, "the poll could not be kept");
+                (Some(self.back_off(own, &unit).await), Some(true))
             }
             Err(panic) => {
-                error!(source = %name, %panic, "the poll failed by a fault of ours");
-                self.back_off(own, &name).await
+                error!(source = %unit, %panic, "the poll failed by a fault of ours");
+                (Some(self.back_off(own, &unit).await), Some(true))
             }
         };
-        let due = if own.again.remove(&name) { self.ports.clock.now() } else { due };
-        if own.roster.sources.contains_key(&name) {
-            own.agenda.set(name, due);
+        own.agenda.over(&unit, failed);
+        if failed == Some(true) && own.agenda.is_strained(&unit.source()) {
+            debug!(source = %unit, "one entry after the other fails: few are polled at once");
+        }
+        let due = if own.again.remove(&unit) { Some(now) } else { due };
+        if !own.has(&unit) {
+            self.left_meanwhile(own, unit).await;
+        } else if let Some(due) = due {
+            own.agenda.set(unit, due);
         }
     }
 
-    /// Our own failure: the source waits as if it had failed.
-    async fn back_off(&self, own: &Loop, name: &SourceName) -> Timestamp {
+    /// A poll ended of a unit that is none any more.
+    async fn left_meanwhile(&self, own: &Loop, unit: UnitName) {
+        if own.members.contains_key(&unit.source())
+            && let Err(fault) = self.leave(unit.clone()).await
+        {
+            warn!(source = %unit, %fault, "that the entry left could not be kept");
+        }
+    }
+
+    /// Our own failure: the unit waits as if it had failed.
+    async fn back_off(&self, own: &Loop, unit: &UnitName) -> Timestamp {
         let now = self.ports.clock.now();
-        let Some(source) = own.roster.sources.get(name) else { return now };
-        let slot = self.slot(name);
+        let Some(source) = own.roster.sources.get(&unit.source()) else { return now };
+        let slot = self.slot(unit);
         let Ok(mut memory) = slot.0.try_lock() else { return now.after(SWEEP_PERIOD) };
-        let Ok(state) = self.recall(&mut memory, source).await else {
+        let Ok(state) = self.recall(&mut memory, unit, source).await else {
             return now.after(SWEEP_PERIOD);
         };
-        let unit = self.ports.entropy.unit();
+        let state = Arc::make_mut(state);
+        let chance = self.ports.entropy.unit();
         state.schedule =
-            state.schedule.after(Signal::Failed, source.every, &source.backoff, now, unit);
+            state.schedule.after(Signal::Failed, source.every, &source.backoff, now, chance);
         state.schedule.due
     }
 
@@ -189,49 +197,83 @@ impl Poller {
     /// no poll under way: one source that hangs holds up no other.
     async fn adopt(&self, own: &mut Loop, roster: Arc<Roster>) {
         let old = std::mem::replace(&mut own.roster, Arc::clone(&roster));
-        for name in old.sources.keys().filter(|name| !roster.sources.contains_key(*name)) {
-            own.agenda.remove(name);
-            self.flush_one(name).await;
-            if let Ok(mut memory) = self.slot(name).0.try_lock() {
-                *memory = Memory::default();
+        for (name, source) in &old.sources {
+            let successor = roster.sources.get(name);
+            if successor.is_some_and(|new| new.for_each.is_some() == source.for_each.is_some()) {
+                continue;
+            }
+            if source.for_each.is_some() {
+                self.disband(own, name).await;
+            } else {
+                self.let_go(own, &UnitName::from(name)).await;
             }
         }
         let now = self.ports.clock.now();
         for (name, source) in &roster.sources {
-            if old.sources.get(name).is_some_and(|known| known == source) {
-                continue;
+            let is_as_before = old.sources.get(name).is_some_and(|known| known == source);
+            match &source.for_each {
+                None if !is_as_before => own.look_at(&UnitName::from(name), now),
+                Some(_) if !is_as_before => self.enlist(own, source, true).await,
+                _ => {}
             }
-            own.look_at(name, now);
+        }
+        // What feeds them may be another source by the same name.
+        locked(&self.polled).extend(roster.sources.keys().cloned());
+    }
+
+    /// A unit that is no longer declared: what was learned is written, and it is forgotten.
+    pub(super) async fn let_go(&self, own: &mut Loop, unit: &UnitName) {
+        own.agenda.remove(unit);
+        self.forget(unit).await;
+    }
+
+    /// Writes what was learned of a unit and gives its place in memory up.
+    pub(super) async fn forget(&self, unit: &UnitName) {
+        let slot = self.slot(unit);
+        if let Ok(mut memory) = slot.0.try_lock() {
+            self.keep_learned(unit, &mut memory).await;
+            *memory = Memory::default();
+        }
+        drop(slot);
+        self.drop_slot(unit);
+    }
+
+    /// Gives a unit's place in memory up, unless somebody is there.
+    pub(super) fn drop_slot(&self, unit: &UnitName) {
+        let mut slots = locked(&self.slots);
+        if slots.get(unit).is_some_and(|slot| Arc::strong_count(slot) == 1) {
+            slots.remove(unit);
         }
     }
 
-    /// Writes what polls that changed nothing taught.
+    /// Writes what polls that changed nothing taught. Many at once, so that they share transactions.
     async fn flush(&self) {
-        let names: Vec<_> = {
-            let slots = self.slots.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            slots.keys().cloned().collect()
-        };
-        for name in names {
-            self.flush_one(&name).await;
-        }
+        let units: BTreeSet<_> = locked(&self.slots).keys().cloned().collect();
+        let written = stream::iter(units).map(|unit| async move { self.flush_one(&unit).await });
+        written.buffered(GROUP_WRITES_MAX).for_each(|()| std::future::ready(())).await;
     }
 
-    async fn flush_one(&self, name: &SourceName) {
-        let slot = self.slot(name);
+    async fn flush_one(&self, unit: &UnitName) {
+        let slot = self.slot(unit);
         let Ok(mut memory) = slot.0.try_lock() else { return };
+        self.keep_learned(unit, &mut memory).await;
+    }
+
+    async fn keep_learned(&self, unit: &UnitName, memory: &mut Memory) {
         let Some(state) = memory.state.clone().filter(|state| memory.kept.as_ref() != Some(state))
         else {
             return;
         };
-        // A source that was never polled has nothing worth keeping.
+        // What was never polled has nothing worth keeping.
         if state.last_poll.is_none() {
             return;
         }
-        let write = Write::State { source: name.clone(), state: Box::new(state.clone()) };
+        let write =
+            Write::State { unit: unit.clone(), state: Box::new(SourceState::clone(&state)) };
         match self.ports.store.write(write).await {
             Ok(_) => memory.kept = Some(state),
             Err(fault) => {
-                warn!(source = %name, %fault, "what was learned of the source could not be kept");
+                warn!(source = %unit, %fault, "what was learned of the source could not be kept");
             }
         }
     }

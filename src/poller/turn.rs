@@ -1,21 +1,28 @@
 //! One poll: fetch page after page, commit each, and what the end of the listing says with the last.
 
+mod commit;
+mod end;
+mod entry;
+mod progress;
 mod recheck;
+mod subject;
 
 use std::time::Duration;
 
-use http::Method;
-use tracing::{info, warn};
+use tracing::warn;
 use url::Url;
 
 use self::recheck::Recheck;
+pub(super) use self::subject::Subject;
+use super::crew::{Crew, Number};
 use super::{Definitions, PollError, Ports};
-use crate::core::diff::{Absent, ChangeKind, tombstone};
+use crate::core::diff::tombstone;
+use crate::core::entries::{self, Ending};
 use crate::core::extract;
 use crate::core::fault::Fault;
 use crate::core::format;
-use crate::core::http::{Response, shown_headers};
-use crate::core::ids::SourceName;
+use crate::core::http::{Request, Response, TransportFault, shown_headers};
+use crate::core::ids::{EntryKey, UnitName};
 use crate::core::json::Value;
 use crate::core::limits::{COMMIT_ITEMS_MAX, LIGHT_BODY_BYTES_MAX};
 use crate::core::listing::{self, Delta, Listing, Noted, Ringing};
@@ -24,25 +31,39 @@ use crate::core::pages::{self, Answered, KnownPage, KnownPages, Pages, Trail};
 use crate::core::refusal;
 use crate::core::report::{Mode, PollReport, RequestNote};
 use crate::core::roster::Roster;
-use crate::core::snapshot::{BodyHash, Coverage, Snapshot, Standing};
+use crate::core::since::{Ask, Watermark};
+use crate::core::snapshot::{BodyHash, Snapshot, Standing};
 use crate::core::source::{Baseline, Source, SourceState, Validator};
 use crate::core::template::Context;
 use crate::core::time::Timestamp;
-use crate::store::{PollCommit, Refusal, StoreError, Write};
+use crate::store::StoreError;
 
 /// A poll under way.
 pub(super) struct Turn<'a> {
     ports: &'a Ports,
     source: &'a Source,
     /// Under which its items are found: its own, unless it was renamed and this poll keeps nothing.
-    known_as: SourceName,
+    known_as: UnitName,
     definitions: Definitions,
+    unit: &'a UnitName,
+    entry: &'a EntryKey,
+    crew: Option<&'a Crew>,
+    /// Of an entry: the source's event numbers, held from the making of events to their commit.
+    number: Option<Number<'a>>,
+    /// What `until` was found to be true of.
+    ending: Option<Ending>,
     roster: &'a Roster,
     /// As of the last commit of this poll.
     state: SourceState,
     mode: Mode,
+    /// Whether items were written, or how they stand.
+    touched: bool,
     /// What the templates of its requests have at hand, whatever the page.
     context: Context<'a>,
+    /// What this poll asks for: everything, or only what changed.
+    ask: Ask,
+    /// How far it came, once it is complete.
+    reached: Option<Watermark>,
     /// The pages of the last complete listing.
     pages: Option<KnownPages>,
     began: Timestamp,
@@ -54,6 +75,8 @@ pub(super) struct Ended {
     pub(super) state: SourceState,
     /// Whether the store has this very state.
     pub(super) kept: bool,
+    /// Whether items were written, or how they stand.
+    pub(super) touched: bool,
     /// The pages of the last complete listing, to ask for next time.
     pub(super) pages: Option<KnownPages>,
     pub(super) report: PollReport,
@@ -77,13 +100,15 @@ enum Next {
 impl<'a> Turn<'a> {
     pub(super) fn new(
         ports: &'a Ports,
-        (source, known_as, definitions): (&'a Source, SourceName, Definitions),
+        subject: Subject<'a>,
         roster: &'a Roster,
         state: SourceState,
         mode: Mode,
     ) -> Self {
+        let Subject { source, known_as, definitions, unit, entry, context, crew } = subject;
         let report = PollReport {
             source: source.name.clone(),
+            unit: unit.clone(),
             outcome: "failed",
             baseline: match state.baseline {
                 _ if state.identity != definitions.identity => Some("again"),
@@ -104,16 +129,23 @@ impl<'a> Turn<'a> {
             committed: mode == Mode::Commit,
         };
         let began = ports.clock.now();
-        let context = Context::default();
         Self {
             ports,
             source,
-            known_as,
             definitions,
+            unit,
+            known_as,
+            entry,
+            crew,
+            number: None,
+            ending: None,
             roster,
             state,
             mode,
+            touched: false,
             context,
+            ask: Ask::default(),
+            reached: None,
             pages: None,
             began,
             report,
@@ -127,19 +159,26 @@ impl<'a> Turn<'a> {
 
     /// Makes the poll. `kept` is the state as the store has it.
     pub(super) async fn make(mut self, kept: Option<&SourceState>) -> Result<Ended, PollError> {
-        let (outcome, delta) = self.outcome().await?;
+        let (mut outcome, mut delta) = self.outcome().await?;
+        let has_ended = self.finish(&mut outcome, &mut delta).await?;
         let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
         let mut next = self.state.after(&outcome, self.source, now, unit);
+        self.advance(&mut next, &outcome, now);
+        next.ended = next.ended.or(has_ended.then_some(now));
+        if !self.entry.is_none() && self.state.last_poll.is_none() && !outcome.is_failure() {
+            let unit = self.ports.entropy.unit();
+            let interval = next.schedule.interval;
+            next.schedule.due = entries::spread_over_interval(interval, now, unit);
+        }
         let must_write = !delta.is_empty()
             || kept.is_none_or(|kept| kept.must_be_kept(&next) || self.wrote_since(kept));
         let mut is_kept = must_write;
         if must_write {
-            next.last_seq += delta.events.len() as u64;
             let only_a_fault = outcome.is_failure() && delta.is_empty();
             match Box::pin(self.commit(next.clone(), delta)).await {
                 // When to ask again is heeded also while it cannot be written down.
                 Err(PollError::Store(fault)) if only_a_fault && fault.may_pass() => {
-                    warn!(source = %self.source.name, %fault, "that the poll failed could not be kept");
+                    warn!(source = %self.unit, %fault, "that the poll failed could not be kept");
                     is_kept = false;
                     self.state = next;
                 }
@@ -149,7 +188,8 @@ impl<'a> Turn<'a> {
             self.state = next;
         }
         self.tell(&outcome, now);
-        Ok(Ended { state: self.state, kept: is_kept, pages: self.pages, report: self.report })
+        let (touched, pages) = (self.touched, self.pages);
+        Ok(Ended { state: self.state, kept: is_kept, touched, pages, report: self.report })
     }
 
     fn wrote_since(&self, kept: &SourceState) -> bool {
@@ -165,8 +205,21 @@ impl<'a> Turn<'a> {
         self.report.next_due = self.state.schedule.due;
     }
 
-    /// Fetches what there is. The delta is what is left to commit.
+    /// Fetches what there is, or what changed. The delta is what is left to commit.
     async fn outcome(&mut self) -> Result<(PollOutcome, Delta), PollError> {
+        let is_known = self.is_baselined() && self.are_credentials_known();
+        self.ask = self.source.ask(&self.state, is_known, self.ports.clock.now());
+        let (outcome, delta) = self.answers().await?;
+        match self.start_anew(&outcome) {
+            Some(ask) => {
+                self.ask = ask;
+                Box::pin(self.answers()).await
+            }
+            None => Ok((outcome, delta)),
+        }
+    }
+
+    async fn answers(&mut self) -> Result<(PollOutcome, Delta), PollError> {
         let validator = self.usable_validator();
         let first = match self.place(self.source.pages.first(), None) {
             Ok(first) => first,
@@ -188,6 +241,7 @@ impl<'a> Turn<'a> {
             Answer::Throttled { wait, fault } => {
                 Ok((PollOutcome::Throttled { wait, fault }, Delta::default()))
             }
+            Answer::Failed(fault) if self.is_nothing_there(&fault) => self.absent().await,
             Answer::Failed(fault) => Ok((self.failed(fault), Delta::default())),
             Answer::Body(response) if self.is_as_before(&response) => {
                 self.same(false, outcome::validator(&response.headers)).await
@@ -199,9 +253,14 @@ impl<'a> Turn<'a> {
     /// Where the page is that `token` leads to. The first page of the listing is at `first`.
     fn place(&self, token: Value, first: Option<&Url>) -> Result<Place, Fault> {
         let source = self.source;
-        let context = Context { page: Some(&token), ..self.context };
+        let context = self.context(&token);
         let address = source.pages.address(source.address(&context)?, &token, first)?.into_owned();
         Ok(Place { token, address })
+    }
+
+    /// What the templates of a page's request have at hand.
+    fn context<'c>(&'c self, page: &'c Value) -> Context<'c> {
+        Context { page: Some(page), since: self.ask.value.as_ref(), ..self.context }
     }
 
     /// Only a declaration that is the same as when the validator was stored may use it.
@@ -217,8 +276,16 @@ impl<'a> Turn<'a> {
     }
 
     fn is_comparable(&self) -> bool {
-        self.state.identity == self.definitions.identity
+        self.is_baselined()
             && self.state.comparison == self.definitions.comparison
+            && self.are_credentials_known()
+            // What a sweep answers is never what the poll before it did.
+            && (self.source.since.is_none() || self.ask.is_partial)
+    }
+
+    /// Whether the snapshot is of what is asked now.
+    fn is_baselined(&self) -> bool {
+        self.state.identity == self.definitions.identity
             && matches!(self.state.baseline, Baseline::Taken { .. })
     }
 
@@ -232,16 +299,28 @@ impl<'a> Turn<'a> {
 
     /// Asks for one page.
     async fn fetch(&mut self, place: &Place, validator: Option<&Validator>) -> Answer {
-        let context = Context { page: Some(&place.token), ..self.context };
+        let context = self.context(&place.token);
         let request = match self.source.request(&context, &place.address, validator) {
             Ok(request) => request,
             Err(fault) => return Answer::Failed(fault),
         };
+        let result = self.exchange(request, validator.is_some()).await;
+        let refused = result.as_ref().ok().filter(|response| response.status >= 400).cloned();
+        let answer = outcome::judge(result, validator.is_some(), self.ports.clock.wall());
+        self.heard(answer, refused.as_ref())
+    }
+
+    /// Sends a request, and notes it for those who watch.
+    async fn exchange(
+        &mut self,
+        request: Request,
+        conditional: bool,
+    ) -> Result<Response, TransportFault> {
         let mut note = RequestNote {
             method: request.method.clone(),
             url: self.source.noted(&request.url),
             headers: shown_headers(&request.headers),
-            conditional: validator.is_some(),
+            conditional,
             status: None,
             body_bytes: 0,
             took: Duration::ZERO,
@@ -254,9 +333,7 @@ impl<'a> Turn<'a> {
             note.body_bytes = response.body.len();
         }
         self.report.requests.push(note);
-        let refused = result.as_ref().ok().filter(|response| response.status >= 400).cloned();
-        let answer = outcome::judge(result, validator.is_some(), self.ports.clock.wall());
-        self.heard(answer, refused.as_ref())
+        result
     }
 
     /// The same answer, with what its body says of its failure. `refused` is it once more if its status is bad.
@@ -291,43 +368,52 @@ impl<'a> Turn<'a> {
         Fault { sentence: self.ports.redactor.clean(&fault.sentence), ..fault }
     }
 
-    /// The last complete listing holds again.
-    async fn same(
-        &mut self,
-        not_modified: bool,
-        validator: Option<Validator>,
-    ) -> Result<(PollOutcome, Delta), PollError> {
-        let mut delta = Delta::default();
-        if self.state.has_missing {
-            Box::pin(self.confirm(&mut delta)).await?;
-        }
-        let changed = !delta.events.is_empty();
-        Ok((PollOutcome::Same { not_modified, changed, validator }, delta))
-    }
-
-    /// Counts another complete listing without the items that are missing.
-    async fn confirm(&mut self, delta: &mut Delta) -> Result<(), PollError> {
-        let snapshot = self.snapshot().await?;
-        let absent = listing::confirmed(self.source, &snapshot, self.ports.clock.now());
-        self.take_absent(absent, delta).await
-    }
-
     /// Reads the listing from its first page, which answered at `place`, to its end.
     async fn list(
         &mut self,
-        mut place: Place,
+        place: Place,
         first: Response,
     ) -> Result<(PollOutcome, Delta), PollError> {
+        let known = (self.open().await?, self.settling().await?);
+        let how = (self.ask.is_partial, self.ports.store.seed());
+        let mut listing = Listing::new(self.source, &self.state, known, how);
+        let mut trail = Trail::begin(&self.source.pages, &place.address);
+        let walked = self.walk((&mut listing, &mut trail), place, first).await?;
+        let walked = match walked {
+            Ok(end) if self.report.pages > 1 && listing.needs_second_look() => {
+                Box::pin(self.look_again((&mut listing, &trail), end)).await?
+            }
+            walked => walked,
+        };
+        let (mut outcome, delta) = match walked {
+            Ok((delta, last)) => return self.end(listing, trail.into_known(), delta, &last).await,
+            Err(outcome) => (outcome, self.ring_last(&mut listing, Delta::default()).await?),
+        };
+        // The pages read before stand, and so does what they showed to be new.
+        if let PollOutcome::Failed { changed, .. } = &mut outcome {
+            *changed = !delta.events.is_empty() || !self.report.events.is_empty();
+        }
+        Ok((outcome, delta))
+    }
+
+    /// Reads page after page. Gives what the last part changes, with the last page.
+    async fn walk(
+        &mut self,
+        (listing, trail): (&mut Listing<'_>, &mut Trail),
+        mut place: Place,
+        first: Response,
+    ) -> Result<Result<(Delta, Response), PollOutcome>, PollError> {
         let source = self.source;
-        let snapshot = self.open().await?;
-        let mut listing = Listing::new(source, &self.state, snapshot, self.ports.store.seed());
-        let mut trail = Trail::begin(&source.pages, &place.address);
         let (begin, mut response) = (place.address.clone(), first);
-        let delta = loop {
-            let taken = self.take_page((&mut listing, &mut trail), &place, &response).await?;
+        loop {
+            let count = listing.items_count();
+            let taken = self.take_page((&mut *listing, &mut *trail), &place, &response).await?;
             let next = match taken {
-                Err(fault) => return Ok((self.failed(fault), Delta::default())),
-                Ok(Next::End(delta)) => break delta,
+                Err(fault) => return Ok(Err(self.failed(fault))),
+                Ok(Next::End(delta)) => return Ok(Ok((delta, response))),
+                Ok(Next::Page(_)) if listing.has_seen_enough(count) => {
+                    return Ok(Ok((Delta::default(), response)));
+                }
                 Ok(Next::Page(token)) => self.place(token, Some(&begin)),
             };
             let on_trail = next.and_then(|next| {
@@ -335,58 +421,13 @@ impl<'a> Turn<'a> {
             });
             place = match on_trail {
                 Ok(next) => next,
-                Err(fault) => return Ok((self.failed(fault), Delta::default())),
+                Err(fault) => return Ok(Err(self.failed(fault))),
             };
-            response = match self.fetch(&place, None).await {
-                Answer::Body(page) => page,
-                Answer::Throttled { wait, fault } => {
-                    return Ok((PollOutcome::Throttled { wait, fault }, Delta::default()));
-                }
-                Answer::Failed(fault) => return Ok((self.failed(fault), Delta::default())),
-                Answer::NotModified(_) => {
-                    let fault = Fault::source("unasked_304", "a page answered 304 unasked");
-                    return Ok((self.failed(fault), Delta::default()));
-                }
+            response = match self.next_page(&place).await {
+                Ok(page) => page,
+                Err(outcome) => return Ok(Err(outcome)),
             };
-        };
-        self.end(listing, trail.into_known(), delta, &response).await
-    }
-
-    /// The end of a listing was reached: what is absent, and how to recognise the same listing next time.
-    async fn end(
-        &mut self,
-        mut listing: Listing<'_>,
-        known: KnownPages,
-        mut delta: Delta,
-        last: &Response,
-    ) -> Result<(PollOutcome, Delta), PollError> {
-        if listing.coverage() == Coverage::Complete {
-            self.take_absent(listing.absent(self.ports.clock.now()), &mut delta).await?;
         }
-        listing.set_fault(delta.fault.clone());
-        if let Some(sentence) = listing.told_shift() {
-            info!(source = %self.source.name, "{sentence}");
-        }
-        self.report.items = listing.items_count();
-        let (source, seed) = (self.source, self.ports.store.seed());
-        let recognise = match &source.pages {
-            _ if listing.coverage() != Coverage::Complete => None,
-            Pages::One => Some((outcome::validator(&last.headers), BodyHash::of(&last.body, seed))),
-            pages if source.method == Method::GET && known.are_useful(pages) => {
-                let hash = known.hash(seed);
-                self.pages = Some(known);
-                Some((None, hash))
-            }
-            _ => None,
-        };
-        let outcome = PollOutcome::Listed {
-            coverage: listing.coverage(),
-            shape: listing.shape().unwrap_or(extract::Shape::List),
-            changed: !delta.events.is_empty() || !self.report.events.is_empty(),
-            recognise,
-            fault: listing.fault().cloned(),
-        };
-        Ok((outcome, delta))
     }
 
     /// Takes up a page, commits all of it but the listing's last part.
@@ -413,13 +454,21 @@ impl<'a> Turn<'a> {
                 Pages::One => pages::Next::End,
                 _ => follow((source, seed), trail, listing, &page, (place, response))?,
             };
-            Ok((next, listing.note(&page)?))
+            let noted = listing.note(&page)?;
+            match Ending::find(source, &page, seed) {
+                Ok(ending) => Ok((next, noted, ending)),
+                Err(fault) => {
+                    listing.set_fault(Some(fault));
+                    Ok((next, noted, None))
+                }
+            }
         };
-        let (next, mut noted) = match off_the_loop(response.body.len(), read) {
+        let (next, mut noted, ending) = match off_the_loop(response.body.len(), read) {
             Ok(read) => read,
             Err(fault) => return Ok(Err(fault)),
         };
         self.report.pages += 1;
+        self.ending = self.ending.take().or(ending);
         while noted.len() > COMMIT_ITEMS_MAX {
             let rest = noted.split_off(COMMIT_ITEMS_MAX);
             self.commit_part(listing, std::mem::replace(&mut noted, rest)).await?;
@@ -441,51 +490,44 @@ impl<'a> Turn<'a> {
         noted: Vec<Noted>,
     ) -> Result<(), PollError> {
         let delta = self.delta(listing, noted).await?;
+        self.keep_part(delta).await
+    }
+
+    async fn keep_part(&mut self, delta: Delta) -> Result<(), PollError> {
         if delta.is_empty() {
             return Ok(());
         }
-        let last_seq = self.state.last_seq + delta.events.len() as u64;
-        self.commit(SourceState { last_seq, ..self.state.unrecognised() }, delta).await
+        self.commit(self.state.unrecognised(), delta).await
     }
 
     async fn delta(
-        &self,
+        &mut self,
         listing: &mut Listing<'_>,
         noted: Vec<Noted>,
     ) -> Result<Delta, PollError> {
-        let (name, needed) = (self.known_as.clone(), Listing::needed(&noted));
+        let (unit, needed) = (self.known_as.clone(), Listing::needed(&noted));
         let stored = if needed.is_empty() {
             Vec::new()
         } else {
-            self.ports.store.read(move |store| store.items(&name, &needed)).await?
+            self.ports.store.read(move |store| store.items(&unit, &needed)).await?
         };
-        Ok(listing.delta(noted, &stored, self.ringing()))
+        if !noted.is_empty() {
+            self.take_number().await?;
+        }
+        let delta = listing.delta(noted, &stored, self.ringing());
+        self.leave_number(&delta);
+        Ok(delta)
     }
 
     fn ringing(&self) -> Ringing<'a> {
         Ringing {
             source: self.source,
+            entry: self.entry,
             roster: self.roster,
             at: self.ports.clock.wall(),
-            last_seq: self.state.last_seq,
+            now: self.ports.clock.now(),
+            last_seq: self.last_seq(),
         }
-    }
-
-    /// Adds what a complete listing says of the items it did not show.
-    async fn take_absent(&mut self, absent: Absent, delta: &mut Delta) -> Result<(), PollError> {
-        let waits = |standing: &Standing| matches!(standing, Standing::Present { missing: 1.. });
-        self.state.has_missing = absent.marks.iter().any(|(_, standing)| waits(standing));
-        let held =
-            absent.marks.iter().filter(|(_, standing)| matches!(standing, Standing::Held { .. }));
-        self.report.held = held.count();
-        delta.marks.extend(absent.marks);
-        if !absent.deleted.is_empty() {
-            let name = self.known_as.clone();
-            let items =
-                self.ports.store.read(move |store| store.items(&name, &absent.deleted)).await?;
-            self.ringing().deletions(&items, delta);
-        }
-        Ok(())
     }
 
     /// The snapshot to compare with, brought in line with the declaration if that changed since.
@@ -498,14 +540,15 @@ impl<'a> Turn<'a> {
             let upserts: Vec<_> =
                 known.map(|(key, entry)| tombstone(key.clone(), entry.changes)).collect();
             snapshot.renew(&upserts);
+            let settling = self.settling().await?.into_keys().map(|key| (key, None)).collect();
             let state = self.state.rebaselined(self.source);
-            self.commit(state, Delta { upserts, ..Delta::default() }).await?;
+            self.commit(state, Delta { upserts, settling, ..Delta::default() }).await?;
             return Ok(snapshot);
         }
         if self.state.comparison != self.definitions.comparison {
-            let name = self.known_as.clone();
+            let unit = self.known_as.clone();
             let keys = snapshot.entries.keys().cloned().collect::<Vec<_>>();
-            let items = self.ports.store.read(move |store| store.items(&name, &keys)).await?;
+            let items = self.ports.store.read(move |store| store.items(&unit, &keys)).await?;
             let known = items.into_iter().filter(|item| item.entry.standing.is_known()).collect();
             if let Ok(upserts) = listing::refingerprint(self.source, known) {
                 snapshot.renew(&upserts);
@@ -518,43 +561,8 @@ impl<'a> Turn<'a> {
     }
 
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let name = self.known_as.clone();
-        self.ports.store.read(move |store| store.snapshot(&name)).await
-    }
-
-    /// Makes a part durable and goes on from `state`. A dry run only notes the events.
-    async fn commit(&mut self, state: SourceState, delta: Delta) -> Result<(), PollError> {
-        let rings = delta.events.iter().any(|event| !event.deliveries.is_empty());
-        for kind in [ChangeKind::Created, ChangeKind::Updated, ChangeKind::Deleted] {
-            let count = delta.kinds.iter().filter(|found| **found == kind).count() as u64;
-            self.report.count(kind, count);
-        }
-        self.report.events.extend(delta.events.iter().map(|new| new.event.clone()));
-        if self.mode == Mode::Commit {
-            let commit = PollCommit {
-                source: self.source.name.clone(),
-                expected_seq: self.state.last_seq,
-                state: state.clone(),
-                upserts: delta.upserts,
-                marks: delta.marks,
-                events: delta.events,
-                at: self.ports.clock.now(),
-            };
-            match self.ports.store.write(Write::Poll(Box::new(commit))).await? {
-                Ok(_) => {}
-                Err(Refusal::Conflict { source_name }) => {
-                    return Err(PollError::Conflict(source_name));
-                }
-                Err(refusal) => {
-                    unreachable!("a poll is only ever refused for a conflict, not: {refusal}")
-                }
-            }
-            if rings {
-                self.ports.deliver.ring();
-            }
-        }
-        self.state = state;
-        Ok(())
+        let unit = self.known_as.clone();
+        self.ports.store.read(move |store| store.snapshot(&unit)).await
     }
 }
 

@@ -7,7 +7,7 @@ use super::hour::Hour;
 use super::stage::World;
 use super::truth::Content;
 use crate::core::delivery::Breaker;
-use crate::core::ids::{EndpointName, ItemKey, SourceName};
+use crate::core::ids::{EndpointName, ItemKey, UnitName};
 use crate::core::snapshot::Standing;
 use crate::core::time::Timestamp;
 use crate::store::{Due, EventFilter, Read, Slice, Store};
@@ -22,7 +22,7 @@ impl World {
     pub(super) fn audit_snapshots(&mut self, disk: &dyn Store) {
         let World { books, api, notes, plan, .. } = self;
         for (name, book) in &books.sources {
-            let source = SourceName::new(name.clone());
+            let source = UnitName::new(name.clone());
             let (snapshot, state) =
                 (disk.snapshot(&source).unwrap(), disk.source(&source).unwrap());
             let last_seq = state.map_or(0, |state| state.last_seq);
@@ -141,7 +141,7 @@ impl World {
                     format!("{name}/{key}: is {content:?}, known {known:?}")
                 });
             }
-            let snapshot = disk.snapshot(&SourceName::new(*name)).unwrap();
+            let snapshot = disk.snapshot(&UnitName::new(*name)).unwrap();
             for key in fold.keys().filter(|key| !desk.truth.items.contains_key(*key)) {
                 let entry = snapshot.entries.get(&ItemKey::new(key.clone()));
                 let kept = entry.is_some_and(|entry| {
@@ -154,12 +154,7 @@ impl World {
 }
 
 /// How a stored snapshot differs from what the events say.
-fn difference(
-    book: &Book,
-    disk: &dyn Read,
-    source: &SourceName,
-    keys: &[ItemKey],
-) -> Option<String> {
+fn difference(book: &Book, disk: &dyn Read, source: &UnitName, keys: &[ItemKey]) -> Option<String> {
     let stored: Vec<_> = keys.iter().map(ItemKey::as_str).collect();
     let folded: Vec<_> = book.fold.keys().map(String::as_str).collect();
     if stored != folded {

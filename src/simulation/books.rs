@@ -129,7 +129,7 @@ impl Books {
         (plan, watch): (&Plan, &Watch),
         notes: &mut Notes,
     ) {
-        let name = commit.source.as_str();
+        let name = commit.unit.as_str();
         let source = &plan.sources[name];
         let rebaselined = self.open(commit, source, notes);
         let first_no = self.facts.len() as u64 + 1;
@@ -160,7 +160,7 @@ impl Books {
 
     /// Brings the book in line with the declaration that the commit was made under.
     fn open(&mut self, commit: &PollCommit, source: &SourcePlan, notes: &mut Notes) -> bool {
-        let name = commit.source.as_str();
+        let name = commit.unit.as_str();
         let book = self.sources.entry(name.to_owned()).or_insert_with(|| Book {
             is_silent: source.kind != super::plan::Kind::Emitting,
             ..Book::default()
@@ -376,6 +376,7 @@ fn standing_word(standing: Standing) -> &'static str {
         Standing::Present { missing: 0 } => "present",
         Standing::Present { .. } => "missing",
         Standing::Held { .. } => "held",
+        Standing::HeldNew { .. } => "held_new",
         Standing::Lost => "lost",
         Standing::Deleted => "deleted",
         Standing::Quarantined => "quarantined",

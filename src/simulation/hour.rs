@@ -14,7 +14,7 @@ use super::bugs::Bug;
 use super::process::Process;
 use super::stage::{Death, Stage, StageClock};
 use crate::clock::Clock as _;
-use crate::core::ids::SourceName;
+use crate::core::ids::UnitName;
 use crate::core::report::Mode;
 use crate::core::time::Timestamp;
 use crate::poller::hold::Decision;
@@ -330,7 +330,7 @@ impl Hour {
     /// Somebody looks at what is held, and at the API, and decides.
     fn decide(&mut self) {
         let name = "braked";
-        let held = self.stage.disk().held(&SourceName::new(name)).unwrap();
+        let held = self.stage.disk().held(&UnitName::new(name)).unwrap();
         let Some(process) = &mut self.process else { return };
         let world = &mut *self.stage.world();
         let Some(desk) = world.api.desks.get(name).filter(|_| !held.is_empty()) else { return };

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::stage::{Stage, StageClient, StageClock};
 use super::witness::Witness;
 use crate::clock::{Clock, Entropy, Random};
-use crate::core::ids::{EndpointName, SourceName};
+use crate::core::ids::{EndpointName, SourceName, UnitName};
 use crate::core::report::Mode;
 use crate::core::roster::Roster;
 use crate::deliverer::{self, Deliverer};
@@ -129,7 +129,7 @@ impl Process {
         self.tasks.spawn(async move {
             let by_hand = ByHand::begin(stage, name, mode);
             // Its faults are in its report, and the books know better.
-            drop(poller.poll(&SourceName::new(name), mode).await);
+            drop(poller.poll(&UnitName::new(name), mode).await);
             drop(by_hand);
         });
     }

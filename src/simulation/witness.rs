@@ -1,6 +1,6 @@
 //! The store as the loops see it: full or dead when it shall be, and every commit goes into the books.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,10 +8,13 @@ use rusqlite::ffi;
 
 use super::bugs;
 use super::stage::{Death, Stage, World};
+use crate::core::auth::oauth2::TokenKey;
 use crate::core::delivery::{EndpointHealth, Verdict};
-use crate::core::ids::{DeliveryId, EndpointName, EventId, ItemKey, SourceName};
+use crate::core::ids::{
+    DeliveryId, EndpointName, EntryKey, EventId, ItemKey, SourceName, UnitName,
+};
 use crate::core::plan::Holding;
-use crate::core::snapshot::{Snapshot, StoredItem};
+use crate::core::snapshot::{Settling, Snapshot, StoredItem};
 use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
 use crate::store::{
@@ -63,7 +66,7 @@ impl Witness {
         if world.dice.u32(..1000) < world.conflict_rate {
             world.notes.sometimes("conflict");
             world.forget(write, None, true);
-            return Some(Ok(Refusal::Conflict { source_name: commit.source.clone() }));
+            return Some(Ok(Refusal::Conflict { unit: commit.unit.clone() }));
         }
         None
     }
@@ -131,7 +134,7 @@ impl World {
         match write {
             Write::Poll(commit) => {
                 self.notes.sometimes("store: poll refused");
-                if let Some(desk) = self.api.desks.get_mut(commit.source.as_str()) {
+                if let Some(desk) = self.api.desks.get_mut(commit.unit.as_str()) {
                     desk.watch.disturb();
                     // After a conflict the poll is repeated at once.
                     if conflict {
@@ -162,7 +165,7 @@ impl World {
     fn note(&mut self, write: &Write, record: Option<&DeliveryRecord>) {
         match write {
             Write::Poll(commit) => {
-                if let Some(desk) = self.api.desks.get(commit.source.as_str()) {
+                if let Some(desk) = self.api.desks.get(commit.unit.as_str()) {
                     let seen = (&self.plan, &desk.watch);
                     self.books.poll(commit, seen, &mut self.notes);
                 }
@@ -215,9 +218,29 @@ impl Read for Witness {
         self.0.disk().seed()
     }
 
-    fn source(&self, name: &SourceName) -> Result<Option<SourceState>, StoreError> {
+    fn source(&self, unit: &UnitName) -> Result<Option<SourceState>, StoreError> {
         self.living()?;
-        self.0.disk().source(name)
+        self.0.disk().source(unit)
+    }
+
+    fn last_seq(&self, source: &SourceName) -> Result<u64, StoreError> {
+        self.living()?;
+        self.0.disk().last_seq(source)
+    }
+
+    fn entries(&self, source: &SourceName) -> Result<Vec<(EntryKey, SourceState)>, StoreError> {
+        self.living()?;
+        self.0.disk().entries(source)
+    }
+
+    fn sources_with_entries(&self) -> Result<Vec<SourceName>, StoreError> {
+        self.living()?;
+        self.0.disk().sources_with_entries()
+    }
+
+    fn held_entries(&self, source: &SourceName) -> Result<Vec<EntryKey>, StoreError> {
+        self.living()?;
+        self.0.disk().held_entries(source)
     }
 
     fn sources(&self) -> Result<Vec<(SourceName, SourceState)>, StoreError> {
@@ -225,19 +248,29 @@ impl Read for Witness {
         self.0.disk().sources()
     }
 
-    fn snapshot(&self, source: &SourceName) -> Result<Snapshot, StoreError> {
+    fn token(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError> {
         self.living()?;
-        self.0.disk().snapshot(source)
+        self.0.disk().token(key)
     }
 
-    fn items(&self, source: &SourceName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError> {
+    fn snapshot(&self, unit: &UnitName) -> Result<Snapshot, StoreError> {
         self.living()?;
-        self.0.disk().items(source, keys)
+        self.0.disk().snapshot(unit)
     }
 
-    fn held(&self, source: &SourceName) -> Result<Vec<StoredItem>, StoreError> {
+    fn items(&self, unit: &UnitName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError> {
         self.living()?;
-        self.0.disk().held(source)
+        self.0.disk().items(unit, keys)
+    }
+
+    fn settling(&self, unit: &UnitName) -> Result<HashMap<ItemKey, Settling>, StoreError> {
+        self.living()?;
+        self.0.disk().settling(unit)
+    }
+
+    fn held(&self, unit: &UnitName) -> Result<Vec<StoredItem>, StoreError> {
+        self.living()?;
+        self.0.disk().held(unit)
     }
 
     fn holding(&self, source: &SourceName) -> Result<Holding, StoreError> {

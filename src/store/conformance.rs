@@ -1,6 +1,7 @@
 //! What every store must do, sentence by sentence of the traits' documentation; and, in [`model`], whatever the two
 //! stores do differently.
 
+mod entries;
 mod listings;
 mod model;
 mod names;
@@ -9,6 +10,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::core::auth::oauth2::TokenKey;
 use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth, Started, Trigger, Verdict};
 use crate::core::extract::Shape;
 use crate::core::fault::Fault;
@@ -18,7 +20,7 @@ use crate::core::source::{Baseline, SourceState, Validator};
 use crate::store::memory::MemoryStore;
 use crate::store::samples::{
     ALL, at, delivered, done, endpoint, event, item, key, news, page, poll, present, settle,
-    source, state, tried,
+    source, state, tried, unit,
 };
 use crate::store::sqlite::{Opening, SqliteStore};
 use crate::store::{
@@ -30,7 +32,7 @@ use crate::store::{
 type Case = fn(&mut dyn Store);
 
 /// What each case proves, and the case.
-const CASES: [(&str, Case); 25] = [
+const CASES: [(&str, Case); 29] = [
     ("a new state is empty", empty),
     ("a poll's page changes everything together", page_changes_everything),
     ("a source's state comes back whole", state_comes_back),
@@ -49,6 +51,7 @@ const CASES: [(&str, Case); 25] = [
     ("an attempt is recorded with its outcome", attempts),
     ("only the next attempt of a pending delivery counts", stale_attempts),
     ("what is due comes longest due first", due_order),
+    ("a refresh token is kept under its settings and its first one", tokens),
     ("events are found by every filter", listings::event_filters),
     ("deliveries are found by every filter", listings::delivery_filters),
     ("a replay sends each pair once, in the events' order", listings::replay),
@@ -56,6 +59,9 @@ const CASES: [(&str, Case); 25] = [
     ("deliveries are counted where they stand", listings::tally),
     ("a source goes on under another name", names::renamed),
     ("a name with a state is left alone", names::not_renamed),
+    ("entries go along under another name", names::entries_renamed),
+    ("entries are apart, their numbers are not", entries::apart),
+    ("entries that left hold nothing", entries::held_ones),
 ];
 
 /// Runs every case on a store of its own.
@@ -119,8 +125,8 @@ fn counted(store: &dyn Store) -> Vec<(String, &'static str, u64)> {
 fn empty(store: &mut dyn Store) {
     assert_eq!(store.apply(&[]).expect("it works"), vec![]);
     assert_eq!(store.sources().expect("it reads"), vec![]);
-    assert_eq!(store.source(&source("tickets")).expect("it reads"), None);
-    assert!(store.snapshot(&source("tickets")).expect("it reads").entries.is_empty());
+    assert_eq!(store.source(&unit("tickets")).expect("it reads"), None);
+    assert!(store.snapshot(&unit("tickets")).expect("it reads").entries.is_empty());
     assert_eq!(event_nos(store, &EventFilter::default(), ALL), Vec::<u64>::new());
     assert_eq!(store.event(&EventId::new("evt_1")).expect("it reads"), None);
     assert_eq!(store.delivery(DeliveryId(1)).expect("it reads"), None);
@@ -131,14 +137,30 @@ fn empty(store: &mut dyn Store) {
     store.checkpoint().expect("it works");
 }
 
+fn tokens(store: &mut dyn Store) {
+    let key =
+        |settings, configured| TokenKey { settings: [settings; 16], configured: [configured; 16] };
+    let keep = |key, sealed: &[u8]| Write::Token { key, sealed: sealed.to_vec(), at: at(5) };
+    for (settings, configured, sealed) in
+        [(1, 1, &b"a"[..]), (1, 2, b"b"), (2, 1, b""), (1, 1, b"c\0\xff")]
+    {
+        assert_eq!(done(store, keep(key(settings, configured), sealed)), Written::Done);
+    }
+    let kept = |key| store.token(&key).expect("it reads");
+    assert_eq!(kept(key(1, 1)), Some(b"c\0\xff".to_vec()));
+    assert_eq!(kept(key(1, 2)), Some(b"b".to_vec()));
+    assert_eq!(kept(key(2, 1)), Some(Vec::new()));
+    assert_eq!(kept(key(2, 2)), None);
+}
+
 fn page_changes_everything(store: &mut dyn Store) {
     let commit = PollCommit {
         upserts: vec![present("a", 1), item("b", 2, Standing::Deleted)],
         ..page("tickets", 0, vec![news(event("tickets", "a", 1, 500), &[("agent", Some(9))])])
     };
     assert_eq!(done(store, poll(commit.clone())), Written::Events { first: EventNo(1), count: 1 });
-    assert_eq!(store.source(&source("tickets")).expect("it reads"), Some(commit.state));
-    let snapshot = store.snapshot(&source("tickets")).expect("it reads");
+    assert_eq!(store.source(&unit("tickets")).expect("it reads"), Some(commit.state));
+    let snapshot = store.snapshot(&unit("tickets")).expect("it reads");
     assert_eq!(snapshot.entries.len(), 2);
     for item in &commit.upserts {
         assert_eq!(snapshot.entries.get(&item.key), Some(&item.entry));
@@ -196,11 +218,11 @@ fn stale_page(store: &mut dyn Store) {
     let ahead = page("orders", 1, vec![]);
     for (commit, name) in [(stale, "tickets"), (ahead, "orders")] {
         let refusal = refused(store, poll(commit));
-        assert_eq!(refusal, Refusal::Conflict { source_name: source(name) });
+        assert_eq!(refusal, Refusal::Conflict { unit: unit(name) });
     }
     assert_eq!(event_nos(store, &EventFilter::default(), ALL), vec![1]);
-    assert!(store.snapshot(&source("tickets")).expect("it reads").entries.is_empty());
-    assert_eq!(store.source(&source("orders")).expect("it reads"), None);
+    assert!(store.snapshot(&unit("tickets")).expect("it reads").entries.is_empty());
+    assert_eq!(store.source(&unit("orders")).expect("it reads"), None);
     assert_eq!(counted(store), vec![(String::from("agent"), "pending", 1)]);
 }
 
@@ -213,7 +235,7 @@ fn refusal_in_group(store: &mut dyn Store) {
         answers.expect("it works"),
         vec![
             Ok(Written::Events { first: EventNo(1), count: 1 }),
-            Err(Refusal::Conflict { source_name: source("a") }),
+            Err(Refusal::Conflict { unit: unit("a") }),
             Err(Refusal::NotUnderWay(DeliveryId(7))),
             Ok(Written::Events { first: EventNo(2), count: 1 }),
         ]
@@ -258,10 +280,10 @@ fn marks(store: &mut dyn Store) {
         ("b", Standing::Held { since: at(-7) }),
         ("c", Standing::Quarantined),
     ];
-    let snapshot = store.snapshot(&source("tickets")).expect("it reads");
+    let snapshot = store.snapshot(&unit("tickets")).expect("it reads");
     assert_eq!(snapshot.entries.len(), expected.len());
     for (name, standing) in expected {
-        let found = store.items(&source("tickets"), &[key(name)]).expect("it reads");
+        let found = store.items(&unit("tickets"), &[key(name)]).expect("it reads");
         let mut item = present(name, 3);
         item.entry.standing = standing;
         assert_eq!(snapshot.entries.get(&key(name)), Some(&item.entry));
@@ -281,8 +303,8 @@ fn items_in_order(store: &mut dyn Store) {
         item("a", 5, Standing::Lost),
         present("c", 2),
     ];
-    assert_eq!(store.items(&source("tickets"), &keys).expect("it reads"), expected);
-    assert_eq!(store.items(&source("orders"), &keys).expect("it reads"), vec![]);
+    assert_eq!(store.items(&unit("tickets"), &keys).expect("it reads"), expected);
+    assert_eq!(store.items(&unit("orders"), &keys).expect("it reads"), vec![]);
 }
 
 fn held_items(store: &mut dyn Store) {
@@ -290,15 +312,19 @@ fn held_items(store: &mut dyn Store) {
     let upserts = vec![held("z"), present("m", 1), held("a")];
     done(store, poll(PollCommit { upserts, ..page("tickets", 0, vec![]) }));
     done(store, poll(PollCommit { upserts: vec![held("o")], ..page("orders", 0, vec![]) }));
-    let found = store.held(&source("tickets")).expect("it reads");
+    let found = store.held(&unit("tickets")).expect("it reads");
     assert_eq!(found, vec![held("a"), held("z")]);
+    let new = item("m", 1, Standing::HeldNew { since: at(11) });
+    let marks = vec![(key("m"), Standing::HeldNew { since: at(11) })];
+    done(store, poll(PollCommit { marks, ..page("tickets", 0, vec![]) }));
+    let found = store.held(&unit("tickets")).expect("it reads");
+    assert_eq!(found, vec![held("a"), new, held("z")]);
 }
 
 fn state_alone(store: &mut dyn Store) {
     let learned = |last_seq, millis| SourceState { last_poll: Some(at(millis)), ..state(last_seq) };
-    let keep =
-        |state: SourceState| Write::State { source: source("tickets"), state: Box::new(state) };
-    let kept = |store: &dyn Store| store.source(&source("tickets")).expect("it reads");
+    let keep = |state: SourceState| Write::State { unit: unit("tickets"), state: Box::new(state) };
+    let kept = |store: &dyn Store| store.source(&unit("tickets")).expect("it reads");
     assert_eq!(done(store, keep(learned(1, 5))), Written::Done);
     assert_eq!(kept(store), None);
     done(store, keep(learned(0, 6)));

@@ -5,13 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::core::auth::oauth2::TokenKey;
 use crate::core::delivery::{DeliveryState, EndpointHealth, Trigger, Verdict, lane};
 use crate::core::endpoint::{Order, glob_matches};
 use crate::core::event::Event;
-use crate::core::ids::{DeliveryId, EndpointName, EventId, EventNo, ItemKey, SourceName};
+use crate::core::ids::{
+    DeliveryId, EndpointName, EntryKey, EventId, EventNo, ItemKey, SourceName, UnitName,
+};
 use crate::core::plan::Holding;
-use crate::core::snapshot::{Snapshot, Standing, StoredItem};
+use crate::core::snapshot::{Settling, Snapshot, Standing, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::{
     Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, Due, DueDelivery, EventFilter,
@@ -20,11 +25,12 @@ use crate::store::{
 };
 
 /// A store that forgets everything when dropped.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct MemoryStore {
     seed: u64,
-    sources: BTreeMap<SourceName, SourceState>,
-    items: BTreeMap<SourceName, BTreeMap<ItemKey, StoredItem>>,
+    sources: BTreeMap<UnitName, SourceState>,
+    items: BTreeMap<UnitName, BTreeMap<ItemKey, StoredItem>>,
+    settling: BTreeMap<UnitName, HashMap<ItemKey, Settling>>,
     /// The event numbered 1 comes first.
     events: Vec<Event>,
     endpoints: BTreeMap<EndpointName, EndpointHealth>,
@@ -32,12 +38,19 @@ pub(crate) struct MemoryStore {
     /// Those that are waiting or pending.
     unfinished: BTreeSet<DeliveryId>,
     attempts: HashMap<DeliveryId, Vec<Attempt>>,
+    tokens: BTreeMap<TokenKey, Vec<u8>>,
+    full: Arc<AtomicBool>,
 }
 
 impl MemoryStore {
     /// An empty state with this seed.
     pub(crate) fn new(seed: u64) -> Self {
         Self { seed, ..Self::default() }
+    }
+
+    /// As long as it is set, writes meet a full disk.
+    pub(crate) fn full(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.full)
     }
 
     fn one(&mut self, write: &Write) -> Result<Written, Refusal> {
@@ -57,29 +70,43 @@ impl MemoryStore {
             }
             Write::Replay { filter, now } => Ok(Written::Count(self.replay(filter, *now))),
             Write::Rename { from, to } => Ok(Written::Count(self.rename(from, to))),
-            Write::State { source, state } => {
-                if self.last_seq(source) == state.last_seq {
-                    self.sources.insert(source.clone(), (**state).clone());
+            Write::State { unit, state } => {
+                if self.expected_seq(unit, false) == state.last_seq {
+                    self.sources.insert(unit.clone(), (**state).clone());
                 }
+                Ok(Written::Done)
+            }
+            Write::Token { key, sealed, at: _ } => {
+                self.tokens.insert(*key, sealed.clone());
                 Ok(Written::Done)
             }
         }
     }
 
     fn rename(&mut self, from: &SourceName, to: &SourceName) -> u64 {
-        if self.sources.contains_key(to) {
+        if self.sources.keys().any(|unit| unit.source() == *to) {
             return 0;
         }
-        let Some(state) = self.sources.remove(from) else { return 0 };
-        self.sources.insert(to.clone(), state);
-        let items = self.items.remove(from).unwrap_or_default();
-        self.items.insert(to.clone(), items);
+        let units: Vec<_> =
+            self.sources.keys().filter(|unit| unit.source() == *from).cloned().collect();
+        if units.is_empty() {
+            return 0;
+        }
+        for unit in units {
+            let Some(state) = self.sources.remove(&unit) else { continue };
+            let renamed = UnitName::of(to, &unit.entry());
+            let items = self.items.remove(&unit).unwrap_or_default();
+            self.items.insert(renamed.clone(), items);
+            let settling = self.settling.remove(&unit).unwrap_or_default();
+            self.settling.insert(renamed.clone(), settling);
+            self.sources.insert(renamed, state);
+        }
         let busy: BTreeSet<_> =
             self.unfinished().map(|delivery| (delivery.endpoint.clone(), delivery.lane)).collect();
         for id in &self.unfinished {
             let Some(delivery) = self.deliveries.get_mut(id) else { continue };
-            let (old, new) =
-                (lane(Order::Item, from, &delivery.key), lane(Order::Item, to, &delivery.key));
+            let lane_of = |name| lane(Order::Item, name, &delivery.entry, &delivery.key);
+            let (old, new) = (lane_of(from), lane_of(to));
             if delivery.lane == old && !busy.contains(&(delivery.endpoint.clone(), new)) {
                 delivery.lane = new;
             }
@@ -87,8 +114,16 @@ impl MemoryStore {
         1
     }
 
-    fn last_seq(&self, source: &SourceName) -> u64 {
-        self.sources.get(source).map_or(0, |state| state.last_seq)
+    fn last_seq_of(&self, source: &SourceName) -> u64 {
+        let units = self.sources.iter().filter(|(unit, _)| unit.source() == *source);
+        units.map(|(_, state)| state.last_seq).max().unwrap_or(0)
+    }
+
+    fn expected_seq(&self, unit: &UnitName, has_events: bool) -> u64 {
+        if has_events || unit.entry().is_none() {
+            return self.last_seq_of(&unit.source());
+        }
+        self.sources.get(unit).map_or(0, |state| state.last_seq)
     }
 
     fn know(&mut self, name: &EndpointName, now: Timestamp) {
@@ -96,11 +131,11 @@ impl MemoryStore {
     }
 
     fn poll(&mut self, commit: &PollCommit) -> Result<Written, Refusal> {
-        if self.last_seq(&commit.source) != commit.expected_seq {
-            return Err(Refusal::Conflict { source_name: commit.source.clone() });
+        if self.expected_seq(&commit.unit, !commit.events.is_empty()) != commit.expected_seq {
+            return Err(Refusal::Conflict { unit: commit.unit.clone() });
         }
-        self.sources.insert(commit.source.clone(), commit.state.clone());
-        let items = self.items.entry(commit.source.clone()).or_default();
+        self.sources.insert(commit.unit.clone(), commit.state.clone());
+        let items = self.items.entry(commit.unit.clone()).or_default();
         for item in &commit.upserts {
             items.insert(item.key.clone(), item.clone());
         }
@@ -108,6 +143,11 @@ impl MemoryStore {
             if let Some(item) = items.get_mut(key) {
                 item.entry.standing = *standing;
             }
+        }
+        let settling = self.settling.entry(commit.unit.clone()).or_default();
+        for (key, value) in &commit.settling {
+            settling.remove(key);
+            settling.extend(value.clone().map(|value| (key.clone(), value)));
         }
         let first = EventNo(self.events.len() as u64 + 1);
         for new in &commit.events {
@@ -151,6 +191,7 @@ impl MemoryStore {
             event_id: event.id.clone(),
             event_type: event.event_type.clone(),
             source: event.source.clone(),
+            entry: event.entry.clone(),
             key: event.key.clone(),
             seq: event.seq,
         };
@@ -269,9 +310,10 @@ impl MemoryStore {
 
 /// Whether an event matches a filter, its `after` aside.
 fn event_matches(filter: &EventFilter, event: &Event) -> bool {
-    let EventFilter { after: _, event_type, source, key, since, until } = filter;
+    let EventFilter { after: _, event_type, source, entry, key, since, until } = filter;
     event_type.as_ref().is_none_or(|glob| glob_matches(glob, &event.event_type))
         && source.as_ref().is_none_or(|source| *source == event.source)
+        && entry.as_ref().is_none_or(|entry| *entry == event.entry)
         && key.as_ref().is_none_or(|key| *key == event.key)
         && since.is_none_or(|since| event.at >= since)
         && until.is_none_or(|until| event.at < until)
@@ -290,32 +332,64 @@ impl Read for MemoryStore {
         self.seed
     }
 
-    fn source(&self, name: &SourceName) -> Result<Option<SourceState>, StoreError> {
-        Ok(self.sources.get(name).cloned())
+    fn source(&self, unit: &UnitName) -> Result<Option<SourceState>, StoreError> {
+        Ok(self.sources.get(unit).cloned())
+    }
+
+    fn last_seq(&self, source: &SourceName) -> Result<u64, StoreError> {
+        Ok(self.last_seq_of(source))
     }
 
     fn sources(&self) -> Result<Vec<(SourceName, SourceState)>, StoreError> {
-        Ok(self.sources.iter().map(|(name, state)| (name.clone(), state.clone())).collect())
+        let plain = self.sources.iter().filter(|(unit, _)| unit.entry().is_none());
+        Ok(plain.map(|(unit, state)| (unit.source(), state.clone())).collect())
     }
 
-    fn snapshot(&self, source: &SourceName) -> Result<Snapshot, StoreError> {
-        let items = self.items.get(source).into_iter().flatten();
+    fn entries(&self, source: &SourceName) -> Result<Vec<(EntryKey, SourceState)>, StoreError> {
+        let units = self.sources.iter().map(|(unit, state)| (unit.source(), unit.entry(), state));
+        let entries = units.filter(|(of, entry, _)| of == source && !entry.is_none());
+        Ok(entries.map(|(_, entry, state)| (entry, state.clone())).collect())
+    }
+
+    fn sources_with_entries(&self) -> Result<Vec<SourceName>, StoreError> {
+        let entries = self.sources.keys().filter(|unit| !unit.entry().is_none());
+        let sources: BTreeSet<_> = entries.map(UnitName::source).collect();
+        Ok(sources.into_iter().collect())
+    }
+
+    fn held_entries(&self, source: &SourceName) -> Result<Vec<EntryKey>, StoreError> {
+        let entries = self.entries(source)?.into_iter().filter(|(_, state)| state.left.is_none());
+        let held = entries.map(|(entry, _)| entry).filter(|entry| {
+            self.held(&UnitName::of(source, entry)).is_ok_and(|held| !held.is_empty())
+        });
+        Ok(held.collect())
+    }
+
+    fn snapshot(&self, unit: &UnitName) -> Result<Snapshot, StoreError> {
+        let items = self.items.get(unit).into_iter().flatten();
         Ok(Snapshot { entries: items.map(|(key, item)| (key.clone(), item.entry)).collect() })
     }
 
-    fn items(&self, source: &SourceName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError> {
-        let Some(items) = self.items.get(source) else { return Ok(Vec::new()) };
+    fn items(&self, unit: &UnitName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError> {
+        let Some(items) = self.items.get(unit) else { return Ok(Vec::new()) };
         Ok(keys.iter().filter_map(|key| items.get(key)).cloned().collect())
     }
 
-    fn held(&self, source: &SourceName) -> Result<Vec<StoredItem>, StoreError> {
-        let items = self.items.get(source).into_iter().flat_map(BTreeMap::values);
-        let is_held = |item: &&StoredItem| matches!(item.entry.standing, Standing::Held { .. });
+    fn settling(&self, unit: &UnitName) -> Result<HashMap<ItemKey, Settling>, StoreError> {
+        Ok(self.settling.get(unit).cloned().unwrap_or_default())
+    }
+
+    fn held(&self, unit: &UnitName) -> Result<Vec<StoredItem>, StoreError> {
+        let items = self.items.get(unit).into_iter().flat_map(BTreeMap::values);
+        let is_held = |item: &&StoredItem| {
+            matches!(item.entry.standing, Standing::Held { .. } | Standing::HeldNew { .. })
+        };
         Ok(items.filter(is_held).cloned().collect())
     }
 
     fn holding(&self, source: &SourceName) -> Result<Holding, StoreError> {
-        let items = self.items.get(source).into_iter().flat_map(BTreeMap::values);
+        let units = self.items.iter().filter(|(unit, _)| unit.source() == *source);
+        let items = units.flat_map(|(_, items)| items.values());
         let items = items.filter(|item| item.entry.standing.is_known()).count() as u64;
         let waiting =
             self.unfinished().filter(|delivery| delivery.source == *source).count() as u64;
@@ -393,6 +467,10 @@ impl Read for MemoryStore {
         Ok(self.endpoints.iter().map(|(name, health)| (name.clone(), health.clone())).collect())
     }
 
+    fn token(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.tokens.get(key).cloned())
+    }
+
     fn tally(&self) -> Result<Vec<Tally>, StoreError> {
         let mut tallies = Vec::new();
         for endpoint in self.endpoints.keys() {
@@ -412,6 +490,10 @@ impl Read for MemoryStore {
 
 impl Store for MemoryStore {
     fn apply(&mut self, writes: &[Write]) -> Result<Vec<Result<Written, Refusal>>, StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            return Err(StoreError::File { action: "writing", path: "memory".into(), source });
+        }
         Ok(writes.iter().map(|write| self.one(write)).collect())
     }
 

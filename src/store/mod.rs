@@ -13,34 +13,39 @@ pub(crate) mod memory;
 mod samples;
 pub(crate) mod sqlite;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::core::auth::oauth2::TokenKey;
 use crate::core::delivery::{DeliveryState, EndpointHealth, NewEvent, Started, Trigger, Verdict};
 use crate::core::event::Event;
 use crate::core::fault::Fault;
-use crate::core::ids::{DeliveryId, EndpointName, EventId, EventNo, ItemKey, SourceName};
+use crate::core::ids::{
+    DeliveryId, EndpointName, EntryKey, EventId, EventNo, ItemKey, SourceName, UnitName,
+};
 use crate::core::plan::Holding;
-use crate::core::snapshot::{Snapshot, Standing, StoredItem};
+use crate::core::snapshot::{Settling, Snapshot, Standing, StoredItem};
 use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
 
 /// A poll's page: snapshot, events and deliveries change together or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PollCommit {
-    pub(crate) source: SourceName,
-    /// `last_seq` as the poll read it (0 for a source without state). If the store has another, the commit is
-    /// refused with [`Refusal::Conflict`].
+    pub(crate) unit: UnitName,
+    /// `last_seq` of the source as the poll read it (0 for one without state); of the entry itself, for an entry's
+    /// commit without events. If the store has another, the commit is refused with [`Refusal::Conflict`].
     pub(crate) expected_seq: u64,
     /// The state after this commit; its `last_seq` is `expected_seq` plus the number of events.
     pub(crate) state: SourceState,
     pub(crate) upserts: Vec<StoredItem>,
     /// Items whose standing alone changes.
     pub(crate) marks: Vec<(ItemKey, Standing)>,
+    /// New values that have to last before they ring; `None` takes one away.
+    pub(crate) settling: Vec<(ItemKey, Option<Settling>)>,
     pub(crate) events: Vec<NewEvent>,
     /// When the deliveries of these events are due, by the clock that plans. The events' own time is the wall's.
     pub(crate) at: Timestamp,
@@ -94,7 +99,9 @@ pub(crate) enum Write {
     /// and `to` has none. Answers [`Written::Count`]: 1, or 0 when there was nothing to do.
     Rename { from: SourceName, to: SourceName },
     /// Keeps what was learned in polls that changed nothing. Ignored if events were added meanwhile.
-    State { source: SourceName, state: Box<SourceState> },
+    State { unit: UnitName, state: Box<SourceState> },
+    /// Keeps a refresh token, sealed, in the place of any other of this key.
+    Token { key: TokenKey, sealed: Vec<u8>, at: Timestamp },
 }
 
 /// What a write did.
@@ -113,8 +120,8 @@ pub(crate) enum Written {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum Refusal {
     /// The source's state moved on since it was read: read it again.
-    #[error("the state of source {source_name} moved on meanwhile")]
-    Conflict { source_name: SourceName },
+    #[error("the state of {unit} moved on meanwhile")]
+    Conflict { unit: UnitName },
     /// The delivery does not exist, is settled already, waits behind another, or the attempt is not its next one.
     #[error("delivery {0} is not under way")]
     NotUnderWay(DeliveryId),
@@ -184,6 +191,7 @@ pub(crate) struct EventFilter {
     /// A glob on the type.
     pub(crate) event_type: Option<String>,
     pub(crate) source: Option<SourceName>,
+    pub(crate) entry: Option<EntryKey>,
     pub(crate) key: Option<ItemKey>,
     /// Detected at or after.
     pub(crate) since: Option<Timestamp>,
@@ -232,6 +240,7 @@ pub(crate) struct DeliveryRecord {
     pub(crate) event_id: EventId,
     pub(crate) event_type: String,
     pub(crate) source: SourceName,
+    pub(crate) entry: EntryKey,
     pub(crate) key: ItemKey,
     pub(crate) seq: u64,
 }
@@ -275,17 +284,27 @@ pub(crate) struct Tally {
 pub(crate) trait Read: Send {
     /// The seed of [`RawHash`](crate::core::snapshot::RawHash), drawn when the state was made.
     fn seed(&self) -> u64;
-    /// The state of a source; `None` if it was never polled.
-    fn source(&self, name: &SourceName) -> Result<Option<SourceState>, StoreError>;
-    /// All sources that have state, by name; also those no longer declared.
+    /// The state of a source or of one of its entries; `None` if it was never polled.
+    fn source(&self, unit: &UnitName) -> Result<Option<SourceState>, StoreError>;
+    /// The number of a source's last event, its entries' events included.
+    fn last_seq(&self, source: &SourceName) -> Result<u64, StoreError>;
+    /// All sources that have a state of their own, by name; also those no longer declared.
     fn sources(&self) -> Result<Vec<(SourceName, SourceState)>, StoreError>;
-    /// The index of a source's items. A row that fails its hash comes as `Quarantined`.
-    fn snapshot(&self, source: &SourceName) -> Result<Snapshot, StoreError>;
+    /// The entries of a source that have state, by key; also those that it no longer has.
+    fn entries(&self, source: &SourceName) -> Result<Vec<(EntryKey, SourceState)>, StoreError>;
+    /// The sources whose entries have state, by name; also those no longer declared.
+    fn sources_with_entries(&self) -> Result<Vec<SourceName>, StoreError>;
+    /// The index of the items of a source or entry. A row that fails its hash comes as `Quarantined`.
+    fn snapshot(&self, unit: &UnitName) -> Result<Snapshot, StoreError>;
     /// Whole items by key, in the order asked. Unknown ones and rows that fail their hash are left out.
-    fn items(&self, source: &SourceName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError>;
-    /// Items that stand as `Held`, by key.
-    fn held(&self, source: &SourceName) -> Result<Vec<StoredItem>, StoreError>;
-    /// How much is kept of a source.
+    fn items(&self, unit: &UnitName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError>;
+    /// New values of items that have to last. Those that fail their hash are left out.
+    fn settling(&self, unit: &UnitName) -> Result<HashMap<ItemKey, Settling>, StoreError>;
+    /// Items that stand as `Held` or `HeldNew`, by key.
+    fn held(&self, unit: &UnitName) -> Result<Vec<StoredItem>, StoreError>;
+    /// The entries of a source that have held items, by key; without those that left.
+    fn held_entries(&self, source: &SourceName) -> Result<Vec<EntryKey>, StoreError>;
+    /// How much is kept of a source and its entries.
     fn holding(&self, source: &SourceName) -> Result<Holding, StoreError>;
     /// Events by number. Those that fail their hash are left out.
     fn events(&self, filter: &EventFilter, slice: Slice) -> Result<Vec<EventRecord>, StoreError>;
@@ -322,6 +341,8 @@ pub(crate) trait Read: Send {
     ) -> Result<Option<Timestamp>, StoreError>;
     /// The condition of every endpoint ever known.
     fn endpoints(&self) -> Result<Vec<(EndpointName, EndpointHealth)>, StoreError>;
+    /// The sealed refresh token of a key.
+    fn token(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError>;
     /// Deliveries counted by endpoint and status, without those of zero.
     fn tally(&self) -> Result<Vec<Tally>, StoreError>;
 }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::core::delivery::{NewDelivery, NewEvent, Verdict};
 use crate::core::event::Event;
-use crate::core::ids::{DeliveryId, EndpointName, EventId, ItemKey, SourceName};
+use crate::core::ids::{
+    DeliveryId, EndpointName, EntryKey, EventId, ItemKey, SourceName, UnitName,
+};
 use crate::core::json::JsonText;
 use crate::core::parts::Parts;
 use crate::core::schedule::Schedule;
-use crate::core::snapshot::{Fingerprint, IndexEntry, RawHash, Standing, StoredItem};
+use crate::core::snapshot::{Fingerprint, IndexEntry, RawHash, Settling, Standing, StoredItem};
 use crate::core::source::{Baseline, Definition, SourceState};
 use crate::core::time::Timestamp;
 use crate::store::{Attempt, AttemptCommit, PollCommit, Slice, Store, Write, Written};
@@ -22,6 +24,11 @@ pub(crate) fn at(millis: i64) -> Timestamp {
 
 pub(crate) fn source(name: &str) -> SourceName {
     SourceName::new(name)
+}
+
+/// A source, or an entry of one, `SOURCE/ENTRY`.
+pub(crate) fn unit(name: &str) -> UnitName {
+    UnitName::new(name)
 }
 
 pub(crate) fn endpoint(name: &str) -> EndpointName {
@@ -43,11 +50,16 @@ pub(crate) fn state(last_seq: u64) -> SourceState {
         validator: None,
         body_hash: None,
         has_missing: false,
+        watermark: None,
+        sweep_due: None,
+        credentials: None,
         schedule: Schedule { interval: Duration::from_secs(30), due: at(30_000), failures: 0 },
         last_poll: None,
         last_success: None,
         last_change: None,
         fault: None,
+        ended: None,
+        left: None,
     }
 }
 
@@ -68,6 +80,16 @@ pub(crate) fn item(name: &str, changes: u64, standing: Standing) -> StoredItem {
     }
 }
 
+/// A value that was seen again in so many polls.
+pub(crate) fn settles(polls: u32) -> Settling {
+    Settling {
+        fingerprint: Fingerprint([9; 32]),
+        raw: RawHash(u64::MAX - 9),
+        polls,
+        data: JsonText::trusted(format!(r#"{{"polls":{polls}}}"#)),
+    }
+}
+
 pub(crate) fn present(name: &str, changes: u64) -> StoredItem {
     item(name, changes, Standing::Present { missing: 0 })
 }
@@ -77,6 +99,7 @@ pub(crate) fn event(source_name: &str, name: &str, seq: u64, millis: i64) -> Eve
         id: EventId::new(format!("evt_{source_name}_{seq}")),
         event_type: format!("{source_name}.updated"),
         source: source(source_name),
+        entry: EntryKey::none(),
         key: key(name),
         seq,
         at: at(millis),
@@ -97,11 +120,12 @@ pub(crate) fn news(event: Event, deliveries: &[(&str, Option<i64>)]) -> NewEvent
 pub(crate) fn page(source_name: &str, expected_seq: u64, events: Vec<NewEvent>) -> PollCommit {
     let at = events.first().map_or(at(0), |new| new.event.at);
     PollCommit {
-        source: source(source_name),
+        unit: unit(source_name),
         expected_seq,
         state: state(expected_seq + events.len() as u64),
         upserts: Vec::new(),
         marks: Vec::new(),
+        settling: Vec::new(),
         events,
         at,
     }

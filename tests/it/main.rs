@@ -1,18 +1,22 @@
 //! The one black-box test binary: the real executable, real sockets, files, signals.
 #![cfg(test)]
 
+mod auth;
 mod bad_input;
+mod changes;
 mod cli;
 mod cookbook;
 mod crash;
 mod crash_points;
 mod example;
 mod examples;
+mod fanout;
 mod formats;
 mod hostile_content;
 mod internet;
 mod known_pages;
 mod misbehaviour;
+mod moving_pages;
 mod oddities;
 mod operations;
 mod pages;

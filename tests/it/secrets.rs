@@ -33,6 +33,12 @@ const NAMES: &[&str] = &[
     "endpoint-query",
     "endpoint-header",
     "server-token",
+    "client-secret",
+    "refresh-token",
+    "rotated-token",
+    "access-token",
+    "token-param",
+    "proxy-password",
 ];
 
 fn canary(name: &str) -> String {
@@ -85,6 +91,16 @@ impl Aviary {
                 "/json" => Reply::json(&json!([{ "said": said }])),
                 "/bad-json" => Reply::text("application/json", format!("[{{\"id\": {said}")),
                 "/accepting" => Reply::text("text/plain", said),
+                "/token" => Reply::json(&json!({
+                    "access_token": canary("access-token"),
+                    "refresh_token": canary("rotated-token"),
+                    "said": said,
+                })),
+                "/no-token" => {
+                    let refused =
+                        json!({ "error": canary("client-secret"), "error_description": said });
+                    Reply::json(&refused).with_status(400)
+                }
                 _ => Reply::text("text/plain", said).with_status(401),
             }
         }));
@@ -128,6 +144,9 @@ fn config(api: &ApiServer, echo: &str) -> String {
         ("query", format!("query: {{ token: {} }}", c("query"))),
         ("headers", format!("headers: {{ X-Token: {} }}", c("header"))),
         ("body", format!("method: POST, body: {{ password: {} }}", c("body"))),
+        ("oauth2", oauth2(&format!("{echo}/token?in_url={}", c("url-query")))),
+        ("refused", oauth2(&format!("{echo}/no-token"))),
+        ("proxied", proxied(echo)),
     ];
     let mut sources = source("tickets", &api.url(), "deletes: off");
     for (name, more) in &every_auth {
@@ -171,6 +190,21 @@ fn config(api: &ApiServer, echo: &str) -> String {
     )
 }
 
+fn proxied(echo: &str) -> String {
+    let (password, place) = (canary("proxy-password"), echo.trim_start_matches("http://"));
+    format!("proxy: 'http://clerk:{password}@{place}', redirects: 2")
+}
+
+/// A token from there.
+fn oauth2(token_url: &str) -> String {
+    format!(
+        "auth: {{ oauth2: {{ token_url: '{token_url}', grant: refresh_token, client_id: clerk, client_secret: {}, refresh_token: {}, params: {{ extra: {} }} }} }}",
+        canary("client-secret"),
+        canary("refresh-token"),
+        canary("token-param")
+    )
+}
+
 #[test]
 fn no_output_shows_a_secret() {
     let Aviary { api, mut daemon, _echo } = Aviary::new();
@@ -187,7 +221,7 @@ fn no_output_shows_a_secret() {
     daemon.wait_until("every source having failed", |daemon| {
         let rows = daemon.control_json("/v1/sources");
         let failing = rows.as_array().unwrap().iter().filter(|row| !row["fault"].is_null()).count();
-        failing >= 49
+        failing >= 70
     });
     // A bad reload, with mistakes right beside the secrets.
     let good = fs::read_to_string(daemon.config_path()).unwrap();
@@ -239,6 +273,9 @@ fn commands_are_silent(daemon: &Daemon) {
         vec!["--log", "debug", "poll", "query-html"],
         vec!["--log", "debug", "poll", "headers-hang"],
         vec!["--log", "debug", "poll", "body-bad-json"],
+        vec!["--log", "debug", "poll", "oauth2-json"],
+        vec!["--log", "debug", "poll", "refused-401"],
+        vec!["--log", "debug", "poll", "proxied-redirect"],
         vec!["backup", "/nowhere/at/all"],
     ];
     commands.extend(ids.iter().map(|id| vec!["deliveries", "show", id]));

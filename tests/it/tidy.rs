@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Who may use whom: `main → cli → daemon → {api, dashboard, poller, deliverer, janitor} → {store, http, lines, clock,
-/// wake} → core`, and `cli, daemon → config → core`. Beside this, everyone may use itself and `telemetry`. `main` and
+/// Who may use whom: `main → cli → daemon → {api, dashboard, poller, deliverer, janitor, tokens} → {store, http, lines,
+/// clock, wake} → core`, and `cli, daemon → config → core`. Beside this, everyone may use itself and `telemetry`. `main` and
 /// `lib` are no modules: what they use is what the binary is made of.
 const ARROWS: &[(&str, &[&str])] = &[
     ("core", &[]),
@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["core"]),
     ("http", &["core"]),
     ("lines", &["core"]),
+    ("tokens", &["core", "store", "http", "clock"]),
     ("poller", &["core", "store", "http", "clock", "wake"]),
     ("deliverer", &["core", "store", "http", "lines", "clock", "wake"]),
     ("janitor", &["core", "store", "http", "clock", "wake"]),
@@ -49,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lines",
             "clock",
             "wake",
+            "tokens",
             "poller",
             "deliverer",
             "janitor",
@@ -66,6 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lines",
             "clock",
             "wake",
+            "tokens",
             "poller",
             "deliverer",
             "janitor",

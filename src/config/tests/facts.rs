@@ -15,6 +15,7 @@ use crate::config::server::Listen;
 use crate::config::{Config, load, load_text};
 use crate::core::auth::Auth;
 use crate::core::endpoint::{Endpoint, Order, Target};
+use crate::core::entries::ForEach;
 use crate::core::event::{EventRule, EventRules};
 use crate::core::ids::SourceName;
 use crate::core::pages::Pages;
@@ -96,7 +97,8 @@ fn defaults_can_be_written_out() {
 fn every_key_is_read() {
     let given = ["HELPDESK_TOKEN", "HELPDESK_PASSWORD", "HELPDESK_KEY", "SUPPORT_AGENT_SECRET"]
         .iter()
-        .fold(Given::default(), |given, name| given.variable(name, "filled"));
+        .fold(Given::default(), |given, name| given.variable(name, "filled"))
+        .file("internal-ca.pem", include_str!("../../../tests/cases/tls/ca.pem"));
     for key in keys::SOURCE.iter().filter(|key| key.supported && !key.example.is_empty()) {
         let more = if key.name == "pages" { "\nkey: .id" } else { "" };
         let typed = source_text(&format!("{}: {}{more}", key.name, key.example));
@@ -434,5 +436,42 @@ fn the_schema_has_every_supported_key_and_no_other() {
     assert_eq!(source["required"], serde_json::json!(["url"]));
     assert_eq!(source["properties"]["every"]["default"], "30s..15m");
     let text = schema.to_string();
-    assert!(!text.contains("stripe") && !text.contains("oauth2"), "{text}");
+    assert!(!text.contains("stripe") && text.contains("oauth2"), "{text}");
+}
+
+#[test]
+fn entries_are_read() {
+    let each = |typed: &str| source(&format!("for_each: {typed}")).for_each.expect("it is set");
+    let of_list = |typed: &str| match each(typed) {
+        ForEach::List(list) => list
+            .iter()
+            .map(|(key, item)| (key.to_string(), item.as_str().to_owned()))
+            .collect::<Vec<_>>(),
+        other @ ForEach::Source { .. } => panic!("{other:?}"),
+    };
+    let pairs = |list: &[(&str, &str)]| {
+        list.iter().map(|(key, item)| ((*key).to_owned(), (*item).to_owned())).collect::<Vec<_>>()
+    };
+    for (typed, expected) in [
+        ("[b, a]", &[("a", r#""a""#), ("b", r#""b""#)][..]),
+        ("[1, 2.50, '007']", &[("007", r#""007""#), ("1", "1"), ("2.5", "2.50")]),
+        ("{list: [{id: 1, at: x}], key: .id}", &[("1", r#"{"id":1,"at":"x"}"#)]),
+        ("{list: [a/b]}", &[("a/b", r#""a/b""#)]),
+    ] {
+        assert_eq!(of_list(typed), pairs(expected), "{typed}");
+    }
+    let text = "sources:\n  orders: {url: http://a/, key: .id}\n  parcels: {url: 'http://a/{{key}}', for_each: {source: orders, where: .open}}";
+    let config = valid(text);
+    let parcels = config.sources.iter().find(|source| source.name.as_str() == "parcels").unwrap();
+    let Some(ForEach::Source { name, condition: Some(condition) }) = &parcels.for_each else {
+        panic!("{:?}", parcels.for_each)
+    };
+    assert_eq!((name.as_str(), condition.text()), ("orders", ".open"));
+    assert!(config.warnings.0.is_empty());
+    let until = valid("sources: {jobs: {url: http://a/, key: .id, until: .done}}");
+    assert_eq!(until.warnings.0.len(), 1);
+    let file = source("until: .done").url;
+    assert!(file.as_str().starts_with("https:"));
+    let file = valid("sources: {list: {url: 'file:/srv/list.json', key: .}}");
+    assert_eq!(file.sources[0].url.as_str(), "file:///srv/list.json");
 }

@@ -1,7 +1,11 @@
 //! How a source's requests say who asks. To add a scheme: a variant here, an arm in [`Auth::apply`], a key in `config`.
 
+pub(crate) mod jwt;
+pub(crate) mod oauth2;
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -9,6 +13,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use crate::core::auth::oauth2::OAuth2;
 use crate::core::secret::Secret;
 
 /// Credentials of a source.
@@ -26,16 +31,16 @@ pub(crate) enum Auth {
     Header(Vec<(HeaderName, Secret)>),
     /// Query parameters that hold the credential.
     Query(Vec<(String, Secret)>),
+    /// `Authorization: Bearer …` with a token that is fetched and renewed by whoever makes the exchange.
+    OAuth2(Arc<OAuth2>),
 }
 
 impl Auth {
     /// Adds the credentials to a request. Values were checked to be legal header text when they were read.
     pub(crate) fn apply(&self, url: &mut Url, headers: &mut HeaderMap) {
         match self {
-            Self::None => {}
-            Self::Bearer(token) => {
-                put(headers, AUTHORIZATION, &format!("Bearer {}", token.expose()));
-            }
+            Self::None | Self::OAuth2(_) => {}
+            Self::Bearer(token) => bear(headers, token),
             Self::Basic { user, password } => {
                 let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose()));
                 put(headers, AUTHORIZATION, &format!("Basic {pair}"));
@@ -54,6 +59,36 @@ impl Auth {
             }
         }
     }
+
+    /// How to get a token, if one has to be got.
+    pub(crate) fn oauth2(&self) -> Option<&Arc<OAuth2>> {
+        match self {
+            Self::OAuth2(oauth2) => Some(oauth2),
+            _ => None,
+        }
+    }
+
+    /// Names of the query parameters that hold the credentials.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
+        let parameters = match self {
+            Self::Query(parameters) => parameters.as_slice(),
+            _ => &[],
+        };
+        parameters.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+/// Shows a bearer token, in the place of any other.
+pub(crate) fn bear(headers: &mut HeaderMap, token: &Secret) {
+    put(headers, AUTHORIZATION, &format!("Bearer {}", token.expose()));
+}
+
+/// Whether a header or parameter of this name holds a credential, as far as one can tell.
+pub(crate) fn names_a_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["auth", "token", "key", "secret", "cookie", "password", "signature"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {

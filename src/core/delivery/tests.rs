@@ -11,7 +11,7 @@ use crate::core::delivery::{
 };
 use crate::core::endpoint::{BreakerPolicy, Order, RetryPolicy};
 use crate::core::fault::Fault;
-use crate::core::ids::{DeliveryId, EndpointName, ItemKey, SourceName};
+use crate::core::ids::{DeliveryId, EndpointName, EntryKey, ItemKey, SourceName};
 use crate::core::limits::ENDPOINT_RETRY_AFTER_MAX;
 use crate::core::time::Timestamp;
 
@@ -261,7 +261,7 @@ fn a_breaker_admits_all_one_or_none() {
 #[test]
 fn a_lane_is_an_item_an_endpoint_or_nothing() {
     let lane = |order: Order, source: &str, key: &str| {
-        lane(order, &SourceName::new(source), &ItemKey::new(key))
+        lane(order, &SourceName::new(source), &EntryKey::none(), &ItemKey::new(key))
     };
     // Stored: this number may never change.
     assert_eq!(lane(Order::Item, "tickets", "42"), Some(TICKETS_42));

@@ -139,6 +139,11 @@ fn item_fault(number: usize, fault: Option<JsonFault>) -> Fault {
     }
 }
 
+/// A value as a key of its own.
+pub(crate) fn key_text(value: &Value) -> Option<String> {
+    key_part(value).map(Cow::into_owned)
+}
+
 /// One part of a key as text. Every spelling of a number is the same text.
 fn key_part(value: &Value) -> Option<Cow<'_, str>> {
     match value {

@@ -20,7 +20,7 @@ use crate::core::limits::JQ_TEXT_BYTES_MAX;
 /// Brackets in one expression: the lexer recurses into them.
 const BRACKETS_MAX: usize = 400;
 /// Levels of brackets: parser, compiler and engine recurse into them, and take more at each.
-const NESTING_MAX: usize = 64;
+const NESTING_MAX: usize = 48;
 /// Names, numbers and signs in one expression: chains of operators are recursion too.
 const TOKENS_MAX: usize = 600;
 

@@ -28,38 +28,52 @@ pub(crate) struct KnownPage {
 
 /// See the module.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct KnownPages(Vec<KnownPage>);
+pub(crate) struct KnownPages {
+    pages: Vec<KnownPage>,
+    /// News are on the first page and nowhere else: as long as that one is as it was, there are none.
+    news_first: bool,
+}
 
 impl KnownPages {
     /// Notes the next page. One more than [`KNOWN_PAGES_MAX`] makes them useless.
     pub(crate) fn add(&mut self, page: KnownPage) {
-        if self.0.len() <= KNOWN_PAGES_MAX {
-            self.0.push(page);
+        if self.pages.len() <= KNOWN_PAGES_MAX {
+            self.pages.push(page);
         }
+    }
+
+    /// Notes that news are on the first page and nowhere else.
+    pub(crate) fn set_news_first(&mut self, news_first: bool) {
+        self.news_first = news_first;
+    }
+
+    /// Whether the first page alone tells if there are news.
+    pub(crate) fn is_news_first(&self) -> bool {
+        self.news_first
     }
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.0.len()
+        self.pages.len()
     }
 
     /// What led to the page at `at`, counted from zero.
     pub(crate) fn token(&self, at: usize) -> Option<&Value> {
-        self.0.get(at).map(|page| &page.token)
+        self.pages.get(at).map(|page| &page.token)
     }
 
     /// Whether it is worth asking for them again: every page has a validator, and what leads on is known to stay as it
     /// is when that holds.
     pub(crate) fn are_useful(&self, pages: &Pages) -> bool {
         let told = pages.is_told_by_body() || matches!(pages, Pages::Link { .. });
-        let validated = self.0.iter().all(|page| page.validator.is_some());
-        told && validated && (1..=KNOWN_PAGES_MAX).contains(&self.0.len())
+        let validated = self.pages.iter().all(|page| page.validator.is_some());
+        told && validated && (1..=KNOWN_PAGES_MAX).contains(&self.pages.len())
     }
 
     /// What the listing is recognised by in the source's state.
     pub(crate) fn hash(&self, seed: u64) -> BodyHash {
         let mut whole = Vec::new();
-        for page in &self.0 {
+        for page in &self.pages {
             whole.extend_from_slice(&page.body.0.to_le_bytes());
             whole.extend_from_slice(&json::canonical(&page.token));
         }
@@ -69,8 +83,8 @@ impl KnownPages {
     /// What to ask for the page at `at` with. Nothing for a last page that may be full, if a header says whether there
     /// are more: servers make entity tags of the body alone, and 304 would hide the page that has come after it.
     pub(crate) fn validator(&self, pages: &Pages, at: usize) -> Option<&Validator> {
-        let page = self.0.get(at)?;
-        let is_last = at + 1 == self.0.len();
+        let page = self.pages.get(at)?;
+        let is_last = at + 1 == self.pages.len();
         if is_last && !pages.is_told_by_body() && self.may_be_full(page.received) {
             return None;
         }
@@ -80,7 +94,7 @@ impl KnownPages {
     /// Whether a last page of so many items may have no room for more. Of a single page only the size that it would
     /// have is known to be round, as all that people choose.
     fn may_be_full(&self, received: u64) -> bool {
-        match self.0.as_slice() {
+        match self.pages.as_slice() {
             [] | [_] => [5, 8, 12].iter().any(|round| received.is_multiple_of(*round)),
             [first, ..] => received >= first.received,
         }
@@ -96,7 +110,7 @@ impl KnownPages {
         seed: u64,
     ) -> bool {
         let expected = self.token(at + 1).cloned().map_or(Next::End, Next::Page);
-        let Some(page) = self.0.get_mut(at) else { return false };
+        let Some(page) = self.pages.get_mut(at) else { return false };
         let is_not_modified = response.status == 304;
         // RFC 9110 lets a 304 leave out all but what identifies it.
         let says_next = !is_not_modified

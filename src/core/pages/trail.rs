@@ -34,6 +34,11 @@ impl Trail {
         }
     }
 
+    /// Sets out once more, to see what has come meanwhile. What the API counted still has to be so.
+    pub(crate) fn again(&self, pages: &Pages, address: &Url) -> Self {
+        Self { announced: self.announced, ..Self::begin(pages, address) }
+    }
+
     /// Takes up a page that came. `keys` is the hash of its item keys; none for an empty page, which may come again:
     /// some APIs cut their pages first and leave items out of them later.
     ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault};
+use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault, Way};
 use crate::core::recording::{Answered, Asked, Recorded, Recording};
 
 fn request(method: &str, url: &str, body: &str) -> Request {
@@ -23,6 +23,7 @@ fn request(method: &str, url: &str, body: &str) -> Request {
         deadline: Duration::from_secs(1),
         limit: BodyLimit::Whole { bytes_max: 1 },
         reach: Reach::Anywhere,
+        way: Way::default(),
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) use crate::core::sink::answer::{judge, judge_line};
 
 use crate::core::endpoint::{Endpoint, Target};
 use crate::core::event::Event;
-use crate::core::http::{BodyLimit, OUR_USER_AGENT, Reach, Request};
+use crate::core::http::{BodyLimit, OUR_USER_AGENT, Reach, Request, Way};
 use crate::core::limits::RECEIVER_ANSWER_BYTES_MAX;
 use crate::core::signature::{ID_HEADER, Signed, TIMESTAMP_HEADER};
 use crate::core::time::Timestamp;
@@ -52,6 +52,7 @@ fn request(event: &Event, endpoint: &Endpoint, url: &Url, now: Timestamp) -> Req
         limit: BodyLimit::First { bytes_max: RECEIVER_ANSWER_BYTES_MAX },
         // Only the operator's own file names endpoints so far.
         reach: Reach::Anywhere,
+        way: Way::default(),
     }
 }
 

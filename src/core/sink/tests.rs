@@ -12,7 +12,7 @@ use crate::core::endpoint::{BreakerPolicy, Endpoint, Order, RetryPolicy, Subscri
 use crate::core::event::Event;
 use crate::core::fault::{Fault, Retry, Whose};
 use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault};
-use crate::core::ids::{EndpointName, EventId, ItemKey, SourceName};
+use crate::core::ids::{EndpointName, EntryKey, EventId, ItemKey, SourceName};
 use crate::core::json::JsonText;
 use crate::core::secret::Secret;
 use crate::core::signature::{Received, Scheme};
@@ -27,6 +27,7 @@ fn event() -> Event {
         id: EventId::new("evt_1"),
         event_type: String::from("ticket.created"),
         source: SourceName::new("tickets"),
+        entry: EntryKey::none(),
         key: ItemKey::new("42"),
         seq: 1,
         at: NOW,

@@ -141,12 +141,19 @@ impl Address {
 
     /// Whether a template in it uses a word.
     pub(crate) fn uses(&self, word: &str) -> bool {
-        let Self::Rendered(rendered) = self else { return false };
-        let in_query = rendered.query.iter().any(|parameter| match parameter {
-            Parameter::Fixed(..) => false,
-            Parameter::Rendered(_, template) => template.uses(word),
-        });
-        in_query || self.path_uses(word)
+        self.parameters_using(word).next().is_some() || self.path_uses(word)
+    }
+
+    /// The names of the parameters whose templates use a word.
+    pub(crate) fn parameters_using(&self, word: &str) -> impl Iterator<Item = &str> {
+        let parameters = match self {
+            Self::Rendered(rendered) => rendered.query.as_slice(),
+            Self::Fixed(_) => &[],
+        };
+        parameters.iter().filter_map(move |parameter| match parameter {
+            Parameter::Rendered(name, template) if template.uses(word) => Some(name.as_str()),
+            _ => None,
+        })
     }
 
     /// Whether a template of the URL itself uses a word.

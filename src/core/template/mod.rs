@@ -60,7 +60,8 @@ impl Words {
 /// The credentials as they were declared: `{bearer: …}`.
 fn of_auth(auth: &Auth) -> Value {
     match auth {
-        Auth::None => null(),
+        // A token that is fetched is put in its place by whoever makes the exchange.
+        Auth::None | Auth::OAuth2(_) => null(),
         Auth::Bearer(token) => object(vec![("bearer", text(token.expose()))]),
         Auth::Basic { user, password } => {
             let basic = vec![("user", text(user)), ("password", text(password.expose()))];

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault};
+use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault, Way};
 use crate::core::secret::Secret;
 use crate::http::recording::{Recorder, Replayer};
 use crate::http::{Exchange, HttpClient};
@@ -39,6 +39,7 @@ fn request(path: &str) -> Request {
         deadline: Duration::from_secs(1),
         limit: BodyLimit::Whole { bytes_max: 1000 },
         reach: Reach::Anywhere,
+        way: Way::default(),
     }
 }
 

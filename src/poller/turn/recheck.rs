@@ -1,6 +1,7 @@
-//! Asking for the pages of the last complete listing again, each with its own validator.
+//! Asking for pages: those of the last complete listing again, each with its own validator, and new ones.
 
 use super::{Place, Turn};
+use crate::core::fault::Fault;
 use crate::core::http::Response;
 use crate::core::json;
 use crate::core::outcome::{Answer, PollOutcome};
@@ -22,7 +23,6 @@ impl Turn<'_> {
         let known = self.pages.take()?;
         let is_current = self.is_comparable()
             && self.source.pages != Pages::One
-            && !self.source.uses("since")
             && self.state.body_hash == Some(known.hash(self.ports.store.seed()));
         (is_current && known.are_useful(&self.source.pages)).then_some(known)
     }
@@ -56,8 +56,24 @@ impl Turn<'_> {
                 let is_first = at == 0 && response.status != 304;
                 return Recheck::Changed(is_first.then_some(response));
             }
+            if self.ask.is_partial && known.is_news_first() {
+                break;
+            }
         }
         self.pages = Some(known);
         Recheck::Same { not_modified: is_all_304 }
+    }
+
+    /// A page asked for without conditions.
+    pub(super) async fn next_page(&mut self, place: &Place) -> Result<Response, PollOutcome> {
+        match self.fetch(place, None).await {
+            Answer::Body(page) => Ok(page),
+            Answer::Throttled { wait, fault } => Err(PollOutcome::Throttled { wait, fault }),
+            Answer::Failed(fault) => Err(self.failed(fault)),
+            Answer::NotModified(_) => {
+                let fault = Fault::source("unasked_304", "a page answered 304 unasked");
+                Err(self.failed(fault))
+            }
+        }
     }
 }

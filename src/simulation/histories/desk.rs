@@ -242,7 +242,7 @@ impl Process {
     }
 
     pub(super) async fn poll(&self, mode: Mode) -> PollReport {
-        self.poller.poll(&source(), mode).await.unwrap()
+        self.poller.poll(&(&source()).into(), mode).await.unwrap()
     }
 
     pub(super) async fn decide(&self, release: bool) {

@@ -1,20 +1,21 @@
 //! Random histories in both stores: equal answers, equal reads, also after the real one was closed and opened again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth, Started, Verdict};
+use crate::core::event::Event;
 use crate::core::fault::Fault;
-use crate::core::ids::DeliveryId;
+use crate::core::ids::{DeliveryId, EntryKey, UnitName};
 use crate::core::plan::Holding;
-use crate::core::snapshot::{Snapshot, Standing, StoredItem};
+use crate::core::snapshot::{Settling, Snapshot, Standing, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::memory::MemoryStore;
 use crate::store::samples::{
-    ALL, at, endpoint, event, item, key, news, page, poll, source, state, tried,
+    ALL, at, endpoint, event, item, key, news, page, poll, settles, source, state, tried, unit,
 };
 use crate::store::sqlite::{Opening, SqliteStore};
 use crate::store::{
@@ -23,6 +24,8 @@ use crate::store::{
 };
 
 const SOURCES: [&str; 2] = ["orders", "tickets"];
+/// Sources, and entries of one of them.
+const UNITS: [&str; 4] = ["orders", "tickets", "tickets/7", "tickets/a/b"];
 const ENDPOINTS: [&str; 3] = ["agent", "audit", "sink"];
 const KEYS: [&str; 4] = ["", "a", "b/ü", "c"];
 
@@ -40,11 +43,13 @@ type Destination = (usize, Option<i64>);
 #[derive(Debug, Clone)]
 enum Deed {
     Poll {
-        source: usize,
+        unit: usize,
         /// Away from the true sequence number.
         stale: u64,
         upserts: Vec<(usize, u64, Standing)>,
         marks: Vec<(usize, Standing)>,
+        /// Key, and polls; none takes it away.
+        settling: Vec<(usize, Option<u32>)>,
         /// Key, and endpoint with lane.
         events: Vec<(usize, Vec<Destination>)>,
     },
@@ -61,7 +66,7 @@ enum Deed {
     /// From, to.
     Rename(usize, usize),
     State {
-        source: usize,
+        unit: usize,
         stale: u64,
     },
 }
@@ -70,6 +75,7 @@ fn standing() -> impl Strategy<Value = Standing> {
     prop_oneof![
         4 => (0_u32..3).prop_map(|missing| Standing::Present { missing }),
         1 => (0_i64..9).prop_map(|since| Standing::Held { since: at(since) }),
+        1 => (0_i64..9).prop_map(|since| Standing::HeldNew { since: at(since) }),
         1 => Just(Standing::Lost),
         1 => Just(Standing::Deleted),
         1 => Just(Standing::Quarantined),
@@ -129,14 +135,16 @@ fn event_filter() -> impl Strategy<Value = EventFilter> {
         proptest::option::weighted(0.2, 0_u64..9),
         proptest::option::weighted(0.3, glob),
         proptest::option::weighted(0.3, 0..SOURCES.len()),
+        proptest::option::weighted(0.2, prop_oneof![Just(""), Just("7")]),
         proptest::option::weighted(0.3, 0..KEYS.len()),
         proptest::option::weighted(0.2, 0_i64..900),
         proptest::option::weighted(0.2, 0_i64..900),
     )
-        .prop_map(|(after, glob, name, item, since, until)| EventFilter {
+        .prop_map(|(after, glob, name, entry, item, since, until)| EventFilter {
             after: after.map(crate::core::ids::EventNo),
             event_type: glob.map(String::from),
             source: name.map(|name| source(SOURCES[name])),
+            entry: entry.map(EntryKey::new),
             key: item.map(|item| key(KEYS[item])),
             since: since.map(at),
             until: until.map(at),
@@ -150,12 +158,15 @@ fn deed() -> impl Strategy<Value = Deed> {
     let upserts = proptest::collection::vec((0..KEYS.len(), 0_u64..9, standing()), 0..4);
     let marks = proptest::collection::vec((0..KEYS.len(), standing()), 0..3);
     let stale = || prop_oneof![5 => Just(0_u64), 1 => 1_u64..3];
-    let poll = (0..SOURCES.len(), stale(), upserts, marks, events).prop_map(
-        |(source, stale, upserts, marks, events)| Deed::Poll {
-            source,
+    let settling = (0..KEYS.len(), proptest::option::weighted(0.7, 0_u32..9));
+    let settling = proptest::collection::vec(settling, 0..3);
+    let poll = (0..UNITS.len(), stale(), upserts, marks, settling, events).prop_map(
+        |(unit, stale, upserts, marks, settling, events)| Deed::Poll {
+            unit,
             stale,
             upserts,
             marks,
+            settling,
             events,
         },
     );
@@ -180,7 +191,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (0..ENDPOINTS.len(), health()).prop_map(|(name, health)| Deed::Health(name, health)),
         1 => delivery_filter().prop_map(Deed::Replay),
         1 => (0..SOURCES.len(), 0..SOURCES.len()).prop_map(|(from, to)| Deed::Rename(from, to)),
-        1 => (0..SOURCES.len(), stale()).prop_map(|(source, stale)| Deed::State { source, stale }),
+        1 => (0..UNITS.len(), stale()).prop_map(|(unit, stale)| Deed::State { unit, stale }),
     ]
 }
 
@@ -192,18 +203,28 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// The number that a commit goes on from.
+fn last_seq(model: &MemoryStore, unit: &UnitName, has_events: bool) -> u64 {
+    if has_events || unit.entry().is_none() {
+        return model.last_seq(&unit.source()).expect("the model reads");
+    }
+    model.source(unit).expect("the model reads").map_or(0, |state| state.last_seq)
+}
+
 /// Makes a write of a deed, looking up in the model what a caller would have read.
-fn write_of(deed: &Deed, model: &MemoryStore, seqs: &mut [u64; 2], now: i64) -> Write {
+fn write_of(deed: &Deed, model: &MemoryStore, now: i64) -> Write {
     match deed {
-        Deed::Poll { source: index, stale, upserts, marks, events } => {
-            let name = SOURCES[*index];
-            let expected_seq = seqs[*index] + stale;
+        Deed::Poll { unit: index, stale, upserts, marks, settling, events } => {
+            let unit = unit(UNITS[*index]);
+            let (source, entry) = (unit.source(), unit.entry());
+            let expected_seq = last_seq(model, &unit, !events.is_empty()) + stale;
             let events = (expected_seq + 1..)
                 .zip(events)
                 .map(|(seq, (item, to))| {
                     let to: Vec<_> =
                         to.iter().map(|(name, lane)| (ENDPOINTS[*name], *lane)).collect();
-                    news(event(name, KEYS[*item], seq, now), &to)
+                    let event = event(source.as_str(), KEYS[*item], seq, now);
+                    news(Event { entry: entry.clone(), ..event }, &to)
                 })
                 .collect();
             let commit = PollCommit {
@@ -212,11 +233,12 @@ fn write_of(deed: &Deed, model: &MemoryStore, seqs: &mut [u64; 2], now: i64) -> 
                     .map(|(name, changes, standing)| item(KEYS[*name], *changes, *standing))
                     .collect(),
                 marks: marks.iter().map(|(name, standing)| (key(KEYS[*name]), *standing)).collect(),
-                ..page(name, expected_seq, events)
+                settling: settling
+                    .iter()
+                    .map(|(name, polls)| (key(KEYS[*name]), polls.map(settles)))
+                    .collect(),
+                ..page(unit.as_str(), expected_seq, events)
             };
-            if *stale == 0 {
-                seqs[*index] = commit.state.last_seq;
-            }
             poll(commit)
         }
         Deed::Attempt { delivery, number, is_counted, verdict, health } => {
@@ -239,20 +261,14 @@ fn write_of(deed: &Deed, model: &MemoryStore, seqs: &mut [u64; 2], now: i64) -> 
         }
         Deed::Replay(filter) => Write::Replay { filter: filter.clone(), now: at(now) },
         Deed::Rename(from, to) => {
-            let (from, to) = (*from, *to);
-            let has_state = |index: usize| {
-                model.source(&source(SOURCES[index])).expect("the model reads").is_some()
-            };
-            // As it stood before the group: what others of the group do is not counted on.
-            if has_state(from) && !has_state(to) && seqs[to] == 0 {
-                seqs.swap(from, to);
-            }
-            Write::Rename { from: source(SOURCES[from]), to: source(SOURCES[to]) }
+            Write::Rename { from: source(SOURCES[*from]), to: source(SOURCES[*to]) }
         }
-        Deed::State { source: index, stale } => {
-            let mut learned = state(seqs[*index] + stale);
-            learned.last_poll = Some(at(now));
-            Write::State { source: source(SOURCES[*index]), state: Box::new(learned) }
+        Deed::State { unit: index, stale } => {
+            let unit = unit(UNITS[*index]);
+            let mut learned = state(last_seq(model, &unit, false) + stale);
+            (learned.last_poll, learned.ended) = (Some(at(now)), Some(at(now + 1)));
+            learned.left = (now % 200 == 0).then(|| at(now + 2));
+            Write::State { unit, state: Box::new(learned) }
         }
     }
 }
@@ -260,10 +276,15 @@ fn write_of(deed: &Deed, model: &MemoryStore, seqs: &mut [u64; 2], now: i64) -> 
 /// All that can be read.
 #[derive(Debug, PartialEq)]
 struct Picture {
+    states: Vec<Option<SourceState>>,
+    entries: Vec<Vec<(EntryKey, SourceState)>>,
+    last_seqs: Vec<u64>,
+    held_entries: Vec<Vec<EntryKey>>,
     sources: Vec<(crate::core::ids::SourceName, SourceState)>,
     snapshots: Vec<Snapshot>,
     items: Vec<Vec<StoredItem>>,
     held: Vec<Vec<StoredItem>>,
+    settling: Vec<HashMap<crate::core::ids::ItemKey, Settling>>,
     holdings: Vec<Holding>,
     events: Vec<EventRecord>,
     deliveries: Vec<DeliveryRecord>,
@@ -277,14 +298,22 @@ struct Picture {
 
 fn picture(store: &dyn Read, now: i64) -> Picture {
     let keys = KEYS.map(key);
-    let names = SOURCES.map(source);
+    let (names, sources) = (UNITS.map(unit), SOURCES.map(source));
     let deliveries = store.deliveries(&DeliveryFilter::default(), ALL).expect("it reads");
     Picture {
+        states: names.iter().map(|unit| store.source(unit).expect("it reads")).collect(),
+        entries: sources.iter().map(|name| store.entries(name).expect("it reads")).collect(),
+        last_seqs: sources.iter().map(|name| store.last_seq(name).expect("it reads")).collect(),
+        held_entries: sources
+            .iter()
+            .map(|name| store.held_entries(name).expect("it reads"))
+            .collect(),
         sources: store.sources().expect("it reads"),
         snapshots: names.iter().map(|name| store.snapshot(name).expect("it reads")).collect(),
         items: names.iter().map(|name| store.items(name, &keys).expect("it reads")).collect(),
         held: names.iter().map(|name| store.held(name).expect("it reads")).collect(),
-        holdings: names.iter().map(|name| store.holding(name).expect("it reads")).collect(),
+        settling: names.iter().map(|name| store.settling(name).expect("it reads")).collect(),
+        holdings: sources.iter().map(|name| store.holding(name).expect("it reads")).collect(),
         events: store.events(&EventFilter::default(), ALL).expect("it reads"),
         attempts: deliveries
             .iter()
@@ -334,12 +363,17 @@ fn check(steps: &[Step], filters: &[DeliveryFilter]) {
     let dir = tempfile::tempdir().expect("a directory");
     let mut real = open(&dir);
     let mut model = MemoryStore::new(real.seed());
-    let mut seqs = [0, 0];
     for (now, step) in (1_i64..).map(|step| step * 100).zip(steps) {
         match step {
             Step::Group(deeds) => {
-                let writes: Vec<Write> =
-                    deeds.iter().map(|deed| write_of(deed, &model, &mut seqs, now)).collect();
+                // Each goes on from what those before it in the group will have done.
+                let mut ahead = model.clone();
+                let mut writes: Vec<Write> = Vec::new();
+                for deed in deeds {
+                    let write = write_of(deed, &ahead, now);
+                    ahead.apply(std::slice::from_ref(&write)).expect("the model works");
+                    writes.push(write);
+                }
                 let answers = real.apply(&writes).expect("the store works");
                 assert_eq!(answers, model.apply(&writes).expect("the model works"), "{writes:?}");
             }

@@ -2,10 +2,11 @@
 
 use crate::core::delivery::{DeliveryState, lane};
 use crate::core::endpoint::Order;
+use crate::core::ids::EntryKey;
 use crate::core::plan::Holding;
 use crate::core::snapshot::Standing;
 use crate::store::samples::{
-    ALL, at, delivered, done, event, item, key, news, page, poll, present, source, state,
+    ALL, at, delivered, done, event, item, key, news, page, poll, present, source, state, unit,
 };
 use crate::store::{DeliveryFilter, EventFilter, PollCommit, Store, Write, Written};
 
@@ -17,7 +18,7 @@ fn rename(store: &mut dyn Store, from: &str, to: &str) -> u64 {
 }
 
 fn lane_of(name: &str, item: &str) -> Option<i64> {
-    lane(Order::Item, &source(name), &key(item))
+    lane(Order::Item, &source(name), &EntryKey::none(), &key(item))
 }
 
 pub(super) fn renamed(store: &mut dyn Store) {
@@ -33,8 +34,8 @@ pub(super) fn renamed(store: &mut dyn Store) {
 
     assert_eq!(rename(store, "old", "new"), 1);
     assert_eq!(store.sources().expect("it reads"), vec![(source("new"), state(4))]);
-    assert!(store.snapshot(&source("old")).expect("it reads").entries.is_empty());
-    let items = store.items(&source("new"), &["a", "b", "c"].map(key)).expect("it reads");
+    assert!(store.snapshot(&unit("old")).expect("it reads").entries.is_empty());
+    let items = store.items(&unit("new"), &["a", "b", "c"].map(key)).expect("it reads");
     let expected = vec![present("a", 1), item("b", 1, Standing::Deleted), present("c", 1)];
     assert_eq!(items, expected);
     // What was frozen stays as it was; what waits is still counted under the name that made it.
@@ -71,7 +72,29 @@ pub(super) fn not_renamed(store: &mut dyn Store) {
     assert_eq!(rename(store, "old", "new"), 0);
     assert_eq!(rename(store, "old", "old"), 0);
     for name in ["old", "new"] {
-        let items = store.items(&source(name), &[key(name)]).expect("it reads");
+        let items = store.items(&unit(name), &[key(name)]).expect("it reads");
         assert_eq!(items, vec![present(name, 1)]);
     }
+}
+
+pub(super) fn entries_renamed(store: &mut dyn Store) {
+    for (name, seq) in [("old/a", 0), ("old/b/c", 1)] {
+        let rung = news(event("old", "1", seq + 1, 1), &[("agent", None)]);
+        let upserts = vec![present(name, 1)];
+        done(store, poll(PollCommit { upserts, ..page(name, seq, vec![rung]) }));
+    }
+    done(store, poll(PollCommit { upserts: vec![present("x", 1)], ..page("older", 0, vec![]) }));
+    assert_eq!(store.holding(&source("old")).expect("it reads").items, 2);
+    assert_eq!(rename(store, "old", "new"), 1);
+    let entries = store.entries(&source("new")).expect("it reads");
+    assert_eq!(entries, [("a", state(1)), ("b/c", state(2))].map(|(k, s)| (EntryKey::new(k), s)));
+    assert_eq!(store.entries(&source("old")).expect("it reads"), vec![]);
+    assert_eq!(store.last_seq(&source("new")).expect("it reads"), 2);
+    for (name, item) in [("new/a", "old/a"), ("new/b/c", "old/b/c"), ("older", "x")] {
+        let items = store.items(&unit(name), &[key(item)]).expect("it reads");
+        assert_eq!(items, vec![present(item, 1)]);
+    }
+    // A name with entries of its own takes nothing over.
+    done(store, poll(PollCommit { upserts: vec![present("x", 1)], ..page("old", 0, vec![]) }));
+    assert_eq!(rename(store, "old", "new"), 0);
 }

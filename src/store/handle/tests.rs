@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::core::ids::EventNo;
 use crate::store::handle::StoreHandle;
 use crate::store::memory::MemoryStore;
-use crate::store::samples::{ALL, at, endpoint, event, news, page, poll, source, state};
+use crate::store::samples::{ALL, at, endpoint, event, news, page, poll, source, state, unit};
 use crate::store::sqlite::{Opening, SqliteStore};
 use crate::store::{EventFilter, Read, Refusal, StoreError, Write, Written};
 
@@ -75,7 +75,7 @@ async fn a_refusal_reaches_its_own_caller_only() {
         handle.write(one_event("orders", 1)),
     );
     assert!(first.expect("the store works").is_ok());
-    let refusal = Refusal::Conflict { source_name: source("tickets") };
+    let refusal = Refusal::Conflict { unit: unit("tickets") };
     assert_eq!(stale.expect("the store works"), Err(refusal));
     assert!(other.expect("the store works").is_ok());
     assert!(!*handle.failed().borrow());
@@ -87,7 +87,7 @@ async fn what_is_answered_can_be_read() {
     for seq in 1..=10 {
         handle.write(one_event("tickets", seq)).await.expect("it works").expect("not refused");
         let read = handle.read(move |store| {
-            let state = store.source(&source("tickets"))?.expect("it was polled");
+            let state = store.source(&unit("tickets"))?.expect("it was polled");
             Ok((state.last_seq, store.events(&EventFilter::default(), ALL)?.len() as u64))
         });
         assert_eq!(read.await.expect("it reads"), (seq, seq));
@@ -152,7 +152,7 @@ async fn closing_frees_the_state_directory() {
     handle.close().await;
     assert!(matches!(handle.write(one_event("tickets", 2)).await, Err(StoreError::Group(_))));
     assert!(matches!(handle.read(|store| Ok(store.seed())).await, Err(StoreError::Stopped)));
-    assert!(open(dir.path()).source(&source("tickets")).expect("it reads").is_some());
+    assert!(open(dir.path()).source(&unit("tickets")).expect("it reads").is_some());
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn inline_needs_no_threads_and_no_time() {
     assert_eq!(handle.write(endpoint_known).await.expect("it works"), Ok(Written::Done));
     handle.write(one_event("tickets", 1)).await.expect("it works").expect("not refused");
     let refusal = handle.write(one_event("tickets", 1)).await.expect("it works");
-    assert_eq!(refusal, Err(Refusal::Conflict { source_name: source("tickets") }));
+    assert_eq!(refusal, Err(Refusal::Conflict { unit: unit("tickets") }));
     assert_eq!(handle.read(|store| Ok(store.seed())).await.expect("it reads"), 7);
     handle.checkpoint().await.expect("it works");
     assert_eq!(begun.elapsed(), Duration::ZERO);

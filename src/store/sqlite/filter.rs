@@ -74,6 +74,9 @@ impl Where {
         if let Some(source) = &filter.source {
             self.and(&format!("{sign}e.source = ?"), source.as_str().to_owned());
         }
+        if let Some(entry) = &filter.entry {
+            self.and("e.entry = ?", entry.as_str().to_owned());
+        }
         if let Some(key) = &filter.key {
             self.and("e.key = ?", key.as_str().to_owned());
         }

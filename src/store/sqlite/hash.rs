@@ -48,7 +48,7 @@ pub(super) fn of_text(text: &str, seed: u64) -> i64 {
 
 /// The hash of an event's row and body.
 pub(super) fn of_event(no: i64, event: &Event, seed: u64) -> i64 {
-    RowHash::new(seed)
+    let row = RowHash::new(seed)
         .number(no)
         .bytes(event.id.as_str().as_bytes())
         .bytes(event.source.as_str().as_bytes())
@@ -56,6 +56,8 @@ pub(super) fn of_event(no: i64, event: &Event, seed: u64) -> i64 {
         .bytes(event.key.as_str().as_bytes())
         .number(event.seq.cast_signed())
         .number(event.at.as_millis())
-        .number(of_text(event.body.as_str(), seed))
-        .finish()
+        .number(of_text(event.body.as_str(), seed));
+    // Rows older than the column have no entry, and their hash stands.
+    let entry = event.entry.as_str().as_bytes();
+    if entry.is_empty() { row.finish() } else { row.bytes(entry).finish() }
 }

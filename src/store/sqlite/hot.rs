@@ -4,8 +4,8 @@ use std::fmt;
 
 use rusqlite::{CachedStatement, Connection};
 
-const INSERT_EVENT: &str = "INSERT INTO events (no, id, source, type, key, seq, at, row_hash) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const INSERT_EVENT: &str = "INSERT INTO events (no, id, source, type, key, seq, at, row_hash, entry) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 const INSERT_BODY: &str = "INSERT INTO bodies (event, body) VALUES (?1, ?2)";
 

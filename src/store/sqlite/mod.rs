@@ -18,6 +18,7 @@ mod poll;
 mod read;
 mod rename;
 mod row;
+mod settling;
 #[cfg(test)]
 mod tests;
 mod write;

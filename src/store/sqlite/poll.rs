@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension as _, params};
 
 use crate::core::event::Event;
-use crate::core::ids::{EventNo, ItemKey, SourceName};
+use crate::core::ids::{EventNo, ItemKey, UnitName};
 use crate::core::snapshot::{Standing, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::{NewEvent, PollCommit, Refusal, Written};
@@ -17,17 +17,19 @@ use super::write::{Answer, Group};
 impl Group<'_> {
     /// Commits a poll's page, unless the source moved on.
     pub(super) fn poll(&mut self, commit: &PollCommit) -> rusqlite::Result<Answer> {
-        let known = self.source(&commit.source)?;
-        let last_seq = known.map_or(0, |(_, last_seq)| last_seq);
-        if last_seq != row::count(commit.expected_seq) {
-            return Ok(Err(Refusal::Conflict { source_name: commit.source.clone() }));
+        let known = self.known(&commit.unit, !commit.events.is_empty())?;
+        if known.last_seq != row::count(commit.expected_seq) {
+            return Ok(Err(Refusal::Conflict { unit: commit.unit.clone() }));
         }
-        let source = self.set_source(&commit.source, known.map(|(id, _)| id), &commit.state)?;
+        let source = self.set_source(&commit.unit, known.id, &commit.state)?;
         for item in &commit.upserts {
             self.upsert(source, item)?;
         }
         for (key, standing) in &commit.marks {
-            self.mark(source, &commit.source, key, *standing)?;
+            self.mark(source, &commit.unit, key, *standing)?;
+        }
+        for (key, value) in &commit.settling {
+            self.set_settling(source, key, value.as_ref())?;
         }
         #[cfg(feature = "planted-bugs")]
         super::planted::split_transaction(self.conn, self.book)?;
@@ -75,7 +77,7 @@ impl Group<'_> {
     fn mark(
         &mut self,
         source: i64,
-        source_name: &SourceName,
+        unit: &UnitName,
         key: &ItemKey,
         standing: Standing,
     ) -> rusqlite::Result<()> {
@@ -87,7 +89,7 @@ impl Group<'_> {
             .optional()?;
         let Some(mut item) = found else { return Ok(()) };
         if !item.is_whole {
-            tracing::error!(source = %source_name, key = %key, "a stored item fails its hash: not marked");
+            tracing::error!(source = %unit, key = %key, "a stored item fails its hash: not marked");
             return Ok(());
         }
         item.entry.standing = standing;
@@ -133,6 +135,7 @@ impl Group<'_> {
             row::count(event.seq),
             event.at.as_millis(),
             hash::of_event(no, event, self.seed),
+            event.entry.as_str(),
         ])?;
         self.hot.insert_body.execute(params![no, event.body.as_str()])?;
         Ok(())

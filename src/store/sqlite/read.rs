@@ -1,15 +1,18 @@
 //! Reading, the same over the writer's connection and the readers'.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
+use crate::core::auth::oauth2::TokenKey;
 use crate::core::delivery::{DeliveryState, EndpointHealth};
-use crate::core::ids::{DeliveryId, EndpointName, EventId, ItemKey, SourceName};
+use crate::core::ids::{
+    DeliveryId, EndpointName, EntryKey, EventId, ItemKey, SourceName, UnitName,
+};
 use crate::core::json::JsonText;
 use crate::core::plan::Holding;
-use crate::core::snapshot::{Snapshot, StoredItem};
+use crate::core::snapshot::{Settling, Snapshot, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::{
     Attempt, DeliveryFilter, DeliveryRecord, Due, DueDelivery, EventFilter, EventRecord, Read,
@@ -24,6 +27,7 @@ use super::row::{
     ATTEMPT_COLUMNS, DELIVERY_COLUMN_COUNT, DELIVERY_COLUMNS, EVENT_COLUMNS, HEALTH_COLUMNS,
     ITEM_COLUMNS, ItemRow, SOURCE_COLUMNS,
 };
+use super::settling;
 
 /// Something with an open database.
 pub(super) trait Connected {
@@ -44,24 +48,44 @@ impl<T: Connected + Send> Read for T {
         self.state_seed()
     }
 
-    fn source(&self, name: &SourceName) -> Result<Option<SourceState>, StoreError> {
-        reading("sources", source(self.connection(), name))
+    fn source(&self, unit: &UnitName) -> Result<Option<SourceState>, StoreError> {
+        reading("sources", source(self.connection(), unit))
+    }
+
+    fn last_seq(&self, source: &SourceName) -> Result<u64, StoreError> {
+        reading("sources", last_seq(self.connection(), source)).map(i64::cast_unsigned)
+    }
+
+    fn entries(&self, source: &SourceName) -> Result<Vec<(EntryKey, SourceState)>, StoreError> {
+        reading("sources", entries(self.connection(), source))
+    }
+
+    fn sources_with_entries(&self) -> Result<Vec<SourceName>, StoreError> {
+        reading("sources", sources_with_entries(self.connection()))
+    }
+
+    fn held_entries(&self, source: &SourceName) -> Result<Vec<EntryKey>, StoreError> {
+        reading("items", held_entries(self.connection(), source))
     }
 
     fn sources(&self) -> Result<Vec<(SourceName, SourceState)>, StoreError> {
         reading("sources", sources(self.connection()))
     }
 
-    fn snapshot(&self, source: &SourceName) -> Result<Snapshot, StoreError> {
-        reading("items", snapshot(self.connection(), source, self.state_seed()))
+    fn snapshot(&self, unit: &UnitName) -> Result<Snapshot, StoreError> {
+        reading("items", snapshot(self.connection(), unit, self.state_seed()))
     }
 
-    fn items(&self, source: &SourceName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError> {
-        reading("items", items(self.connection(), source, keys, self.state_seed()))
+    fn items(&self, unit: &UnitName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError> {
+        reading("items", items(self.connection(), unit, keys, self.state_seed()))
     }
 
-    fn held(&self, source: &SourceName) -> Result<Vec<StoredItem>, StoreError> {
-        reading("items", held(self.connection(), source, self.state_seed()))
+    fn settling(&self, unit: &UnitName) -> Result<HashMap<ItemKey, Settling>, StoreError> {
+        reading("settling", settling::read(self.connection(), unit, self.state_seed()))
+    }
+
+    fn held(&self, unit: &UnitName) -> Result<Vec<StoredItem>, StoreError> {
+        reading("items", held(self.connection(), unit, self.state_seed()))
     }
 
     fn holding(&self, source: &SourceName) -> Result<Holding, StoreError> {
@@ -119,6 +143,10 @@ impl<T: Connected + Send> Read for T {
         reading("endpoints", endpoints(self.connection()))
     }
 
+    fn token(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError> {
+        reading("tokens", token(self.connection(), key))
+    }
+
     fn tally(&self) -> Result<Vec<Tally>, StoreError> {
         reading("endpoints", tally(self.connection()))
     }
@@ -137,30 +165,63 @@ fn collect<T>(
     conn.prepare_cached(sql)?.query_map(values, read)?.collect()
 }
 
-fn source(conn: &Connection, name: &SourceName) -> rusqlite::Result<Option<SourceState>> {
+fn source(conn: &Connection, unit: &UnitName) -> rusqlite::Result<Option<SourceState>> {
     conn.prepare_cached(&format!("SELECT {SOURCE_COLUMNS} FROM sources WHERE name = ?1"))?
-        .query_row([name.as_str()], |columns| row::source_state(columns, 0))
+        .query_row([unit.as_str()], |columns| row::source_state(columns, 0))
         .optional()
 }
 
+/// The number of a source's last event: the greatest of the source and its entries.
+pub(super) fn last_seq(conn: &Connection, source: &SourceName) -> rusqlite::Result<i64> {
+    conn.prepare_cached("SELECT coalesce(max(last_seq), 0) FROM sources WHERE source = ?1")?
+        .query_row([source.as_str()], |columns| columns.get(0))
+}
+
+fn entries(
+    conn: &Connection,
+    source: &SourceName,
+) -> rusqlite::Result<Vec<(EntryKey, SourceState)>> {
+    let sql = format!(
+        "SELECT name, {SOURCE_COLUMNS} FROM sources WHERE source = ?1 AND name <> ?1 ORDER BY name"
+    );
+    collect(conn, &sql, [source.as_str()], |columns| {
+        let unit = UnitName::new(columns.get::<_, String>(0)?);
+        Ok((unit.entry(), row::source_state(columns, 1)?))
+    })
+}
+
+fn sources_with_entries(conn: &Connection) -> rusqlite::Result<Vec<SourceName>> {
+    let sql = "SELECT DISTINCT source FROM sources WHERE name <> source ORDER BY source";
+    collect(conn, sql, [], |columns| Ok(SourceName::new(columns.get::<_, String>(0)?)))
+}
+
+fn held_entries(conn: &Connection, source: &SourceName) -> rusqlite::Result<Vec<EntryKey>> {
+    let sql = "SELECT DISTINCT s.name FROM items i JOIN sources s ON s.id = i.source \
+        WHERE i.standing = 'held' AND s.source = ?1 AND s.name <> ?1 AND s.left_at IS NULL ORDER BY s.name";
+    collect(conn, sql, [source.as_str()], |columns| {
+        Ok(UnitName::new(columns.get::<_, String>(0)?).entry())
+    })
+}
+
 fn sources(conn: &Connection) -> rusqlite::Result<Vec<(SourceName, SourceState)>> {
-    let sql = format!("SELECT name, {SOURCE_COLUMNS} FROM sources ORDER BY name");
+    let sql =
+        format!("SELECT name, {SOURCE_COLUMNS} FROM sources WHERE name = source ORDER BY name");
     collect(conn, &sql, [], |columns| {
         Ok((SourceName::new(columns.get::<_, String>(0)?), row::source_state(columns, 1)?))
     })
 }
 
-fn snapshot(conn: &Connection, source: &SourceName, seed: u64) -> rusqlite::Result<Snapshot> {
+fn snapshot(conn: &Connection, unit: &UnitName, seed: u64) -> rusqlite::Result<Snapshot> {
     let sql = format!(
         "SELECT {ITEM_COLUMNS} FROM items WHERE source = (SELECT id FROM sources WHERE name = ?1)"
     );
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query([source.as_str()])?;
+    let mut rows = statement.query([unit.as_str()])?;
     let mut snapshot = Snapshot::default();
     while let Some(columns) = rows.next()? {
         let item = ItemRow::read(columns, seed)?;
         if !item.is_whole {
-            tracing::error!(source = %source, key = %item.key, "a stored item fails its hash: quarantined");
+            tracing::error!(source = %unit, key = %item.key, "a stored item fails its hash: quarantined");
         }
         snapshot.entries.insert(item.key, item.entry);
     }
@@ -193,7 +254,7 @@ fn stored_item(columns: &Row<'_>, seed: u64) -> rusqlite::Result<Option<StoredIt
 
 fn items(
     conn: &Connection,
-    source: &SourceName,
+    unit: &UnitName,
     keys: &[ItemKey],
     seed: u64,
 ) -> rusqlite::Result<Vec<StoredItem>> {
@@ -201,22 +262,22 @@ fn items(
     let mut found = Vec::with_capacity(keys.len());
     for key in keys {
         let item = statement
-            .query_row([source.as_str(), key.as_str()], |columns| stored_item(columns, seed))
+            .query_row([unit.as_str(), key.as_str()], |columns| stored_item(columns, seed))
             .optional()?;
         found.extend(item.flatten());
     }
     Ok(found)
 }
 
-fn held(conn: &Connection, source: &SourceName, seed: u64) -> rusqlite::Result<Vec<StoredItem>> {
-    let sql = item_query("i.standing = 'held' ORDER BY i.key");
-    let held = collect(conn, &sql, [source.as_str()], |columns| stored_item(columns, seed))?;
+fn held(conn: &Connection, unit: &UnitName, seed: u64) -> rusqlite::Result<Vec<StoredItem>> {
+    let sql = item_query("i.held_since IS NOT NULL ORDER BY i.key");
+    let held = collect(conn, &sql, [unit.as_str()], |columns| stored_item(columns, seed))?;
     Ok(held.into_iter().flatten().collect())
 }
 
 fn holding(conn: &Connection, source: &SourceName) -> rusqlite::Result<Holding> {
     // Waiting and pending ones apart: each has a partial index of its own.
-    let sql = "SELECT (SELECT count(*) FROM items WHERE source = (SELECT id FROM sources WHERE name = ?1) \
+    let sql = "SELECT (SELECT count(*) FROM items WHERE source IN (SELECT id FROM sources WHERE source = ?1) \
         AND (standing = 'present' OR standing = 'held' OR standing = 'lost')), \
         (SELECT count(*) FROM deliveries d JOIN events e ON e.no = d.event \
             WHERE d.status = 'pending' AND e.source = ?1) \
@@ -353,6 +414,12 @@ fn endpoints(conn: &Connection) -> rusqlite::Result<Vec<(EndpointName, EndpointH
     collect(conn, &sql, [], |columns| {
         Ok((EndpointName::new(columns.get::<_, String>(0)?), row::health(columns, 1)?))
     })
+}
+
+fn token(conn: &Connection, key: &TokenKey) -> rusqlite::Result<Option<Vec<u8>>> {
+    conn.prepare_cached("SELECT sealed FROM tokens WHERE settings = ?1 AND configured = ?2")?
+        .query_row(params![key.settings, key.configured], |columns| columns.get(0))
+        .optional()
 }
 
 fn tally(conn: &Connection) -> rusqlite::Result<Vec<Tally>> {

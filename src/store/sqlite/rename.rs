@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use crate::core::delivery::lane;
 use crate::core::endpoint::Order;
-use crate::core::ids::{ItemKey, SourceName};
+use crate::core::ids::{EntryKey, ItemKey, SourceName};
 use crate::store::Written;
 
 use super::write::{Answer, Group};
@@ -16,23 +16,31 @@ struct Queued {
     id: i64,
     endpoint: i64,
     lane: i64,
+    entry: EntryKey,
     key: ItemKey,
 }
 
 impl Group<'_> {
-    /// Renames a source that has state to a name that has none; else nothing is done.
+    /// Renames a source that has state, with its entries, to a name that has none; else nothing is done.
     pub(super) fn rename(
         &mut self,
         from: &SourceName,
         to: &SourceName,
     ) -> rusqlite::Result<Answer> {
-        let (Some((id, _)), None) = (self.source(from)?, self.source(to)?) else {
+        if !self.has_state(from)? || self.has_state(to)? {
             return Ok(Ok(Written::Count(0)));
-        };
-        let sql = "UPDATE sources SET name = ?2 WHERE id = ?1";
-        self.conn.prepare_cached(sql)?.execute(params![id, to.as_str()])?;
+        }
+        // SOURCE, and each SOURCE/ENTRY.
+        let sql = "UPDATE sources SET name = ?2 || substr(name, length(?1) + 1) WHERE source = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![from.as_str(), to.as_str()])?;
         self.change_lanes(from, to)?;
         Ok(Ok(Written::Count(1)))
+    }
+
+    fn has_state(&self, name: &SourceName) -> rusqlite::Result<bool> {
+        self.conn
+            .prepare_cached("SELECT 1 FROM sources WHERE source = ?1 LIMIT 1")?
+            .exists([name.as_str()])
     }
 
     /// Items' lanes are made of the source's name: what waits moves along, so that nothing overtakes it. Whole lanes
@@ -43,7 +51,7 @@ impl Group<'_> {
         let sql = "UPDATE deliveries SET lane = ?2 WHERE id = ?1";
         let mut update = self.conn.prepare_cached(sql)?;
         for queued in queued {
-            let lane_of = |name| lane(Order::Item, name, &queued.key);
+            let lane_of = |name| lane(Order::Item, name, &queued.entry, &queued.key);
             let (old, Some(new)) = (lane_of(from), lane_of(to)) else { continue };
             if old == Some(queued.lane) && !busy.contains(&(queued.endpoint, new)) {
                 update.execute(params![queued.id, new])?;
@@ -53,7 +61,7 @@ impl Group<'_> {
     }
 
     fn queued(&self) -> rusqlite::Result<Vec<Queued>> {
-        let sql = "SELECT d.id, d.endpoint, d.lane, e.key FROM deliveries d JOIN events e ON e.no = d.event \
+        let sql = "SELECT d.id, d.endpoint, d.lane, e.entry, e.key FROM deliveries d JOIN events e ON e.no = d.event \
             WHERE d.finished_at IS NULL AND d.lane IS NOT NULL";
         let mut statement = self.conn.prepare_cached(sql)?;
         let rows = statement.query_map([], |columns| {
@@ -61,7 +69,8 @@ impl Group<'_> {
                 id: columns.get(0)?,
                 endpoint: columns.get(1)?,
                 lane: columns.get(2)?,
-                key: ItemKey::new(columns.get::<_, String>(3)?),
+                entry: EntryKey::new(columns.get::<_, String>(3)?),
+                key: ItemKey::new(columns.get::<_, String>(4)?),
             })
         })?;
         rows.collect()

@@ -9,10 +9,11 @@ use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth, Started, Tri
 use crate::core::event::Event;
 use crate::core::extract::Shape;
 use crate::core::fault::{Fault, Retry, Whose};
-use crate::core::ids::{DeliveryId, EndpointName, EventId, EventNo, ItemKey, SourceName};
+use crate::core::ids::{DeliveryId, EndpointName, EntryKey, EventId, EventNo, ItemKey, SourceName};
 use crate::core::json::JsonText;
 use crate::core::parts::Parts;
 use crate::core::schedule::Schedule;
+use crate::core::since::Watermark;
 use crate::core::snapshot::{BodyHash, Fingerprint, IndexEntry, RawHash, Standing};
 use crate::core::source::{Baseline, Definition, SourceState, Validator};
 use crate::core::time::Timestamp;
@@ -24,7 +25,8 @@ use super::hash::RowHash;
 /// The columns of [`source_state`], after `id` and `name`.
 pub(super) const SOURCE_COLUMNS: &str = "last_seq, identity, comparison, shape, baseline_at, etag, last_modified, \
     body_hash, has_missing, interval_ns, due_at, failures, last_poll_at, last_success_at, last_change_at, \
-    fault_whose, fault_retry, fault_code, fault_sentence, fault_since, baseline_silent, parts";
+    fault_whose, fault_retry, fault_code, fault_sentence, fault_since, baseline_silent, parts, watermark, watermark_of, \
+    sweep_due_at, credentials, ended_at, left_at";
 
 /// The columns of [`ItemRow::read`].
 pub(super) const ITEM_COLUMNS: &str =
@@ -32,15 +34,15 @@ pub(super) const ITEM_COLUMNS: &str =
 
 /// The columns of [`event`], of the tables `e` and `b`.
 pub(super) const EVENT_COLUMNS: &str =
-    "e.no, e.id, e.source, e.type, e.key, e.seq, e.at, e.row_hash, b.body";
+    "e.no, e.id, e.source, e.type, e.key, e.seq, e.at, e.row_hash, b.body, e.entry";
 
 /// The columns of [`delivery`], of the tables `d`, `p` and `e`.
 pub(super) const DELIVERY_COLUMNS: &str = "d.id, p.name, d.lane, d.trigger, d.status, d.due_at, d.finished_at, \
     d.reason, d.created_at, d.attempts, d.started_at, d.started_suspended_ns, d.event, \
-    e.id, e.type, e.source, e.key, e.seq";
+    e.id, e.type, e.source, e.key, e.seq, e.entry";
 
 /// How many columns [`DELIVERY_COLUMNS`] names.
-pub(super) const DELIVERY_COLUMN_COUNT: usize = 18;
+pub(super) const DELIVERY_COLUMN_COUNT: usize = 19;
 
 /// The columns of [`attempt`].
 pub(super) const ATTEMPT_COLUMNS: &str =
@@ -167,6 +169,12 @@ pub(super) fn source_state(row: &Row<'_>, first: usize) -> rusqlite::Result<Sour
             .get::<_, Option<[u8; 16]>>(first + 7)?
             .map(|bytes| BodyHash(u128::from_le_bytes(bytes))),
         has_missing: row.get(first + 8)?,
+        watermark: match (row.get(first + 22)?, row.get::<_, Option<[u8; 16]>>(first + 23)?) {
+            (Some(text), Some(of)) => Some(Watermark { text, of: Definition(of) }),
+            _ => None,
+        },
+        sweep_due: optional_time(row, first + 24)?,
+        credentials: row.get(first + 25)?,
         schedule: Schedule {
             interval: duration(row, first + 9)?,
             due: time(row, first + 10)?,
@@ -176,6 +184,8 @@ pub(super) fn source_state(row: &Row<'_>, first: usize) -> rusqlite::Result<Sour
         last_success: optional_time(row, first + 13)?,
         last_change: optional_time(row, first + 14)?,
         fault,
+        ended: optional_time(row, first + 26)?,
+        left: optional_time(row, first + 27)?,
     })
 }
 
@@ -240,6 +250,7 @@ pub(super) fn standing_columns(standing: Standing) -> (&'static str, Option<i64>
     match standing {
         Standing::Present { missing } => ("present", Some(i64::from(missing)), None),
         Standing::Held { since } => ("held", None, Some(since.as_millis())),
+        Standing::HeldNew { since } => ("held_new", None, Some(since.as_millis())),
         Standing::Lost => ("lost", None, None),
         Standing::Deleted => ("deleted", None, None),
         Standing::Quarantined => ("quarantined", None, None),
@@ -253,6 +264,9 @@ fn standing(word: &str, missing: Option<i64>, held_since: Option<i64>) -> Option
         }
         ("held", None, Some(since)) => {
             Some(Standing::Held { since: Timestamp::from_millis(since) })
+        }
+        ("held_new", None, Some(since)) => {
+            Some(Standing::HeldNew { since: Timestamp::from_millis(since) })
         }
         ("lost", None, None) => Some(Standing::Lost),
         ("deleted", None, None) => Some(Standing::Deleted),
@@ -271,6 +285,7 @@ pub(super) fn event(
     let event = Event {
         id: EventId::new(lossy(row, first + 1)?),
         source: SourceName::new(lossy(row, first + 2)?),
+        entry: EntryKey::new(lossy(row, first + 9)?),
         event_type: lossy(row, first + 3)?,
         key: ItemKey::new(lossy(row, first + 4)?),
         seq: integer(row, first + 5)?.cast_unsigned(),
@@ -305,6 +320,7 @@ pub(super) fn delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRecord> {
         event_id: EventId::new(lossy(row, 13)?),
         event_type: lossy(row, 14)?,
         source: SourceName::new(lossy(row, 15)?),
+        entry: EntryKey::new(lossy(row, 18)?),
         key: ItemKey::new(lossy(row, 16)?),
         seq: integer(row, 17)?.cast_unsigned(),
     })

@@ -5,18 +5,30 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::core::auth::oauth2::TokenKey;
 use crate::core::delivery::EndpointHealth;
-use crate::core::ids::{EndpointName, SourceName};
+use crate::core::ids::{EndpointName, UnitName};
 use crate::core::source::{Baseline, SourceState, Validator};
+use crate::core::time::Timestamp;
 use crate::store::{Refusal, Write, Written};
 
 use super::book::Book;
 use super::hot::Hot;
+use super::read::last_seq;
 use super::row;
 use super::row::SOURCE_COLUMNS;
 
 /// What a single write came to.
 pub(super) type Answer = Result<Written, Refusal>;
+
+/// A unit before a commit.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Its row, if it has one.
+    pub(super) id: Option<i64>,
+    /// The number that the commit goes on from: the source's last, or the entry's own last when nothing is numbered.
+    pub(super) last_seq: i64,
+}
 
 /// A transaction under way.
 pub(super) struct Group<'a> {
@@ -48,8 +60,16 @@ impl Group<'_> {
             Write::Health { name, health } => self.person_sets_health(name, health),
             Write::Replay { filter, now } => self.replay(filter, *now),
             Write::Rename { from, to } => self.rename(from, to),
-            Write::State { source, state } => self.state(source, state),
+            Write::State { unit, state } => self.state(unit, state),
+            Write::Token { key, sealed, at } => self.token(key, sealed, *at),
         }
+    }
+
+    fn token(&self, key: &TokenKey, sealed: &[u8], at: Timestamp) -> rusqlite::Result<Answer> {
+        let sql = "INSERT OR REPLACE INTO tokens (settings, configured, sealed, kept_at) VALUES (?1, ?2, ?3, ?4)";
+        let row = params![key.settings, key.configured, sealed, at.as_millis()];
+        self.conn.prepare_cached(sql)?.execute(row)?;
+        Ok(Ok(Written::Done))
     }
 
     fn person_sets_health(
@@ -64,35 +84,40 @@ impl Group<'_> {
         Ok(Ok(Written::Done))
     }
 
-    fn state(&mut self, source: &SourceName, state: &SourceState) -> rusqlite::Result<Answer> {
-        let known = self.source(source)?;
-        let last_seq = known.map_or(0, |(_, last_seq)| last_seq);
-        if last_seq == row::count(state.last_seq) {
-            self.set_source(source, known.map(|(id, _)| id), state)?;
+    fn state(&mut self, unit: &UnitName, state: &SourceState) -> rusqlite::Result<Answer> {
+        let known = self.known(unit, false)?;
+        if known.last_seq == row::count(state.last_seq) {
+            self.set_source(unit, known.id, state)?;
         }
         Ok(Ok(Written::Done))
     }
 
-    /// A source's number and last sequence number.
-    pub(super) fn source(&self, name: &SourceName) -> rusqlite::Result<Option<(i64, i64)>> {
-        self.conn
+    /// What is known of a unit before a commit, with or without events.
+    pub(super) fn known(&self, unit: &UnitName, has_events: bool) -> rusqlite::Result<Known> {
+        let own: Option<(i64, i64)> = self
+            .conn
             .prepare_cached("SELECT id, last_seq FROM sources WHERE name = ?1")?
-            .query_row([name.as_str()], |columns| Ok((columns.get(0)?, columns.get(1)?)))
-            .optional()
+            .query_row([unit.as_str()], |columns| Ok((columns.get(0)?, columns.get(1)?)))
+            .optional()?;
+        let (id, own_seq) = own.map_or((None, 0), |(id, last_seq)| (Some(id), last_seq));
+        if !has_events && !unit.entry().is_none() {
+            return Ok(Known { id, last_seq: own_seq });
+        }
+        Ok(Known { id, last_seq: last_seq(self.conn, &unit.source())? })
     }
 
     /// Writes a source's state, and gives its number.
     pub(super) fn set_source(
         &mut self,
-        name: &SourceName,
+        name: &UnitName,
         id: Option<i64>,
         state: &SourceState,
     ) -> rusqlite::Result<i64> {
         let sql = format!(
             "INSERT INTO sources (id, name, {SOURCE_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, \
-             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24) \
+             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30) \
              ON CONFLICT (id) DO UPDATE SET ({SOURCE_COLUMNS}) = (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
-             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)"
+             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)"
         );
         let fault = state.fault.as_ref().map(|(fault, _)| fault);
         let (taken_at, is_silent) = match state.baseline {
@@ -129,6 +154,12 @@ impl Group<'_> {
             row::millis(state.fault.as_ref().map(|(_, since)| *since)),
             is_silent,
             state.parts.as_str(),
+            state.watermark.as_ref().map(|mark| &mark.text),
+            state.watermark.as_ref().map(|mark| mark.of.0),
+            row::millis(state.sweep_due),
+            state.credentials,
+            row::millis(state.ended),
+            row::millis(state.left),
         ])?;
         Ok(id.unwrap_or_else(|| self.conn.last_insert_rowid()))
     }

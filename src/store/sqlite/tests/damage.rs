@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::core::snapshot::Standing;
 use crate::store::samples::{
-    ALL, at, delivered, done, endpoint, item, key, page, poll, present, source,
+    ALL, at, delivered, done, endpoint, item, key, page, poll, present, unit,
 };
 use crate::store::sqlite::SqliteReader;
 use crate::store::{Due, EventFilter, PollCommit, Read, StoreError};
@@ -35,11 +35,11 @@ fn a_damaged_item_is_quarantined_and_never_given_out() {
         // A mark must not whitewash it.
         let marks = vec![(key("b"), Standing::Present { missing: 2 })];
         done(&mut store, poll(PollCommit { marks, ..page("tickets", 0, vec![]) }));
-        let snapshot = store.snapshot(&source("tickets")).expect("it reads");
+        let snapshot = store.snapshot(&unit("tickets")).expect("it reads");
         let standing = |name| snapshot.entries.get(&key(name)).map(|entry| entry.standing);
         assert_eq!(standing("b"), Some(Standing::Quarantined), "{harm}");
         assert_eq!(standing("a"), Some(Standing::Present { missing: 0 }), "{harm}");
-        let found = store.items(&source("tickets"), &["a", "b", "c"].map(key)).expect("it reads");
+        let found = store.items(&unit("tickets"), &["a", "b", "c"].map(key)).expect("it reads");
         assert_eq!(found, vec![present("a", 1), present("c", 1)], "{harm}");
         assert!(matches!(store.verify(), Err(StoreError::Damaged { .. })), "{harm}");
         // Adopting the item anew heals it.
@@ -62,9 +62,9 @@ fn damaged_content_is_never_given_out() {
         let upserts = vec![present("a", 1), held];
         done(&mut store, poll(PollCommit { upserts, ..page("tickets", 0, vec![]) }));
         vandalise(dir.path(), harm);
-        let found = store.items(&source("tickets"), &["a", "b"].map(key)).expect("it reads");
+        let found = store.items(&unit("tickets"), &["a", "b"].map(key)).expect("it reads");
         assert_eq!(found, vec![present("a", 1)], "{harm}");
-        assert_eq!(store.held(&source("tickets")).expect("it reads"), vec![], "{harm}");
+        assert_eq!(store.held(&unit("tickets")).expect("it reads"), vec![], "{harm}");
         assert!(
             matches!(store.verify(), Err(StoreError::Damaged { table: "items", .. })),
             "{harm}"

@@ -1,0 +1,154 @@
+//! Entries: what a source with `for_each` polls one by one, and when they begin and end.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::diff::{Absent, Change, Side, Step};
+use crate::core::extract::Page;
+use crate::core::fault::Fault;
+use crate::core::ids::{EntryKey, ItemKey, SourceName};
+use crate::core::jq::Expression;
+use crate::core::json::{self, JsonText};
+use crate::core::limits::ENTRY_SPACING;
+use crate::core::listing::{Delta, Ringing, item_fault};
+use crate::core::schedule::{Every, Schedule};
+use crate::core::snapshot::{IndexEntry, RawHash, Snapshot, Standing, StoredItem};
+use crate::core::source::{Brake, Deletes, Source};
+use crate::core::time::Timestamp;
+
+/// Where the entries of a source come from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ForEach {
+    /// They stand in the configuration, each with its item.
+    List(Arc<BTreeMap<EntryKey, JsonText>>),
+    /// They are the items of another source, or those for which the condition is true.
+    Source { name: SourceName, condition: Option<Expression> },
+}
+
+/// The entry that an item of a feeding source is; `None` for an item without a key. An item of an entry has that one's
+/// key before its own.
+pub(crate) fn entry_of(feeding: &EntryKey, key: &ItemKey) -> Option<EntryKey> {
+    match (feeding.as_str(), key.as_str()) {
+        ("", "") => None,
+        ("", only) | (only, "") => Some(EntryKey::new(only)),
+        (entry, key) => Some(EntryKey::new(format!("{entry}/{key}"))),
+    }
+}
+
+/// Whether an item of a feeding source is an entry, by how it stands.
+pub(crate) fn feeds(standing: Standing) -> bool {
+    matches!(standing, Standing::Present { .. } | Standing::Held { .. })
+}
+
+/// What becomes of the items of an entry when nothing is at its URL any more: deleted at once, because that is the
+/// proof; remembered, with `deletes: off`; or kept for a person when the brake `holds`.
+pub(crate) fn vanished(
+    snapshot: &Snapshot,
+    deletes: Deletes,
+    now: Timestamp,
+    holds: impl Fn(Brake) -> bool,
+) -> Absent {
+    let mut absent = Absent::default();
+    for (key, entry) in &snapshot.entries {
+        let Standing::Present { .. } = entry.standing else { continue };
+        match deletes {
+            Deletes::Off => absent.marks.push((key.clone(), Standing::Lost)),
+            Deletes::After { brake, .. } if holds(brake) => {
+                absent.marks.push((key.clone(), Standing::Held { since: now }));
+            }
+            Deletes::After { .. } => absent.deleted.push(key.clone()),
+        }
+    }
+    absent
+}
+
+/// The plan of an entry never polled: with `count` others that begin together, spread so that they are
+/// [`ENTRY_SPACING`] apart, but over no more than the longest interval. `unit` is uniform in `0.0..1.0`.
+pub(crate) fn first_plan(every: Every, count: usize, now: Timestamp, unit: f64) -> Schedule {
+    Schedule { interval: every.min(), due: begin(every, count, now, unit), failures: 0 }
+}
+
+/// The plan of an entry after a restart: a poll that was missed meanwhile runs once, spread like a first one.
+pub(crate) fn resumed_plan(
+    kept: Schedule,
+    every: Every,
+    count: usize,
+    now: Timestamp,
+    unit: f64,
+) -> Schedule {
+    let plan = kept.under(every, now);
+    if plan.due > now { plan } else { Schedule { due: begin(every, count, now, unit), ..plan } }
+}
+
+fn begin(every: Every, count: usize, now: Timestamp, unit: f64) -> Timestamp {
+    let others = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
+    let window = ENTRY_SPACING.saturating_mul(others).min(every.max());
+    now.after(window.mul_f64(unit.clamp(0.0, 1.0)))
+}
+
+/// When an entry is due after its very first poll: anywhere within the interval, so that entries which began together
+/// do not go on together. `unit` is uniform in `0.0..1.0`.
+pub(crate) fn spread_over_interval(interval: Duration, now: Timestamp, unit: f64) -> Timestamp {
+    now.after(interval.mul_f64(unit.clamp(0.0, 1.0)))
+}
+
+/// An item that has become what `until` waits for.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Ending {
+    pub(crate) key: ItemKey,
+    raw: RawHash,
+    side: Side,
+}
+
+impl Ending {
+    /// The first item of a page for which `until` is true.
+    ///
+    /// # Errors
+    /// The first item for which it fails.
+    pub(crate) fn find(source: &Source, page: &Page<'_>, seed: u64) -> Result<Option<Self>, Fault> {
+        let Some(until) = &source.until else { return Ok(None) };
+        for found in &page.items {
+            let value = json::read(&found.raw);
+            let holds = value.and_then(|value| until.test(&value));
+            let side = match holds {
+                Ok(false) => continue,
+                Ok(true) => Side::read(&found.raw, source.comparing()),
+                Err(fault) => Err(fault),
+            };
+            let side = side.map_err(|fault| item_fault(&found.key, &fault))?;
+            let raw = RawHash::of(found.raw.as_bytes(), seed);
+            return Ok(Some(Self { key: found.key.clone(), raw, side }));
+        }
+        Ok(None)
+    }
+
+    /// Adds the end to the delta of the poll, behind all else. `stored` is the item as the store has it. Says whether
+    /// it is the end: not as long as the item is not known as it was found, because its last change comes first.
+    ///
+    /// # Errors
+    /// A rule that fails. The next poll meets the end again.
+    pub(crate) fn ring(
+        self,
+        stored: Option<IndexEntry>,
+        ringing: Ringing<'_>,
+        delta: &mut Delta,
+    ) -> Result<bool, Fault> {
+        let Self { key, raw, side } = self;
+        let written = delta.upserts.iter().rev().find(|item| item.key == key);
+        let known = written.map(|item| item.entry).or(stored);
+        let Some(known) = known.filter(|known| known.fingerprint == side.fingerprint) else {
+            return Ok(false);
+        };
+        let changes = known.changes + 1;
+        let standing = Standing::Present { missing: 0 };
+        let entry = IndexEntry { fingerprint: side.fingerprint, raw, changes, standing };
+        let item = StoredItem { key: key.clone(), entry, data: side.text.clone() };
+        let change = Change::ended(key, changes, side);
+        ringing.add(delta, Step::Ring(item, Box::new(change)))?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,7 @@
+//! Polls one by one: a scripted API, a store in memory, and a clock that goes on when it is told to.
+
+mod checks;
+mod desk;
+mod histories;
+mod incremental;
+mod standing;

@@ -1,0 +1,247 @@
+//! One source `s` over an API that answers what it is told.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+use tokio::sync::watch;
+use url::Url;
+
+use crate::clock::{Clock, Random};
+use crate::config;
+use crate::config::lookup::Surroundings;
+use crate::core::http::{Request, Response, TransportFault};
+use crate::core::ids::{ItemKey, SourceName, UnitName};
+use crate::core::report::{Mode, PollReport};
+use crate::core::roster::Roster;
+use crate::core::snapshot::StoredItem;
+use crate::http::{Exchange, HttpClient};
+use crate::poller::hold::Decision;
+use crate::poller::{Poller, Ports};
+use crate::store::handle::StoreHandle;
+use crate::store::memory::MemoryStore;
+use crate::store::{EventFilter, Slice};
+use crate::telemetry::{Redactor, Telemetry};
+use crate::wake::Wake;
+
+const EPOCH: i64 = 1_800_000_000_000;
+
+/// The poller, and all that is around it.
+pub(super) struct Desk {
+    poller: Arc<Poller>,
+    store: StoreHandle,
+    api: Arc<Script>,
+    clock: Arc<Hands>,
+    roster: watch::Sender<Arc<Roster>>,
+}
+
+/// What the API answers, and what it was asked.
+#[derive(Default)]
+struct Script {
+    next: Mutex<VecDeque<Response>>,
+    /// By path, whatever comes next.
+    places: Mutex<BTreeMap<String, u16>>,
+    asked: Mutex<Vec<String>>,
+    /// Instead of all that.
+    server: Mutex<Option<Server>>,
+}
+
+/// Answers a request for an address.
+pub(super) type Server = Box<dyn Fn(&Url) -> Response + Send>;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl HttpClient for Script {
+    fn exchange(&self, request: Request) -> Exchange<'_> {
+        let path = request.url.path().to_owned();
+        let query = request.url.query().map_or_else(String::new, |query| format!("?{query}"));
+        locked(&self.asked).push(format!("{path}{query}"));
+        let fixed = locked(&self.places).get(&path).copied();
+        let server = locked(&self.server);
+        let answer = match (fixed, server.as_ref()) {
+            (Some(code), _) => Some(status(code)),
+            (None, Some(server)) => Some(server(&request.url)),
+            (None, None) => locked(&self.next).pop_front(),
+        };
+        drop(server);
+        let nobody = || TransportFault::Connect { detail: String::from("nobody is there") };
+        Box::pin(async move { answer.ok_or_else(nobody) })
+    }
+}
+
+/// A clock that stands still.
+struct Hands(AtomicI64);
+
+impl Clock for Hands {
+    fn now(&self) -> crate::core::time::Timestamp {
+        crate::core::time::Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    fn wall(&self) -> crate::core::time::Timestamp {
+        self.now()
+    }
+}
+
+/// An answer without a body.
+pub(super) fn status(status: u16) -> Response {
+    Response { status, headers: HeaderMap::new(), body: Bytes::new() }
+}
+
+/// A JSON text as an answer.
+pub(super) fn text(text: &str) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    Response { status: 200, headers, body: Bytes::from(text.to_owned()) }
+}
+
+/// The same with one more header.
+pub(super) fn with(mut response: Response, name: &'static str, value: &str) -> Response {
+    let value = HeaderValue::from_str(value).expect("a header's value");
+    response.headers.insert(HeaderName::from_static(name), value);
+    response
+}
+
+/// `1:a 2:b@03:00` as a listing: ids, values, and times of one day.
+pub(super) fn listing(items: &str) -> String {
+    let item = |word: &str| {
+        let (word, at) = word.split_once('@').map_or((word, None), |(word, at)| (word, Some(at)));
+        let (id, value) = word.split_once(':').unwrap_or((word, "a"));
+        let at = at.map_or_else(String::new, |at| format!(r#","at":"2026-11-21T{at}:00Z""#));
+        format!(r#"{{"id":{id},"v":"{value}"{at}}}"#)
+    };
+    let items: Vec<_> = items.split_whitespace().map(item).collect();
+    format!("[{}]", items.join(","))
+}
+
+fn roster(keys: &str) -> Arc<Roster> {
+    let text = format!("sources:\n  s: {{ url: 'http://api.example/list', every: 1m, {keys} }}\n");
+    let config =
+        config::load_text(&text, &Surroundings).unwrap_or_else(|it| panic!("{it}\n{text}"));
+    Arc::new(Roster::new(config.sources, config.endpoints))
+}
+
+impl Desk {
+    /// With these keys beside the source's URL.
+    pub(super) fn new(keys: &str) -> Self {
+        let api = Arc::new(Script::default());
+        let clock = Arc::new(Hands(AtomicI64::new(EPOCH)));
+        let store = StoreHandle::inline(Box::new(MemoryStore::default()));
+        let (sender, declared) = watch::channel(roster(keys));
+        let ports = Ports {
+            store: store.clone(),
+            http: Arc::clone(&api) as Arc<dyn HttpClient>,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            entropy: Arc::new(Random::seeded(7)),
+            telemetry: Arc::new(Telemetry::new()),
+            redactor: Redactor::default(),
+            deliver: Wake::default(),
+        };
+        let poller = Poller::new(ports, declared, Wake::default());
+        Self { poller, store, api, clock, roster: sender }
+    }
+
+    /// With a list keyed by `.id`, and a baseline of these items.
+    pub(super) async fn knowing(keys: &str, items: &str) -> Self {
+        let desk = Self::new(&format!("key: .id, {keys}"));
+        desk.expect(items, "").await;
+        desk
+    }
+
+    /// Declares the source with other keys.
+    pub(super) fn declare(&self, keys: &str) {
+        self.roster.send_replace(roster(keys));
+    }
+
+    /// Lets time pass.
+    pub(super) fn pass(&self, time: Duration) {
+        let millis = i64::try_from(time.as_millis()).expect("a short time");
+        self.clock.0.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// Answers requests for a path with a status from now on.
+    pub(super) fn place(&self, path: &str, code: u16) {
+        locked(&self.api.places).insert(path.to_owned(), code);
+    }
+
+    /// Has a server answer from now on.
+    pub(super) fn serve(&self, server: Server) {
+        *locked(&self.api.server) = Some(server);
+    }
+
+    /// What was asked since this was last called, without the host.
+    pub(super) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *locked(&self.api.asked))
+    }
+
+    /// Polls, with these answers for the next requests.
+    pub(super) async fn answer(&self, answers: impl IntoIterator<Item = Response>) -> PollReport {
+        locked(&self.api.next).extend(answers);
+        let polled = self.poller.poll(&UnitName::new("s"), Mode::Commit).await;
+        locked(&self.api.next).clear();
+        polled.expect("the poll comes to an outcome")
+    }
+
+    /// Polls a listing and compares what rings: `created 1, updated 2:b, deleted 3`, then `held 4` if so many are.
+    #[track_caller]
+    pub(super) fn expect<'a>(
+        &'a self,
+        items: &'a str,
+        expected: &'a str,
+    ) -> impl Future<Output = ()> + 'a {
+        let place = std::panic::Location::caller();
+        async move {
+            let report = self.answer([text(&listing(items))]).await;
+            assert_ne!(report.outcome, "failed", "{items:?} at {place}: {:?}", report.fault);
+            assert_eq!(story(&report), expected, "{items:?} at {place}: {:?}", report.fault);
+        }
+    }
+
+    /// Carries out a person's word; says on how many changes.
+    pub(super) async fn decide(&self, decision: Decision) -> usize {
+        self.poller.decide(&SourceName::new("s"), decision).await.expect("it is decided")
+    }
+
+    /// The types and keys of the newest events, the oldest of them first.
+    pub(super) async fn newest(&self, count: usize) -> String {
+        let slice = Slice { newest_first: true, rows_max: count };
+        let read = self.store.read(move |store| store.events(&EventFilter::default(), slice));
+        let mut events: Vec<_> = read.await.expect("the store reads");
+        events.reverse();
+        let told = events.iter().map(|record| {
+            let kind = record.event.event_type.trim_start_matches("s.");
+            format!("{kind} {}", record.event.key)
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+
+    /// All items that are known, as the store has them.
+    pub(super) async fn stored(&self) -> BTreeMap<ItemKey, StoredItem> {
+        let unit = UnitName::new("s");
+        let read = self.store.read(move |store| {
+            let keys: Vec<_> = store.snapshot(&unit)?.entries.into_keys().collect();
+            store.items(&unit, &keys)
+        });
+        let items = read.await.expect("the store reads");
+        items.into_iter().map(|item| (item.key.clone(), item)).collect()
+    }
+}
+
+/// What a poll rang, in its order.
+pub(super) fn story(report: &PollReport) -> String {
+    let told = report.events.iter().map(|event| {
+        let envelope: Value = serde_json::from_str(event.body.as_str()).expect("an envelope");
+        let kind = event.event_type.strip_prefix("s.").unwrap_or(&event.event_type);
+        match (kind, envelope["data"]["v"].as_str()) {
+            ("updated", Some(value)) => format!("updated {}:{value}", event.key),
+            _ => format!("{kind} {}", event.key),
+        }
+    });
+    let held = (report.held > 0).then(|| format!("held {}", report.held));
+    told.chain(held).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,62 @@
+//! Making a part of a poll durable.
+
+use super::Turn;
+use crate::core::diff::ChangeKind;
+use crate::core::listing::Delta;
+use crate::core::report::Mode;
+use crate::core::source::SourceState;
+use crate::poller::PollError;
+use crate::poller::crew::Number;
+use crate::store::{PollCommit, Refusal, Write};
+
+impl Turn<'_> {
+    /// Makes a part durable and goes on from `state`. A dry run only notes the events.
+    pub(super) async fn commit(
+        &mut self,
+        state: SourceState,
+        delta: Delta,
+    ) -> Result<(), PollError> {
+        let rings = delta.events.iter().any(|event| !event.deliveries.is_empty());
+        let expected_seq =
+            if delta.events.is_empty() { self.state.last_seq } else { self.last_seq() };
+        let last_seq = expected_seq + delta.events.len() as u64;
+        let state = SourceState { last_seq, ..state };
+        let is_calm =
+            delta.upserts.is_empty() && delta.marks.is_empty() && delta.settling.is_empty();
+        self.touched |= !is_calm;
+        // Until the commit is done, nobody knows what the last number is.
+        let mut number = self.number.take().filter(|_| self.mode == Mode::Commit);
+        number.iter_mut().for_each(Number::forget);
+        for kind in
+            [ChangeKind::Created, ChangeKind::Updated, ChangeKind::Deleted, ChangeKind::Ended]
+        {
+            let count = delta.kinds.iter().filter(|found| **found == kind).count() as u64;
+            self.report.count(kind, count);
+        }
+        self.report.events.extend(delta.events.iter().map(|new| new.event.clone()));
+        if self.mode == Mode::Commit {
+            let commit = PollCommit {
+                unit: self.unit.clone(),
+                expected_seq,
+                state: state.clone(),
+                upserts: delta.upserts,
+                marks: delta.marks,
+                settling: delta.settling,
+                events: delta.events,
+                at: self.ports.clock.now(),
+            };
+            match self.ports.store.write(Write::Poll(Box::new(commit))).await? {
+                Ok(_) => number.iter_mut().for_each(|number| number.set(last_seq)),
+                Err(Refusal::Conflict { unit }) => return Err(PollError::Conflict(unit)),
+                Err(refusal) => {
+                    unreachable!("a poll is only ever refused for a conflict, not: {refusal}")
+                }
+            }
+            if rings {
+                self.ports.deliver.ring();
+            }
+        }
+        self.state = state;
+        Ok(())
+    }
+}
