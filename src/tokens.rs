@@ -22,7 +22,7 @@ use crate::core::auth;
 use crate::core::auth::oauth2::OAuth2;
 use crate::core::http::{Request, Response, TransportFault};
 use crate::core::limits::TOKEN_GRACE;
-use crate::http::{Exchange, HttpClient};
+use crate::http::{Exchange, HttpClient, LongExchange};
 use crate::store::handle::StoreHandle;
 use crate::telemetry::Redactor;
 
@@ -142,6 +142,16 @@ impl HttpClient for Tokens {
         match &request.way.oauth2 {
             None => self.ports.http.exchange(request),
             Some(oauth2) => Box::pin(self.authorized(Arc::clone(oauth2), request)),
+        }
+    }
+
+    fn exchange_long(&self, request: Request, seed: u64) -> LongExchange<'_> {
+        match &request.way.oauth2 {
+            None => self.ports.http.exchange_long(request, seed),
+            Some(oauth2) => {
+                let authorized = self.authorized(Arc::clone(oauth2), request);
+                Box::pin(async move { Ok((authorized.await?, None)) })
+            }
         }
     }
 }

@@ -27,6 +27,11 @@ impl Rounds {
         Self(self.0.iter().zip(&floor.0).map(|(figure, floor)| figure / floor).collect())
     }
 
+    /// Round by round, so many times.
+    pub(crate) fn scaled(&self, factor: f64) -> Self {
+        Self(self.0.iter().map(|figure| figure * factor).collect())
+    }
+
     /// Round by round, this and `other` together.
     pub(crate) fn plus(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(one, other)| one + other).collect())

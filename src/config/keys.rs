@@ -4,15 +4,21 @@
 //! To add a key: a row here, a line in the reader of its map. To support one that is refused so far: turn its `later`
 //! row into a `key` row.
 
+mod changes;
 mod credentials;
+mod endpoint;
 
-use crate::core::limits::{ENDPOINT_CONCURRENCY_MAX, ITEMS_MAX, PAGES_MAX, REDIRECTS_MAX};
+use crate::core::limits::{ITEMS_MAX, PAGES_MAX, REDIRECTS_MAX};
 
+pub(super) use self::changes::{BRAKE, DELETES, DELETES_WORDS, FIRST_POLL, OFF, SINCE};
 pub(super) use self::credentials::{AUTH, AUTH_STYLE, BASIC, GRANTS, OAUTH2, TLS};
+pub(super) use self::endpoint::{
+    BREAKER, ENCODINGS, ENDPOINT, GITHUB, ORDER, RETRY, SIGN, SIGN_WORDS,
+};
 
 use self::Shape::{
     Address, Anything, Count, Duration, Either, Expression, Flag, Interval, List, Map, Named,
-    NamedPart, OneOrList, Pairs, Part, Receiver, Size, Text, Yes,
+    NamedPart, OneOrList, Pairs, Part, Size, Text, Yes,
 };
 
 /// The keys of one map.
@@ -277,7 +283,8 @@ pub(super) static SOURCE: Table = &[
     key("settle", Count { min: 0, max: 1_000_000 }, "Polls a new value must last before it rings.")
         .default("0")
         .example("2"),
-    later("silent_after"),
+    key("silent_after", Duration, "No change for this long is news: `doorbell.source.silent`.")
+        .example("1d"),
     key(
         "for_each",
         Either(&[Shape::Word(FOR_EACH_WORDS), List(&Anything), Map(FOR_EACH)]),
@@ -393,53 +400,6 @@ pub(super) static PAGES: Table = &[
     key("max", Count { min: 1, max: PAGES_MAX }, "The most pages of one poll.").default("10000"),
 ];
 
-/// `since` of a source.
-pub(super) static SINCE: Table = &[
-    key("param", Text, "The query's parameter; or `{{since}}` in a template.")
-        .example("updated_since"),
-    key("from", Expression, "jq over an item: how far it is; the greatest one is asked for next.")
-        .example(".updated_at"),
-    key("token", Expression, "jq over the last page's body: what is sent back as it came.")
-        .example(".next_sync_token"),
-    key("overlap", Duration, "How much further back to ask.").default("0s").example("2m"),
-    key("start", Text, "Used by the first poll and by sweeps; absent = they ask for everything.")
-        .example("2026-01-01T00:00:00Z"),
-    key("format", Text, "`rfc3339`, `unix`, `unix_ms`, `raw`, or an strftime pattern.")
-        .default("rfc3339")
-        .example("\"%Y-%m-%d %H:%M\""),
-    key("zone", Text, "Of an strftime pattern.").default("UTC").example("Europe/Berlin"),
-];
-
-/// What switches something off.
-pub(super) static OFF: Words = &[word("off")];
-
-/// `deletes` of a source, as a word.
-pub(super) static DELETES_WORDS: Words = &[word("off")];
-
-/// `deletes` of a source, as a map.
-pub(super) static DELETES: Table = &[
-    key("after", Count { min: 1, max: 1_000_000 }, "Complete listings in a row without the item.")
-        .default("2"),
-    key("check", Address, "Asks for a missing item by itself: 404 or 410 prove that it is gone.")
-        .example("\"https://helpdesk.example/api/v1/tickets/{{key}}\""),
-    key(
-        "brake",
-        Map(BRAKE),
-        "Deletions of one poll are held for a person when both limits are exceeded.",
-    )
-    .default("{count: 50, percent: 20}"),
-];
-
-/// `deletes: {brake: …}`.
-pub(super) static BRAKE: Table = &[
-    key("count", Count { min: 0, max: usize::MAX }, "More deletions than this.").default("50"),
-    key("percent", Count { min: 0, max: 100 }, "More than this part of the items known.")
-        .default("20"),
-];
-
-/// `first_poll` of a source.
-pub(super) static FIRST_POLL: Words = &[word("baseline"), word("emit")];
-
 /// Words among the `events` of a source.
 pub(super) static RULE_WORDS: Words = &[word("default")];
 
@@ -464,108 +424,6 @@ pub(super) static RULE: Table = &[
 /// `on` of an event rule.
 pub(super) static CHANGES: Words =
     &[word("created"), word("updated"), word("deleted"), word("ended")];
-
-/// One of `endpoints`.
-pub(super) static ENDPOINT: Table = &[
-    key("url", Receiver, "`https://…`, `http://…` or `stdout:`.")
-        .example("https://agent.example/webhook/new-ticket")
-        .required(),
-    key(
-        "events",
-        OneOrList(&Text),
-        "The event types it wants; `*` matches any text. Absent = all but `doorbell.*`.",
-    )
-    .example("[ticket.*]"),
-    later("where"),
-    key(
-        "secret",
-        OneOrList(&Text),
-        "What signs; a list while rotating, newest first. Required for http(s), or `sign: none`.",
-    )
-    .example("${SUPPORT_AGENT_SECRET}")
-    .secret(),
-    key("sign", Either(&[Shape::Word(SIGN_WORDS), Map(SIGN)]), "The signature scheme.")
-        .default("standard")
-        .example("{header: X-Signature, prefix: sha256=}"),
-    later("format"),
-    later("body"),
-    later("auth"),
-    later("method"),
-    key("headers", Pairs { lists: false }, "Headers of every attempt.")
-        .example("{X-Team: support}")
-        .secret(),
-    later("content_type"),
-    later("tls"),
-    key("timeout", Duration, "For one whole attempt.").default("15s"),
-    key("order", Shape::Word(ORDER), "What waits for what.").default("item").example("endpoint"),
-    key("retry", Map(RETRY), "When to try again, and when to give up.")
-        .default("{first: 5s, max: 10h, for: 3d}"),
-    key("breaker", Map(BREAKER), "When to leave a failing endpoint alone.")
-        .default("{failures: 10, for: 60s}"),
-    later("limit"),
-    key("concurrency", Count { min: 1, max: ENDPOINT_CONCURRENCY_MAX }, "Requests in flight.")
-        .default("8"),
-    later("paused"),
-    later("was"),
-    later("proxy"),
-    later("source_address"),
-];
-
-/// `sign` of an endpoint, as a word.
-pub(super) static SIGN_WORDS: Words = &[
-    word("standard"),
-    later_word("standard-ed25519"),
-    word("github"),
-    later_word("stripe"),
-    later_word("shopify"),
-    later_word("slack"),
-    later_word("http-message-signatures"),
-    word("none"),
-];
-
-/// `sign` of an endpoint, as a map.
-pub(super) static SIGN: Table = &[
-    key("github", Map(GITHUB), "GitHub's headers, with fields.").example("{event: issues}"),
-    later("standard-ed25519"),
-    later("stripe"),
-    later("shopify"),
-    later("slack"),
-    later("http-message-signatures"),
-    key("header", Text, "The header that carries the signature.").example("X-Signature"),
-    key("prefix", Text, "What stands before the digest.").example("sha256="),
-    key("encoding", Shape::Word(ENCODINGS), "How the digest becomes text.").default("hex"),
-    key("timestamp_header", Text, "With it, `TIMESTAMP.BODY` is signed instead of the body.")
-        .example("X-Timestamp"),
-];
-
-/// `sign: {github: …}`.
-pub(super) static GITHUB: Table =
-    &[key("event", Text, "The value of `X-GitHub-Event`.").example("issues")];
-
-/// `encoding` of a signature.
-pub(super) static ENCODINGS: Words = &[word("hex"), word("base64")];
-
-/// `order` of an endpoint.
-pub(super) static ORDER: Words = &[word("item"), word("endpoint"), word("none")];
-
-/// `retry` of an endpoint.
-pub(super) static RETRY: Table = &[
-    key("first", Duration, "The bound of the first delay.").default("5s"),
-    key("max", Duration, "The bound of every delay.").default("10h"),
-    key("for", Duration, "How long a delivery is tried; stands still while the endpoint is paused or its breaker open.")
-        .default("3d"),
-];
-
-/// `breaker` of an endpoint.
-pub(super) static BREAKER: Table = &[
-    key(
-        "failures",
-        Count { min: 1, max: 1_000_000 },
-        "Failures in a row, over more than one item.",
-    )
-    .default("10"),
-    key("for", Duration, "Without a success for that long.").default("60s"),
-];
 
 /// Every table, for what must hold of all keys.
 pub(super) static TABLES: &[Table] = &[

@@ -52,6 +52,7 @@ use crate::config::walk::Walk;
 use crate::core::endpoint::Endpoint;
 use crate::core::ids::{EndpointName, SourceName};
 use crate::core::limits::NAME_BYTES_MAX;
+use crate::core::own::OWN_SOURCE;
 use crate::core::secret::Secret;
 use crate::core::source::Source;
 
@@ -269,7 +270,7 @@ fn name_flaw(what: &str, name: &str) -> Option<String> {
         Some(format!("this {what} has no name"))
     } else if name.len() > NAME_BYTES_MAX {
         Some(format!("the name of this {what} is longer than {NAME_BYTES_MAX} characters"))
-    } else if what == "source" && name == "doorbell" {
+    } else if what == "source" && name == OWN_SOURCE {
         Some(String::from("the name `doorbell` is taken: doorbell's own events have it as source"))
     } else if !name.chars().all(legal) {
         let article = if what.starts_with(['a', 'e']) { "an" } else { "a" };

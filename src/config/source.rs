@@ -126,6 +126,7 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
         since: watched.since,
         flood: watched.flood,
         settle: watched.settle,
+        silent_after: watched.silent_after,
         for_each: for_each?,
         until: until?,
         events: events?,
@@ -148,6 +149,7 @@ struct Watched {
     since: Option<Since>,
     flood: usize,
     settle: u32,
+    silent_after: Option<Duration>,
 }
 
 fn watched<'a>(walk: &mut Walk<'a>, fields: &Fields<'a>) -> Option<Watched> {
@@ -166,6 +168,7 @@ fn watched<'a>(walk: &mut Walk<'a>, fields: &Fields<'a>) -> Option<Watched> {
     let deletes = fields.or("deletes", (deletes_default, None), |node| deletes(walk, node));
     let since = fields.or("since", None, |node| since::read(walk, fields, node).map(Some));
     let flood = fields.or("flood", FLOOD, |node| walk.count(node, keys::SOURCE, "flood"));
+    let silent_after = fields.or("silent_after", None, |node| walk.span(node).map(Some));
     let settle = fields.or("settle", 0, |node| walk.count(node, keys::SOURCE, "settle"));
     Some(Watched {
         format: format?,
@@ -181,6 +184,7 @@ fn watched<'a>(walk: &mut Walk<'a>, fields: &Fields<'a>) -> Option<Watched> {
         since: since?,
         flood: flood?,
         settle: u32::try_from(settle?).ok()?,
+        silent_after: silent_after?,
     })
 }
 

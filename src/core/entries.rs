@@ -12,7 +12,7 @@ use crate::core::extract::Page;
 use crate::core::fault::Fault;
 use crate::core::ids::{EntryKey, ItemKey, SourceName};
 use crate::core::jq::Expression;
-use crate::core::json::{self, JsonText};
+use crate::core::json::{self, JsonFault, JsonText, Value};
 use crate::core::limits::ENTRY_SPACING;
 use crate::core::listing::{Delta, Ringing, item_fault};
 use crate::core::schedule::{Every, Schedule};
@@ -41,7 +41,7 @@ pub(crate) fn entry_of(feeding: &EntryKey, key: &ItemKey) -> Option<EntryKey> {
 
 /// Whether an item of a feeding source is an entry, by how it stands.
 pub(crate) fn feeds(standing: Standing) -> bool {
-    matches!(standing, Standing::Present { .. } | Standing::Held { .. })
+    matches!(standing, Standing::Present { .. } | Standing::Held { .. } | Standing::HeldNew { .. })
 }
 
 /// What becomes of the items of an entry when nothing is at its URL any more: deleted at once, because that is the
@@ -96,6 +96,14 @@ pub(crate) fn spread_over_interval(interval: Duration, now: Timestamp, unit: f64
     now.after(interval.mul_f64(unit.clamp(0.0, 1.0)))
 }
 
+/// Whether an item is one that the source watches, and no tombstone.
+fn is_watched(source: &Source, value: &Value) -> Result<bool, JsonFault> {
+    let says = |condition: &Option<Expression>, absent| {
+        condition.as_ref().map_or(Ok(absent), |condition| condition.test(value))
+    };
+    Ok(says(&source.where_, true)? && !says(&source.deleted_when, false)?)
+}
+
 /// An item that has become what `until` waits for.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ending {
@@ -105,15 +113,15 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// The first item of a page for which `until` is true.
+    /// The first item of a page for which `until` is true, among those that are watched.
     ///
     /// # Errors
     /// The first item for which it fails.
     pub(crate) fn find(source: &Source, page: &Page<'_>, seed: u64) -> Result<Option<Self>, Fault> {
         let Some(until) = &source.until else { return Ok(None) };
         for found in &page.items {
-            let value = json::read(&found.raw);
-            let holds = value.and_then(|value| until.test(&value));
+            let holds = json::read(&found.raw)
+                .and_then(|value| Ok(is_watched(source, &value)? && until.test(&value)?));
             let side = match holds {
                 Ok(false) => continue,
                 Ok(true) => Side::read(&found.raw, source.comparing()),
@@ -140,7 +148,9 @@ impl Ending {
         let Self { key, raw, side } = self;
         let written = delta.upserts.iter().rev().find(|item| item.key == key);
         let known = written.map(|item| item.entry).or(stored);
-        let Some(known) = known.filter(|known| known.fingerprint == side.fingerprint) else {
+        let Some(known) = known
+            .filter(|known| known.fingerprint == side.fingerprint && known.standing.is_known())
+        else {
             return Ok(false);
         };
         let changes = known.changes + 1;

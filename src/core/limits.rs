@@ -103,6 +103,12 @@ pub(crate) const ATTEMPTS_PER_REQUEST_MAX: usize = 4;
 pub(crate) const GROUP_WRITES_MAX: usize = 512;
 /// Changed items that one transaction of a poll takes up; a longer page is committed in parts.
 pub(crate) const COMMIT_ITEMS_MAX: usize = 5_000;
+/// Changed items of a long listing that wait for one transaction, in bytes: read, they take up several times as much.
+pub(crate) const COMMIT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bodies longer than this wait in a file while they are compared.
+pub(crate) const BODY_IN_MEMORY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How much of such a body is read at once.
+pub(crate) const BODY_PART_BYTES: usize = 1024 * 1024;
 /// Bodies larger than this are read off the loop's own threads.
 pub(crate) const LIGHT_BODY_BYTES_MAX: usize = 128 * 1024;
 /// What polls that changed nothing taught is written this often.

@@ -196,6 +196,18 @@ impl<'a> Listing<'a> {
         self.deletes = Deletes::Off;
     }
 
+    /// Takes up a part of a long page, as [`Listing::note`] does.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn note_part(&mut self, part: &Page<'_>) -> Result<Vec<Noted>, Fault> {
+        // What stands twice on one page has not changed places.
+        let shifted = self.shifted.take();
+        let noted = self.note(part);
+        self.shifted = shifted;
+        noted
+    }
+
     /// Takes up a page and tells which of its items are not as before.
     ///
     /// # Errors

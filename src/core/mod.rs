@@ -20,6 +20,7 @@ pub(crate) mod json;
 pub(crate) mod limits;
 pub(crate) mod listing;
 pub(crate) mod outcome;
+pub(crate) mod own;
 pub(crate) mod pages;
 pub(crate) mod parts;
 pub(crate) mod plan;

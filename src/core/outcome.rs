@@ -62,9 +62,22 @@ pub(crate) fn judge(
             "the API answered 304 although it was not asked conditionally",
         )),
         (429 | 503, Some(wait)) => Answer::Throttled { wait, fault: refusal(status) },
+        // So GitHub says that it is asked too often; it does not mean the credentials.
+        (403, wait) if wait.is_some() || is_used_up(&response.headers) => {
+            let sentence = "the API answered 403: too many requests";
+            let fault = Fault::source("http_403", sentence);
+            Answer::Throttled { wait: wait.unwrap_or_default(), fault }
+        }
         (429, None) => Answer::Throttled { wait: Duration::ZERO, fault: refusal(status) },
         _ => Answer::Failed(refusal(status)),
     }
+}
+
+/// Whether the headers say that no requests are left.
+fn is_used_up(headers: &HeaderMap) -> bool {
+    ["ratelimit-remaining", "x-ratelimit-remaining", "x-rate-limit-remaining"]
+        .iter()
+        .any(|name| headers.get(*name).is_some_and(|left| left.as_bytes() == b"0"))
 }
 
 fn refusal(status: u16) -> Fault {
@@ -212,6 +225,14 @@ impl PollOutcome {
             Self::Failed { pages: 0, .. } => "failed",
             Self::Failed { .. } => "incomplete",
         }
+    }
+
+    /// Whether the API, or the server of its tokens, no longer takes who asks for what it took it for.
+    pub(crate) fn refuses_who_asks(&self) -> bool {
+        let Self::Failed { fault, .. } = self else { return false };
+        matches!(fault.code.as_str(), "http_401" | "http_403")
+            || fault.code.starts_with("oauth2_invalid_")
+            || fault.code == "oauth2_unauthorized_client"
     }
 
     /// Whether events were made.

@@ -156,6 +156,7 @@ pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
         "deleted_when": deleted_when,
         "flood": flood,
         "settle": settle,
+        "silent_after": silent_after,
         "for_each": for_each,
         "until": until,
         "events": events,

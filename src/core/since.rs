@@ -120,10 +120,8 @@ impl Since {
     pub(crate) fn ask(&self, state: &SourceState, now: Timestamp) -> Ask {
         let known = state.watermark.as_ref().filter(|known| known.of == self.definition());
         // A sweep further away than the period was planned by another clock, or under another declaration.
-        let is_due = |period| {
-            let due = state.sweep_due.map_or(now, |due| due.min(now.after(period)));
-            due <= now
-        };
+        let is_due =
+            |period| state.sweep_due.is_none_or(|due| due <= now || due > now.after(period));
         let value = known.filter(|_| !self.sweep.is_some_and(is_due));
         match value.and_then(|known| self.value(&known.text)) {
             Some(value) => Ask { value: Some(value), is_partial: true },

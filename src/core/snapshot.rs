@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use crate::core::ids::ItemKey;
 use crate::core::json::JsonText;
@@ -37,6 +37,26 @@ impl BodyHash {
     /// Of a decompressed body.
     pub(crate) fn of(bytes: &[u8], seed: u64) -> Self {
         Self(xxh3_128_with_seed(bytes, seed))
+    }
+}
+
+/// Makes the same of a body that comes in parts.
+pub(crate) struct BodyHasher(Box<Xxh3>);
+
+impl BodyHasher {
+    /// Of nothing yet.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Box::new(Xxh3::with_seed(seed)))
+    }
+
+    /// Takes the next part.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Of all parts.
+    pub(crate) fn hash(&self) -> BodyHash {
+        BodyHash(self.0.digest128())
     }
 }
 

@@ -87,6 +87,8 @@ pub(crate) struct Source {
     pub(crate) flood: usize,
     /// Polls a new value must last before it rings.
     pub(crate) settle: u32,
+    /// No change for this long is news.
+    pub(crate) silent_after: Option<Duration>,
     /// Polled once for each of these instead of once.
     pub(crate) for_each: Option<ForEach>,
     /// Over an item: true ends what is polled.
@@ -180,7 +182,7 @@ impl Source {
     }
 
     /// A digest of what the source says who asks. Short, because it is kept: it tells that they are others, and is of
-    /// no use to whoever wants to know them.
+    /// no use to whoever wants to know them. Never [`REFUSED`].
     pub(crate) fn credentials(&self) -> u32 {
         let (mut url, mut headers) = (nowhere(), self.headers.clone());
         self.auth.apply(&mut url, &mut headers);
@@ -188,9 +190,11 @@ impl Source {
             headers.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
         let granted = self.auth.oauth2().map(|oauth2| oauth2.identity());
         let granted = granted.as_ref().map(<[u8; 16]>::as_slice);
-        let parts = fields.chain([url.as_str().as_bytes()]).chain(granted);
+        let shown = self.route.as_deref().and_then(Route::identity);
+        let shown = shown.map(|identity| identity.certificates.as_bytes());
+        let parts = fields.chain([url.as_str().as_bytes()]).chain(granted).chain(shown);
         let Definition([a, b, c, d, ..]) = Definition::of(parts);
-        u32::from_le_bytes([a, b, c, d])
+        u32::from_le_bytes([a, b, c, d]).max(REFUSED + 1)
     }
 
     /// What of an item is compared.
@@ -198,6 +202,10 @@ impl Source {
         Comparing { ignore: &self.ignore, compare: self.compare.as_ref(), key: &self.key }
     }
 }
+
+/// Stands for the credentials of the last complete listing when the API refused some since: whoever is let in again may
+/// see less.
+pub(crate) const REFUSED: u32 = 0;
 
 /// A URL with one more parameter, in the place of any of that name.
 fn with_parameter(mut url: Url, name: &str, value: &Value) -> Url {
@@ -281,6 +289,8 @@ pub(crate) struct SourceState {
     pub(crate) last_poll: Option<Timestamp>,
     pub(crate) last_success: Option<Timestamp>,
     pub(crate) last_change: Option<Timestamp>,
+    /// When it was last told that nothing changes.
+    pub(crate) silent: Option<Timestamp>,
     /// The failure that the last poll met, and since when polls have been failing; `None` when it went well.
     pub(crate) fault: Option<(Fault, Timestamp)>,
     /// When its item became what `until` waits for: since then it is not polled.
@@ -309,6 +319,7 @@ impl SourceState {
             last_poll: None,
             last_success: None,
             last_change: None,
+            silent: None,
             fault: None,
             ended: None,
             left: None,
@@ -323,8 +334,8 @@ impl SourceState {
         let fresh = Self::new(source, self.schedule);
         let found_nothing = self.last_seq == 0 && matches!(self.baseline, Baseline::Due { .. });
         let baseline = if found_nothing { fresh.baseline } else { Baseline::Due { silent: true } };
-        let Self { last_seq, last_change, ended, left, .. } = *self;
-        Self { last_seq, baseline, last_change, ended, left, ..fresh }
+        let Self { last_seq, last_change, silent, ended, left, .. } = *self;
+        Self { last_seq, baseline, last_change, silent, ended, left, ..fresh }
     }
 
     /// The same, but the next answer is read even if it is the last one again: the snapshot no longer shows what that
@@ -358,6 +369,7 @@ impl SourceState {
             last_poll: _,
             last_success: _,
             last_change,
+            silent,
             fault,
             ended,
             left,
@@ -365,7 +377,7 @@ impl SourceState {
         (
             (last_seq, identity, comparison, parts, shape, baseline),
             (has_missing, failures, last_change, fault, ended, left),
-            (watermark, sweep_due, credentials),
+            (watermark, sweep_due, credentials, silent),
         )
     }
 }

@@ -121,7 +121,7 @@ pub(crate) fn build(settings: Settings) -> Result<Arc<Works>, DaemonError> {
     let opening =
         Opening { accept: settings.accept_state, steady: Box::new(move || started.elapsed()) };
     let store = StoreHandle::pooled(SqliteStore::open(&settings.state, opening)?, STORE_READERS)?;
-    Ok(Works::new(store, settings.config, settings.origin, settings.redactor)?)
+    Ok(Works::new(store, settings.config, (settings.origin, &settings.state), settings.redactor)?)
 }
 
 /// Joins the works over a state that is only looked at, also while a daemon has it.
@@ -130,7 +130,7 @@ pub(crate) fn build(settings: Settings) -> Result<Arc<Works>, DaemonError> {
 /// The store's, or the HTTP client's.
 pub(crate) fn look(settings: Settings) -> Result<Arc<Works>, DaemonError> {
     let store = StoreHandle::looking(&settings.state)?;
-    Ok(Works::new(store, settings.config, settings.origin, settings.redactor)?)
+    Ok(Works::new(store, settings.config, (settings.origin, &settings.state), settings.redactor)?)
 }
 
 impl Daemon {

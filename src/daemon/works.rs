@@ -72,7 +72,7 @@ impl Works {
     pub(crate) fn new(
         store: StoreHandle,
         config: Config,
-        origin: Origin,
+        (origin, state): (Origin, &Path),
         redactor: Redactor,
     ) -> Result<Arc<Self>, crate::http::client::ClientError> {
         redactor.learn(&config.secrets);
@@ -81,7 +81,7 @@ impl Works {
         let telemetry = Arc::new(Telemetry::new());
         let tokens = Arc::new(Tokens::new(tokens::Ports {
             store: store.clone(),
-            http: Arc::new(ReqwestClient::new()?),
+            http: Arc::new(ReqwestClient::new()?.spooling_in(state.to_owned())),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             redactor: redactor.clone(),

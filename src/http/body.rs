@@ -1,6 +1,8 @@
 //! Reading answers' bodies inside their bounds. Bytes are counted after decompression, so that a bomb is stopped where
 //! it goes off.
 
+use std::io;
+use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -10,8 +12,9 @@ use reqwest::Response;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::core::http::TransportFault;
-use crate::core::limits::{DRIP_BYTES_PER_SECOND_MIN, DRIP_GRACE};
+use crate::core::limits::{BODY_IN_MEMORY_BYTES_MAX, DRIP_BYTES_PER_SECOND_MIN, DRIP_GRACE};
 use crate::http::decode::Decoded;
+use crate::http::spool::{Spool, Spooling};
 
 /// The most that is set aside because a `Content-Length` promises it.
 const PROMISE_BYTES_MAX: usize = 1024 * 1024;
@@ -30,6 +33,63 @@ impl Default for LeastRate {
     }
 }
 
+/// Where bodies go that are too long for memory, and the seed of their hash.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SpoolTo<'a> {
+    pub(super) directory: &'a Path,
+    pub(super) seed: u64,
+}
+
+/// A whole body.
+pub(super) enum Body {
+    InMemory(Bytes),
+    InFile(Spool),
+}
+
+/// A body so far.
+struct Whole<'a> {
+    gathered: Gathered,
+    /// Takes all that comes, once it has begun.
+    spooling: Option<Spooling>,
+    spool: Option<SpoolTo<'a>>,
+}
+
+impl Whole<'_> {
+    fn len(&self) -> usize {
+        self.spooling.as_ref().map_or(self.gathered.len(), Spooling::len)
+    }
+
+    fn push(&mut self, chunk: Bytes) -> Result<(), TransportFault> {
+        if let Some(spooling) = &mut self.spooling {
+            return spooling.push(&chunk).map_err(|error| no_room(&error));
+        }
+        self.gathered.push(chunk);
+        if self.gathered.len() > BODY_IN_MEMORY_BYTES_MAX { self.spill() } else { Ok(()) }
+    }
+
+    /// Goes on in a file, where there may be one.
+    fn spill(&mut self) -> Result<(), TransportFault> {
+        let Some(SpoolTo { directory, seed }) = self.spool else { return Ok(()) };
+        let begun = std::mem::replace(&mut self.gathered, Gathered::promised(0)).finish();
+        let spooling = Spooling::begin(directory, seed);
+        let mut spooling = spooling.map_err(|error| no_room(&error))?;
+        spooling.push(&begun).map_err(|error| no_room(&error))?;
+        self.spooling = Some(spooling);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Body, TransportFault> {
+        match self.spooling {
+            None => Ok(Body::InMemory(self.gathered.finish())),
+            Some(spooling) => spooling.finish().map(Body::InFile).map_err(|error| no_room(&error)),
+        }
+    }
+}
+
+fn no_room(error: &io::Error) -> TransportFault {
+    TransportFault::Local { detail: format!("the body could not be kept in a file: {error}") }
+}
+
 /// Reads all of a body; more than `bytes_max` is a fault, and so is one that comes slower than the least rate.
 ///
 /// `headers` are those of the answer; what they say of the compression is taken out of them.
@@ -38,14 +98,18 @@ pub(super) async fn read_whole(
     headers: &mut HeaderMap,
     bytes_max: usize,
     least_rate: LeastRate,
-) -> Result<Bytes, TransportFault> {
+    spool: Option<SpoolTo<'_>>,
+) -> Result<Body, TransportFault> {
     let too_large = TransportFault::TooLarge { bytes_max };
     let mut decoded = Decoded::of(answer, headers)?.sniffed();
     let promised = decoded.promised();
     if promised > bytes_max {
         return Err(too_large);
     }
-    let mut body = Gathered::promised(promised);
+    let mut body = Whole { gathered: Gathered::promised(promised), spooling: None, spool };
+    if promised > BODY_IN_MEMORY_BYTES_MAX {
+        body.spill()?;
+    }
     let mut period_end = pin!(sleep(least_rate.period));
     let mut period_bytes = 0_u64;
     loop {
@@ -61,12 +125,12 @@ pub(super) async fn read_whole(
                 continue;
             }
         };
-        let Some(chunk) = chunk else { return Ok(body.finish()) };
+        let Some(chunk) = chunk else { return body.finish() };
         if body.len().saturating_add(chunk.len()) > bytes_max {
             return Err(too_large);
         }
         period_bytes = period_bytes.saturating_add(chunk.len() as u64);
-        body.push(chunk);
+        body.push(chunk)?;
         // A body that decompresses faster than it arrives would never let go of the thread, nor see its deadline.
         tokio::task::consume_budget().await;
     }

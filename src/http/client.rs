@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,12 +12,13 @@ use tokio::time::{Instant, timeout_at};
 use crate::core::http::redirect::{Journey, is_redirect};
 use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault};
 use crate::core::limits::{RECEIVER_ANSWER_BYTES_MAX, RECEIVER_ANSWER_REST_WAIT_MAX};
-use crate::http::body::{self, LeastRate};
+use crate::http::body::{self, Body, LeastRate, SpoolTo};
 use crate::http::fault;
 use crate::http::file;
 use crate::http::guard;
 use crate::http::routes::Routes;
-use crate::http::{Exchange, HttpClient};
+use crate::http::spool::Spool;
+use crate::http::{Exchange, HttpClient, LongExchange};
 
 /// How often a quiet HTTP/2 connection is probed, and how long the answer may take: without it a connection whose
 /// other end vanished would be used again and again, each exchange running into its deadline.
@@ -33,6 +35,8 @@ pub(crate) struct ClientError {
 pub(crate) struct ReqwestClient {
     pub(super) routes: Routes,
     least_rate: LeastRate,
+    /// Where long bodies go.
+    spool: Option<PathBuf>,
 }
 
 impl fmt::Debug for ReqwestClient {
@@ -52,23 +56,33 @@ impl ReqwestClient {
 
     /// The same with another idea of what a drip is, so that tests need not wait for it.
     pub(super) fn with_least_rate(least_rate: LeastRate) -> Result<Self, ClientError> {
-        Ok(Self { routes: Routes::new()?, least_rate })
+        Ok(Self { routes: Routes::new()?, least_rate, spool: None })
     }
 
-    async fn exchange_within(&self, mut request: Request) -> Result<Response, TransportFault> {
+    /// The same, with files in this directory for bodies too long for memory.
+    pub(crate) fn spooling_in(self, directory: PathBuf) -> Self {
+        Self { spool: Some(directory), ..self }
+    }
+
+    async fn exchange_within(
+        &self,
+        mut request: Request,
+        spool: Option<SpoolTo<'_>>,
+    ) -> Result<(Response, Option<Spool>), TransportFault> {
         if request.reach == Reach::Anywhere && request.url.scheme() == "file" {
-            return file::read(&request).await;
+            return Ok((file::read(&request).await?, None));
         }
         let started = Instant::now();
         // A deadline beyond what the timer can count is no deadline.
         let until = started.checked_add(request.deadline).unwrap_or_else(|| far_future(started));
         let Some(mut journey) = Journey::begin(&request) else {
-            return self.leg(request, until, false).await;
+            return self.leg((request, spool), until, false).await;
         };
         loop {
-            let response = self.leg(request.clone(), until, true).await?;
+            let answer = self.leg((request.clone(), spool), until, true).await?;
+            let (response, _) = &answer;
             if !journey.goes_on(&mut request, response.status, &response.headers)? {
-                return Ok(response);
+                return Ok(answer);
             }
         }
     }
@@ -76,10 +90,10 @@ impl ReqwestClient {
     /// One request and its answer. Of a redirect that is followed the body is of no interest.
     async fn leg(
         &self,
-        request: Request,
+        (request, spool): (Request, Option<SpoolTo<'_>>),
         until: Instant,
         is_followed: bool,
-    ) -> Result<Response, TransportFault> {
+    ) -> Result<(Response, Option<Spool>), TransportFault> {
         if request.reach == Reach::Public {
             guard::judge(&request.url)?;
         }
@@ -97,11 +111,12 @@ impl ReqwestClient {
         }
         let mut headers = std::mem::take(answer.headers_mut());
         if answer.content_length() == Some(0) {
-            return Ok(Response { status, headers, body: Bytes::new() });
+            return Ok((Response { status, headers, body: Bytes::new() }, None));
         }
         let body = match limit {
             BodyLimit::Whole { bytes_max } => {
-                let whole = body::read_whole(answer, &mut headers, bytes_max, self.least_rate);
+                let whole =
+                    body::read_whole(answer, &mut headers, bytes_max, self.least_rate, spool);
                 let in_time = timeout_at(until, whole).await;
                 in_time.unwrap_or(Err(TransportFault::Timeout {
                     phase: Phase::ReadingBody.words(),
@@ -110,10 +125,14 @@ impl ReqwestClient {
             }
             BodyLimit::First { bytes_max } => {
                 let patience = until.min(Instant::now() + RECEIVER_ANSWER_REST_WAIT_MAX);
-                body::read_first(answer, &mut headers, bytes_max, patience).await
+                Body::InMemory(body::read_first(answer, &mut headers, bytes_max, patience).await)
             }
         };
-        Ok(Response { status, headers, body })
+        let (body, spool) = match body {
+            Body::InMemory(body) => (body, None),
+            Body::InFile(spool) => (Bytes::new(), Some(spool)),
+        };
+        Ok((Response { status, headers, body }, spool))
     }
 
     /// Sends a request until the answer's headers are there.
@@ -146,7 +165,14 @@ impl ReqwestClient {
 
 impl HttpClient for ReqwestClient {
     fn exchange(&self, request: Request) -> Exchange<'_> {
-        Box::pin(PROGRESS.scope(Cell::new(Progress::START), self.exchange_within(request)))
+        let within = async { Ok(self.exchange_within(request, None).await?.0) };
+        Box::pin(PROGRESS.scope(Cell::new(Progress::START), within))
+    }
+
+    fn exchange_long(&self, request: Request, seed: u64) -> LongExchange<'_> {
+        let spool = self.spool.as_deref().map(|directory| SpoolTo { directory, seed });
+        let within = self.exchange_within(request, spool);
+        Box::pin(PROGRESS.scope(Cell::new(Progress::START), within))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::http::fault;
 pub(super) const ACCEPTED: &str = "gzip, br, zstd";
 
 /// What a gzip member begins with (RFC 1952 §2.3): two bytes that no text does, and its only method.
-const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+pub(super) const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 
 /// Bytes decompressed at a time: the most that a bomb gets beyond its limit.
 const STEP_BYTES: usize = 32 * 1024;

@@ -5,14 +5,17 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use async_compression::tokio::bufread::GzipDecoder;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
+use tokio::io::AsyncReadExt as _;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use url::Url;
 
 use crate::core::http::{BodyLimit, Request, Response, TransportFault};
+use crate::http::decode::GZIP_MAGIC;
 
 /// Reads the file that a request names.
 ///
@@ -46,10 +49,23 @@ async fn within(
         return Err(TransportFault::Timeout { phase: "reading the body", after: deadline });
     };
     let read = read.map_err(io::Error::other).and_then(|read| read);
-    match read.map_err(|error| local(&shown, error))? {
+    let body = match read.map_err(|error| local(&shown, error))? {
+        body if body.starts_with(&GZIP_MAGIC) => gunzipped(&body, bytes_max).await,
+        body => Ok(body),
+    };
+    match body.map_err(|error| local(&shown, error))? {
         body if body.len() > bytes_max => Err(TransportFault::TooLarge { bytes_max }),
         body => Ok(body),
     }
+}
+
+/// What a compressed file holds, one byte more than allowed at most.
+async fn gunzipped(body: &[u8], bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut decoder = GzipDecoder::new(body);
+    decoder.multiple_members(true);
+    let mut plain = Vec::new();
+    decoder.take((bytes_max as u64).saturating_add(1)).read_to_end(&mut plain).await?;
+    Ok(plain)
 }
 
 /// The file's bytes, one more than allowed at most.

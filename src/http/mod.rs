@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use crate::core::http::{Request, Response, TransportFault};
+use crate::http::spool::Spool;
 
 mod body;
 pub(crate) mod client;
@@ -13,6 +14,7 @@ pub(crate) mod guard;
 pub(crate) mod recording;
 mod resolver;
 mod routes;
+pub(crate) mod spool;
 #[cfg(test)]
 mod tests;
 
@@ -20,8 +22,17 @@ mod tests;
 pub(crate) type Exchange<'a> =
     Pin<Box<dyn Future<Output = Result<Response, TransportFault>> + Send + 'a>>;
 
+/// The same, with the body in a file when it is long: then that of the answer is empty.
+pub(crate) type LongExchange<'a> =
+    Pin<Box<dyn Future<Output = Result<(Response, Option<Spool>), TransportFault>> + Send + 'a>>;
+
 /// Makes HTTP exchanges, each inside its own deadline and bounds.
 pub(crate) trait HttpClient: Send + Sync {
     /// Sends a request and reads the answer.
     fn exchange(&self, request: Request) -> Exchange<'_>;
+
+    /// The same for who can read a long body from a file. `seed` is that of the body's hash.
+    fn exchange_long(&self, request: Request, _seed: u64) -> LongExchange<'_> {
+        Box::pin(async move { Ok((self.exchange(request).await?, None)) })
+    }
 }

@@ -4,4 +4,6 @@ mod checks;
 mod desk;
 mod histories;
 mod incremental;
+mod rules;
+mod silence;
 mod standing;

@@ -3,6 +3,9 @@
 mod commit;
 mod end;
 mod entry;
+mod long;
+mod own;
+mod page;
 mod progress;
 mod recheck;
 mod subject;
@@ -18,24 +21,24 @@ use super::crew::{Crew, Number};
 use super::{Definitions, PollError, Ports};
 use crate::core::diff::tombstone;
 use crate::core::entries::{self, Ending};
-use crate::core::extract;
 use crate::core::fault::Fault;
 use crate::core::format;
 use crate::core::http::{Request, Response, TransportFault, shown_headers};
 use crate::core::ids::{EntryKey, UnitName};
 use crate::core::json::Value;
-use crate::core::limits::{COMMIT_ITEMS_MAX, LIGHT_BODY_BYTES_MAX};
+use crate::core::limits::LIGHT_BODY_BYTES_MAX;
 use crate::core::listing::{self, Delta, Listing, Noted, Ringing};
 use crate::core::outcome::{self, Answer, PollOutcome};
-use crate::core::pages::{self, Answered, KnownPage, KnownPages, Pages, Trail};
+use crate::core::pages::{KnownPages, Pages, Trail};
 use crate::core::refusal;
 use crate::core::report::{Mode, PollReport, RequestNote};
 use crate::core::roster::Roster;
 use crate::core::since::{Ask, Watermark};
-use crate::core::snapshot::{BodyHash, Snapshot, Standing};
+use crate::core::snapshot::{Snapshot, Standing};
 use crate::core::source::{Baseline, Source, SourceState, Validator};
 use crate::core::template::Context;
 use crate::core::time::Timestamp;
+use crate::http::spool::Spool;
 use crate::store::StoreError;
 
 /// A poll under way.
@@ -66,6 +69,9 @@ pub(super) struct Turn<'a> {
     reached: Option<Watermark>,
     /// The pages of the last complete listing.
     pages: Option<KnownPages>,
+    /// The body of the last answer, if it is long.
+    spool: Option<Spool>,
+    expects_listing: bool,
     began: Timestamp,
     report: PollReport,
 }
@@ -147,6 +153,8 @@ impl<'a> Turn<'a> {
             ask: Ask::default(),
             reached: None,
             pages: None,
+            spool: None,
+            expects_listing: false,
             began,
             report,
         }
@@ -165,6 +173,7 @@ impl<'a> Turn<'a> {
         let mut next = self.state.after(&outcome, self.source, now, unit);
         self.advance(&mut next, &outcome, now);
         next.ended = next.ended.or(has_ended.then_some(now));
+        self.tell_silence(&mut next, now).await?;
         if !self.entry.is_none() && self.state.last_poll.is_none() && !outcome.is_failure() {
             let unit = self.ports.entropy.unit();
             let interval = next.schedule.interval;
@@ -270,9 +279,8 @@ impl<'a> Turn<'a> {
     }
 
     fn is_as_before(&self, response: &Response) -> bool {
-        let seed = self.ports.store.seed();
         let known = self.state.body_hash.filter(|_| self.is_comparable());
-        known.is_some_and(|known| known == BodyHash::of(&response.body, seed))
+        known.is_some_and(|known| known == self.body_hash(response))
     }
 
     fn is_comparable(&self) -> bool {
@@ -304,6 +312,7 @@ impl<'a> Turn<'a> {
             Ok(request) => request,
             Err(fault) => return Answer::Failed(fault),
         };
+        self.expect_listing();
         let result = self.exchange(request, validator.is_some()).await;
         let refused = result.as_ref().ok().filter(|response| response.status >= 400).cloned();
         let answer = outcome::judge(result, validator.is_some(), self.ports.clock.wall());
@@ -326,11 +335,11 @@ impl<'a> Turn<'a> {
             took: Duration::ZERO,
         };
         let began = self.ports.clock.now();
-        let result = self.ports.http.exchange(request).await;
+        let result = self.send(request).await;
         note.took = self.ports.clock.now().since(began);
         if let Ok(response) = &result {
             note.status = Some(response.status);
-            note.body_bytes = response.body.len();
+            note.body_bytes = self.body_bytes(response);
         }
         self.report.requests.push(note);
         result
@@ -407,7 +416,7 @@ impl<'a> Turn<'a> {
         let (begin, mut response) = (place.address.clone(), first);
         loop {
             let count = listing.items_count();
-            let taken = self.take_page((&mut *listing, &mut *trail), &place, &response).await?;
+            let taken = self.take((&mut *listing, &mut *trail), &place, &response).await?;
             let next = match taken {
                 Err(fault) => return Ok(Err(self.failed(fault))),
                 Ok(Next::End(delta)) => return Ok(Ok((delta, response))),
@@ -428,60 +437,6 @@ impl<'a> Turn<'a> {
                 Err(outcome) => return Ok(Err(outcome)),
             };
         }
-    }
-
-    /// Takes up a page, commits all of it but the listing's last part.
-    async fn take_page(
-        &mut self,
-        (listing, trail): (&mut Listing<'_>, &mut Trail),
-        place: &Place,
-        response: &Response,
-    ) -> Result<Result<Next, Fault>, PollError> {
-        let (source, seed) = (self.source, self.ports.store.seed());
-        let read = || {
-            let document = format::document(response, source.format.as_ref())?;
-            let response = document.response.as_ref();
-            let mut key = source.key.as_slice();
-            if document.is_feed && source.format.is_none() {
-                listing.proves_no_absence();
-                key = if key.is_empty() { format::feed_key() } else { key };
-            }
-            let doubt =
-                refusal::graphql(&source.method, response).map_err(|fault| self.masked(fault))?;
-            listing.set_fault(doubt.map(|fault| self.masked(fault)));
-            let page = extract::page(&response.body, source.items.as_ref(), key)?;
-            let next = match source.pages {
-                Pages::One => pages::Next::End,
-                _ => follow((source, seed), trail, listing, &page, (place, response))?,
-            };
-            let noted = listing.note(&page)?;
-            match Ending::find(source, &page, seed) {
-                Ok(ending) => Ok((next, noted, ending)),
-                Err(fault) => {
-                    listing.set_fault(Some(fault));
-                    Ok((next, noted, None))
-                }
-            }
-        };
-        let (next, mut noted, ending) = match off_the_loop(response.body.len(), read) {
-            Ok(read) => read,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        self.report.pages += 1;
-        self.ending = self.ending.take().or(ending);
-        while noted.len() > COMMIT_ITEMS_MAX {
-            let rest = noted.split_off(COMMIT_ITEMS_MAX);
-            self.commit_part(listing, std::mem::replace(&mut noted, rest)).await?;
-        }
-        Ok(Ok(match next {
-            pages::Next::Page(token) => {
-                self.commit_part(listing, noted).await?;
-                Next::Page(token)
-            }
-            pages::Next::End | pages::Next::Early(_) => {
-                Next::End(self.delta(listing, noted).await?)
-            }
-        }))
     }
 
     async fn commit_part(
@@ -564,28 +519,6 @@ impl<'a> Turn<'a> {
         let unit = self.known_as.clone();
         self.ports.store.read(move |store| store.snapshot(&unit)).await
     }
-}
-
-/// What a page of a listing that has several leads to. What makes the listing doubtful is noted with it.
-fn follow(
-    (source, seed): (&Source, u64),
-    trail: &mut Trail,
-    listing: &mut Listing<'_>,
-    page: &extract::Page<'_>,
-    (place, response): (&Place, &Response),
-) -> Result<pages::Next, Fault> {
-    source.pages.check_shape(page.shape)?;
-    let body = BodyHash::of(&response.body, seed);
-    trail.take(body, page.keys_hash(seed))?;
-    let (token, address, received) = (&place.token, &place.address, page.count as u64);
-    let step = source.pages.next(&Answered { token, address, response, received })?;
-    let validator = outcome::validator(&response.headers);
-    trail.remember(KnownPage { token: token.clone(), validator, body, received });
-    listing.set_fault(trail.announce(step.announced));
-    if let pages::Next::Early(fault) = &step.next {
-        listing.set_fault(Some(fault.clone()));
-    }
-    Ok(step.next)
 }
 
 /// Runs heavy work without holding up the other polls of this thread, where the runtime has other threads.

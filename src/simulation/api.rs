@@ -206,7 +206,8 @@ impl Desk {
                 if page > 1 {
                     notes.sometimes("source: later page fails");
                 }
-                let codes = [500, 502, 503, 404, 401, 206];
+                // Not 401 and 403: what is gone when they end is held for a person.
+                let codes = [500, 502, 503, 404, 400, 206];
                 Answer::failed(Ok(answers::status(codes[dice.usize(..codes.len())])))
             }
             Ill::Busy => busy(dice, notes),

@@ -12,11 +12,20 @@ use super::truth::{Content, Truth};
 const TOLERANCE_MS: u64 = 5;
 /// Intervals are five seconds at least; failures, conflicts, restarts and people make it more, but not without end.
 const POLLS_PER_MINUTE_MAX: usize = 40;
+/// A poll that reads its first page once more does so at once.
+const SECOND_LOOK_MS: u64 = 1;
 
 /// One poll as the API saw it.
 #[derive(Debug, Default)]
 pub(super) struct PollSeen {
     began: u64,
+    /// Pages that arrived, and when the last of them did.
+    pages: u32,
+    arrived: u64,
+    /// An item stood on two pages.
+    is_twice: bool,
+    /// The first page was asked for once more, because items were missing: what was seen since then.
+    second_look: Option<Box<Self>>,
     /// Somebody asked for it, whether it was due or not.
     by_hand: bool,
     /// What each item was when it was first shown.
@@ -128,8 +137,32 @@ impl Watch {
         self.is_on_its_way = false;
     }
 
+    /// Whether a first page that is asked for belongs to the poll under way: before it counts anything as absent, it
+    /// looks whether that came to the front meanwhile.
+    fn looks_again(&mut self, name: &str, books: &Books, notes: &mut Notes) -> bool {
+        let Some(poll) = &mut self.poll else { return false };
+        let is_soon = notes.now <= poll.arrived + SECOND_LOOK_MS;
+        if !is_soon || !poll.is_complete || poll.pages < 2 || poll.second_look.is_some() {
+            return false;
+        }
+        let is_needed = books.sources.get(name).is_none_or(|book| {
+            !poll.is_twice && book.fold.keys().any(|key| !poll.served.contains_key(key))
+        });
+        if !is_needed {
+            return false;
+        }
+        notes.sometimes("source: second look");
+        poll.second_look = Some(Box::default());
+        // Somebody may have asked for a poll of their own; the API cannot tell.
+        poll.is_disturbed |= self.by_hand > 0;
+        true
+    }
+
     /// A poll begins: the one before it has ended.
     pub(super) fn begin(&mut self, plan: &SourcePlan, books: &Books, notes: &mut Notes) {
+        if self.looks_again(plan.kind.name(), books, notes) {
+            return;
+        }
         let now = notes.now;
         let name = plan.kind.name();
         let by_hand = self.by_hand > 0;
@@ -263,12 +296,38 @@ impl Watch {
 
     fn saw(&mut self, page: Page, notes: &mut Notes) {
         let Some(poll) = &mut self.poll else { return };
+        (poll.pages, poll.arrived) = (poll.pages + 1, notes.now);
+        if let Some(mut look) = poll.second_look.take() {
+            (look.pages, look.arrived) = (look.pages + 1, notes.now);
+            look.absent.extend(page.absent);
+            for (key, content) in page.served {
+                self.ever.insert(key.clone());
+                look.served.insert(key.clone(), content.clone());
+                // What came to the front keeps everything else from being missed.
+                poll.is_lie |= !poll.served.contains_key(&key);
+                poll.served.entry(key).or_insert(content);
+            }
+            poll.is_tainted |= page.is_tainted;
+            self.is_frozen |= poll.is_lie;
+            if !page.is_last {
+                poll.second_look = Some(look);
+                return;
+            }
+            // All the way to the end: perhaps the next poll, which was overdue. The API cannot tell.
+            (look.began, look.by_hand) = (poll.began, poll.by_hand);
+            (look.is_complete, look.is_disturbed) = (true, true);
+            let shown = &poll.served;
+            self.absences.retain(|key, _| !shown.contains_key(key));
+            self.poll = Some(*look);
+            self.count_absences();
+            return;
+        }
         for (key, content) in page.served {
             self.ever.insert(key.clone());
             if poll.served.contains_key(&key) {
                 // Items moved down while the pages were read. Two spellings of one item may count as two items.
                 notes.sometimes("source: item on two pages");
-                poll.is_lie = true;
+                (poll.is_lie, poll.is_twice) = (true, true);
             }
             poll.served.entry(key).or_insert(content);
         }

@@ -15,6 +15,7 @@ use crate::core::event::Event;
 use crate::core::ids::{
     DeliveryId, EndpointName, EntryKey, EventId, EventNo, ItemKey, SourceName, UnitName,
 };
+use crate::core::own::OWN_SOURCE;
 use crate::core::plan::Holding;
 use crate::core::snapshot::{Settling, Snapshot, Standing, StoredItem};
 use crate::core::time::Timestamp;
@@ -341,7 +342,8 @@ impl Read for MemoryStore {
     }
 
     fn sources(&self) -> Result<Vec<(SourceName, SourceState)>, StoreError> {
-        let plain = self.sources.iter().filter(|(unit, _)| unit.entry().is_none());
+        let is_plain = |unit: &UnitName| unit.entry().is_none() && unit.as_str() != OWN_SOURCE;
+        let plain = self.sources.iter().filter(|(unit, _)| is_plain(unit));
         Ok(plain.map(|(unit, state)| (unit.source(), state.clone())).collect())
     }
 

@@ -288,7 +288,7 @@ pub(crate) trait Read: Send {
     fn source(&self, unit: &UnitName) -> Result<Option<SourceState>, StoreError>;
     /// The number of a source's last event, its entries' events included.
     fn last_seq(&self, source: &SourceName) -> Result<u64, StoreError>;
-    /// All sources that have a state of their own, by name; also those no longer declared.
+    /// All sources that have a state of their own, by name; also those no longer declared, but not doorbell's own.
     fn sources(&self) -> Result<Vec<(SourceName, SourceState)>, StoreError>;
     /// The entries of a source that have state, by key; also those that it no longer has.
     fn entries(&self, source: &SourceName) -> Result<Vec<(EntryKey, SourceState)>, StoreError>;

@@ -52,6 +52,7 @@ pub(crate) fn state(last_seq: u64) -> SourceState {
         has_missing: false,
         watermark: None,
         sweep_due: None,
+        silent: None,
         credentials: None,
         schedule: Schedule { interval: Duration::from_secs(30), due: at(30_000), failures: 0 },
         last_poll: None,

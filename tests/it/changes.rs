@@ -62,7 +62,7 @@ fn a_time_is_asked_for_as_the_api_writes_it() {
     let api = Script::start(move |_| Reply::json(&Value::Array(items.get())));
     let daemon = tickets(
         &api.url_of("/search"),
-        "method: POST, body: { jql: \"{{ if since then \\\"updated >= '\\(since)'\\\" else \\\"\\\" end }}\" },
+        "method: POST, body: { jql: '{{ if since then \"updated >= ''\\(since)''\" else \"\" end }}' },
     since: { from: .updated, overlap: 1m, format: '%Y/%m/%d %H:%M', zone: Europe/Berlin }",
     );
     daemon.poll("tickets").rang(&[]);
@@ -113,6 +113,29 @@ fn a_flood_is_held_until_a_person_decides() {
     assert!(daemon.term().success());
 }
 
+#[test]
+fn a_source_that_falls_silent_says_so_to_whoever_asked() {
+    let (api, receiver, other) =
+        (ApiServer::with_items(items(1)), Receiver::start(), Receiver::start());
+    let endpoints = format!(
+        "endpoints:\n  ops: {{ url: '{}', secret: any, events: ['doorbell.*'] }}\n  desk: {{ url: '{}', secret: any }}\n",
+        receiver.url(),
+        other.url()
+    );
+    let source = config(&api.url(), "every: 100ms, silent_after: 300ms");
+    let mut daemon = Daemon::run(&format!("{source}{endpoints}"));
+    receiver.expect(&["doorbell.source.silent tickets"]);
+    let event = receiver.ledger().rings[0].event.clone();
+    assert_eq!((&event["source"], &event["seq"]), (&json!("doorbell"), &json!(1)));
+    assert_eq!(event["data"]["silent_after"], "300ms");
+    let names = daemon.control_json("/v1/sources");
+    assert_eq!(names.as_array().unwrap().len(), 1, "{names}");
+    api.set_items(items(2));
+    receiver.expect(&["doorbell.source.silent tickets", "doorbell.source.silent tickets"]);
+    other.expect(&["tickets.created 2"]);
+    assert!(daemon.term().success());
+}
+
 fn json_text(text: &str) -> Value {
     Value::String(text.to_owned())
 }
@@ -156,6 +179,31 @@ fn another_token_that_sees_less_deletes_nothing() {
     api.set_items(items(5));
     daemon.poll("tickets").rang(&[]);
     assert!(daemon.cli_json(&["held"]).as_array().unwrap().is_empty());
+}
+
+#[test]
+fn who_was_refused_and_then_sees_less_deletes_nothing() {
+    for status in [401, 403] {
+        let api = ApiServer::with_items(items(5));
+        let daemon = Daemon::new(&config(&api.url(), "auth: { bearer: of-the-desk }"));
+        daemon.poll("tickets").rang(&[]);
+        api.always(Reply::status(status));
+        assert_eq!(daemon.poll("tickets").fault(), format!("http_{status}"));
+        api.heal();
+        api.set_items(items(3));
+        for _ in 0..3 {
+            daemon.poll("tickets").rang(&[]);
+        }
+        assert_eq!(daemon.cli_json(&["held"]).as_array().unwrap().len(), 2);
+        // What goes from then on is seen to go.
+        api.set_items(items(2));
+        daemon.poll("tickets").rang(&[]);
+        daemon.poll("tickets").rang(&["tickets.deleted 3"]);
+        // And what is there again was never gone.
+        api.set_items(items(5));
+        daemon.poll("tickets").rang(&["tickets.created 3"]);
+        assert!(daemon.cli_json(&["held"]).as_array().unwrap().is_empty());
+    }
 }
 
 #[test]

@@ -1,10 +1,20 @@
 //! The recipes of `docs/cookbook.md`, each as it is printed there, against a server that behaves as that API's
-//! documentation says. Only hosts are replaced, and secrets come from the environment, as they do for anybody.
+//! documentation says. Only hosts are replaced, and one interval that nobody wants to wait for; secrets come from the
+//! environment, as they do for anybody.
 
 mod bank;
 mod discussions;
+mod github;
+mod jira;
 mod kitchen;
+mod notion;
+mod parcels;
+mod prices;
+mod releases;
+mod salesforce;
+mod shopify;
 mod statuspage;
+mod zendesk;
 
 use std::path::Path;
 

@@ -92,6 +92,21 @@ fn pypi() {
     check("pypi");
 }
 
+#[test]
+fn exchange_rates() {
+    check("exchange-rates");
+}
+
+#[test]
+fn statuspage() {
+    check("statuspage");
+}
+
+#[test]
+fn releases() {
+    check("releases");
+}
+
 /// An example without a test is a promise that nobody keeps.
 #[test]
 fn every_example_is_tested() {

@@ -501,3 +501,16 @@ fn entries_keep_their_state_under_another_name() {
     assert_eq!(api.asked("/parcels/A"), asked, "what has ended has ended");
     assert_gapless(&receiver);
 }
+
+#[test]
+fn what_is_not_watched_ends_nothing() {
+    let (api, receiver) = (Paths::start(), Receiver::start());
+    let stop =
+        |id: &str, status: &str, mine: bool| json!({ "id": id, "status": status, "mine": mine });
+    api.set("/parcels/A", &json!([stop("1", "delivered", false), stop("2", "new", true)]));
+    let keys = format!("    key: .id\n    where: .mine\n    for_each: [A]\n{UNTIL}");
+    let _daemon = Daemon::run(&config(&api, &receiver, &keys, ""));
+    api.wait_for("/parcels/A", 3);
+    api.set("/parcels/A", &json!([stop("1", "delivered", false), stop("2", "delivered", true)]));
+    wait_until("the end", || story(&receiver) == ["parcels.updated A 2", "parcels.ended A 2"]);
+}

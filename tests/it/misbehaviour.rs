@@ -2,6 +2,25 @@
 //! and the next good answer is taken as if nothing had been.
 //!
 //! `bad_input` beside this file breaks the same things under a running daemon; here each poll is a command.
+//!
+//! - The connection is reset before a body or within it. – test: `broken_connections`
+//! - A body is shorter or longer than was said, or lacks its last chunk. – test: `broken_connections`
+//! - Compressed content is cut short, or is no such thing. – test: `broken_compression`
+//! - A few kilobytes unfold to half a gigabyte. – test: `bombs_are_refused_in_little_memory`
+//! - 200 with a page for people, a portal's page or an error. – tests: `pages_for_people`, `an_error_met_first_is_no_baseline`
+//! - The list is empty, or half of it, or has other ids altogether. – test: `mass_vanishing_is_held`
+//! - A row slips from one page to another. – tests: `a_row_that_slips_between_two_pages_is_not_deleted`, `pages::a_listing_that_moves_proves_no_absence`
+//! - Pages that lead in a circle, on for ever, elsewhere. – tests: `pages_without_end`, `pages::a_listing_that_leads_astray_deletes_nothing`
+//! - An id twice, none at all, one that changes its type. – tests: `one_id_twice`, `items_that_cannot_be_told_apart`, `an_id_that_changes_its_type_is_the_same_id`
+//! - A byte now and then. – tests: `broken_connections`, `a_drip_under_a_long_deadline`
+//! - 429 for ever, with no word when to come back. – test: `a_storm_of_429_is_met_with_longer_and_longer_pauses`
+//! - `Retry-After` in seconds, as a date, as anything. – test: `retry_after_in_every_spelling`
+//! - 304 about another version, or to nobody's question. – test: `a_304_that_cannot_be_right`
+//! - Redirects that nobody allowed, in a circle, into the house, from https to http. – tests: `refusals_and_redirects`, `auth::a_redirect_is_followed_only_when_that_is_allowed`, `internet::redirects_into_the_house`
+//! - Names that are gone, not answered, or lead elsewhere. – tests: `internet::names_that_lead_nowhere`, `hosts_that_are_not_there`, `http::tests::public::a_name_that_flips_is_judged_each_time`
+//! - Certificates that are over, of another name, of nobody; old TLS, or none. – test: `internet::certificates_that_prove_nothing`
+//! - One change in a list of a hundred megabytes. – test: `great_lists::one_change_in_a_hundred_thousand_items`
+//! - Content made to break readers. – tests: `hostile_content::hostile_content`, `hostile_content::odd_content_is_taken_as_it_is`, `hostile_content::ambiguous_content_is_read_in_one_way`
 
 use std::io::Write as _;
 use std::time::Duration;

@@ -1,4 +1,22 @@
 //! Oddities that real servers have shown, each as one test: nothing rings that did not happen, and what did happen rings.
+//!
+//! - A revoked key is answered with what anybody may see. – test: `a_revoked_key_that_answers_200_deletes_nothing`
+//! - Closed items are not listed. – test: `a_closed_item_that_only_leaves_the_list_is_not_deleted`
+//! - A page is smaller than was asked for, without a word. – test: `a_page_size_that_is_silently_capped`
+//! - A `Last-Modified` that is no date, and breaks the server when it is sent back. – test: `a_last_modified_that_is_no_date_is_not_sent_back`
+//! - Two versions within the second that a date can tell. – test: `a_tag_is_preferred_to_a_date`
+//! - A server that fails on its own validator. – test: `a_validator_is_dropped_after_a_failure`
+//! - The order of keys and the spelling of numbers change by themselves. – tests: `spelling_changes_from_answer_to_answer`, `items_in_another_order_are_the_same_items`
+//! - A rate limit's reset is an epoch here and a fraction of a second there. – test: `rate_limit_headers_of_either_kind`
+//! - A tag that is not looked at; `no-store` beside one that works. – test: `tags_that_work_only_half`
+//! - An empty `Link`. – test: `an_empty_link_header_is_the_end`
+//! - JSON by another name. – test: `json_by_another_name_is_json`
+//! - GraphQL's errors with 200. – test: `graphql_errors_come_with_200`
+//! - A parameter that puts the bare list into an object. – test: `an_array_that_becomes_an_object`
+//! - Ids that are texts here and numbers there. – test: `ids_as_text_here_and_as_numbers_there`
+//! - What is resolved just leaves the list. – test: `a_resolved_item_leaves_the_list`
+//! - A timestamp that is another one on every read. – test: `a_timestamp_that_changes_by_itself`
+//! - Receivers that answer 500 to a wrong signature, sign what they write anew, want their own type or a prefix. – tests: `what_is_sent_survives_a_receiver_that_writes_it_anew`, `real::tutorial_receivers_hear_of_a_real_tracker`
 
 use serde_json::{Value, json};
 
@@ -20,6 +38,29 @@ fn a_revoked_key_that_answers_200_deletes_nothing() {
     }
     door.api.set_items(items(81));
     door.poll().rang(&["tickets.created 81"]);
+}
+
+/// The list shows open items only: a closed one is no longer listed, but it is there when asked for by itself.
+#[test]
+fn a_closed_item_that_only_leaves_the_list_is_not_deleted() {
+    let gone = Shared::new(Vec::<u32>::new());
+    let (listed, missing) = (Shared::new(items(3)), gone.clone());
+    let shown = listed.clone();
+    let api = Script::start(move |received| match received.path().strip_prefix("/tickets/") {
+        Some(id) if missing.get().contains(&id.parse().unwrap()) => Reply::status(404),
+        Some(id) => Reply::json(&json!({ "id": id.parse::<u32>().unwrap(), "status": "closed" })),
+        None => Reply::json(&shown.get()),
+    });
+    let check = format!("deletes: {{ check: '{}' }}", api.url_of("/tickets/{{key}}"));
+    let daemon = Daemon::new(&tickets(&api.url_of("/tickets"), &check));
+    daemon.poll("tickets").rang(&[]);
+    listed.set(json!([item(1)]));
+    for _ in 0..4 {
+        daemon.poll("tickets").rang(&[]);
+    }
+    gone.set(vec![3]);
+    let told: Vec<_> = (0..3).flat_map(|_| daemon.poll("tickets").story()).collect();
+    assert_eq!(told, ["tickets.deleted 3"]);
 }
 
 /// Five hundred items a page were asked for; the server gives two at most, and says nothing of it.

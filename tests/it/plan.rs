@@ -415,7 +415,8 @@ fn a_recorded_poll_is_replayed_offline() {
             .header("Link", "</items?page=2>; rel=\"next\""),
     );
     let live = daemon.cli_json(&["poll", "tickets", "--record", file]);
-    assert_eq!((live["items"].clone(), live["pages"].clone()), (json!(5), json!(3)));
+    // The first page twice: a first listing looks once more for what came to the front meanwhile.
+    assert_eq!((live["items"].clone(), live["pages"].clone()), (json!(5), json!(4)));
     assert!(live["recording"].is_object(), "{live}");
     let text = fs::read_to_string(file).unwrap();
     assert!(!text.contains("s3cret"), "{text}");
@@ -425,7 +426,7 @@ fn a_recorded_poll_is_replayed_offline() {
         "{lines:?}"
     );
     let recording: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(recording["exchanges"].as_array().unwrap().len(), 3);
+    assert_eq!(recording["exchanges"].as_array().unwrap().len(), 4);
     assert_eq!(recording["exchanges"][0]["request"]["headers"]["authorization"], "…");
 
     let asked = api.asked();

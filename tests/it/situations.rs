@@ -3,5 +3,7 @@
 
 mod balance;
 mod contact;
+mod orders;
+mod parcels;
 mod tickets;
 mod vendors;

@@ -5,9 +5,9 @@ site=http://127.0.0.1:$1 verb=$2
 shift 2
 issues=$site/tracker/rest/data/issue
 
-# Any answer but 2xx ends the script with the server's words.
+# Any answer but 2xx ends the script with its status; "too many requests" is waited out.
 ask() {
-  curl --globoff --silent --show-error --fail-with-body --max-time 20 --user admin:admin \
+  curl --globoff --silent --show-error --fail --retry 8 --max-time 60 --user admin:admin \
     --header 'X-Requested-With: rest' --header "Origin: $site" --header "Referer: $site/tracker/" \
     --header 'Content-Type: application/json' "$@"
 }

@@ -110,3 +110,25 @@ fn files_are_found_beside_the_configuration_and_equal_declarations_share() {
     assert_eq!(source("redirects: 3").redirects_max, 3);
     assert_eq!((source("").redirects_max, source("").route), (0, None));
 }
+
+#[test]
+fn sources_of_one_api_share_its_token() {
+    let oauth2 = |name: &str| {
+        format!(
+            "auth: {{oauth2: {{token_url: 'https://l.example/t', client_id: {name}, client_secret: s}}}}"
+        )
+    };
+    let text = format!(
+        "apis:\n  desk: {{{}}}\n  inner: {{api: desk, timeout: 5s}}\nsources:\n  \
+         a: {{api: desk, url: 'https://a.example/', key: .id}}\n  \
+         b: {{api: inner, url: 'https://b.example/', key: .id}}\n  \
+         c: {{api: desk, url: 'https://a.example/', key: .id, {}}}\n",
+        oauth2("shared"),
+        oauth2("own"),
+    );
+    let sources = valid(&text).sources;
+    let token = |at: usize| Arc::clone(sources[at].auth.oauth2().unwrap());
+    assert!(Arc::ptr_eq(&token(0), &token(1)));
+    assert!(!Arc::ptr_eq(&token(0), &token(2)));
+    assert_ne!(token(0).digest(), token(2).digest());
+}

@@ -92,6 +92,10 @@ impl OAuth2 {
         if let Some(secret) = self.client.as_ref().and_then(|client| client.secret.as_ref()) {
             parts.extend(["secret", secret.expose()].map(str::to_owned));
         }
+        // Written otherwise, a request that was refused may be made again at once.
+        if self.client.as_ref().is_some_and(|client| client.style == ClientStyle::Body) {
+            parts.push(String::from("body"));
+        }
         match &self.grant {
             Grant::ClientCredentials => {}
             Grant::RefreshToken(token) => parts.push(token.expose().to_owned()),

@@ -40,6 +40,7 @@ fn what_is_there_or_held_feeds() {
         (Standing::Present { missing: 0 }, true),
         (Standing::Present { missing: 1 }, true),
         (Standing::Held { since: at(0) }, true),
+        (Standing::HeldNew { since: at(0) }, true),
         (Standing::Lost, false),
         (Standing::Deleted, false),
     ] {

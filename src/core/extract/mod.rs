@@ -11,6 +11,7 @@ mod slow;
 mod tests;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::core::fault::Fault;
 use crate::core::ids::ItemKey;
@@ -95,14 +96,42 @@ pub(crate) fn page<'a>(
         return Err(Fault::source("too_many_items", sentence));
     }
     if key.is_empty() && listing.shape == Shape::List {
-        let sentence =
-            "the answer is a list, and nothing says what identifies its items: set `key`";
-        return Err(Fault::source("key_required", sentence).final_());
+        return Err(key_required());
     }
-    Ok(with_keys(listing, key))
+    Ok(with_keys(listing, key, 0))
 }
 
-fn with_keys<'a>(listing: Listing<'a>, key: &[Expression]) -> Page<'a> {
+/// Finds the keys of items that were cut out of a long listing: `text` holds them at `places`, and `before` were given
+/// earlier.
+///
+/// # Errors
+/// A fault of the source when the text is not UTF-8, or there is no `key`.
+pub(crate) fn part<'a>(
+    (text, places): (&'a [u8], &[Range<usize>]),
+    key: &[Expression],
+    before: usize,
+) -> Result<Page<'a>, Fault> {
+    if key.is_empty() {
+        return Err(key_required());
+    }
+    let mut items = Vec::with_capacity(places.len());
+    for place in places {
+        let bytes = text.get(place.clone()).unwrap_or_default();
+        let Ok(raw) = std::str::from_utf8(bytes) else {
+            let number = before + items.len() + 1;
+            return Err(Fault::source("not_utf8", format!("item {number} is not UTF-8")));
+        };
+        items.push(Piece { raw: Cow::Borrowed(raw), value: None });
+    }
+    Ok(with_keys(Listing { shape: Shape::List, items }, key, before))
+}
+
+fn key_required() -> Fault {
+    let sentence = "the answer is a list, and nothing says what identifies its items: set `key`";
+    Fault::source("key_required", sentence).final_()
+}
+
+fn with_keys<'a>(listing: Listing<'a>, key: &[Expression], before: usize) -> Page<'a> {
     let Listing { shape, items } = listing;
     let count = items.len();
     let mut page = Page { shape, items: Vec::with_capacity(count), faults: Vec::new(), count };
@@ -115,7 +144,7 @@ fn with_keys<'a>(listing: Listing<'a>, key: &[Expression]) -> Page<'a> {
             outcome => {
                 fault_count += 1;
                 if fault_count <= ITEM_FAULTS_MAX {
-                    page.faults.push(item_fault(at + 1, outcome.err()));
+                    page.faults.push(item_fault(before + at + 1, outcome.err()));
                 }
             }
         }

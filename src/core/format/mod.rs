@@ -5,6 +5,7 @@
 
 mod charset;
 mod csv;
+mod cut;
 mod feed;
 mod markup;
 mod ndjson;
@@ -24,6 +25,7 @@ use crate::core::http::Response;
 
 pub(crate) use charset::Charset;
 pub(crate) use csv::{Csv, Header};
+pub(crate) use cut::{Begun, Cutter};
 pub(crate) use feed::key as feed_key;
 
 /// What a listing is written in.

@@ -78,6 +78,9 @@ fn a_server_that_asks_for_time_gets_it() {
     assert_eq!(wait(answer(429, &after("7"), false)), Some(Duration::from_secs(7)));
     assert_eq!(wait(answer(503, &after("7"), false)), Some(Duration::from_secs(7)));
     assert_eq!(wait(answer(429, &after("soon"), false)), Some(Duration::ZERO));
+    assert_eq!(wait(answer(403, &after("7"), false)), Some(Duration::from_secs(7)));
+    assert_eq!(wait(answer(403, &[("x-ratelimit-remaining", "0")], false)), Some(Duration::ZERO));
+    assert_eq!(wait(answer(403, &[("x-ratelimit-remaining", "9")], false)), None);
     assert_eq!(wait(answer(503, &[], false)), None);
     assert_eq!(wait(answer(500, &after("7"), false)), None);
 }

@@ -102,7 +102,7 @@ impl Turn<'_> {
             return None;
         }
         match &source.pages {
-            Pages::One => Some((outcome::validator(&last.headers), BodyHash::of(&last.body, seed))),
+            Pages::One => Some((outcome::validator(&last.headers), self.body_hash(last))),
             pages if source.method == Method::GET && known.are_useful(pages) => {
                 let hash = known.hash(seed);
                 let is_prompt = source.since.as_ref().is_some_and(Since::is_prompt);

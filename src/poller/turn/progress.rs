@@ -15,7 +15,7 @@ use crate::core::listing::{Delta, Listing};
 use crate::core::outcome::PollOutcome;
 use crate::core::since::{Ask, Watermark};
 use crate::core::snapshot::{Coverage, Settling, Snapshot, Standing, StoredItem};
-use crate::core::source::{Baseline, SourceState};
+use crate::core::source::{Baseline, REFUSED, SourceState};
 use crate::core::time::Timestamp;
 use crate::store::StoreError;
 
@@ -95,6 +95,8 @@ impl Turn<'_> {
             self.state.credentials.is_none() && matches!(next.baseline, Baseline::Taken { .. });
         if is_complete || is_first {
             next.credentials = Some(self.definitions.credentials);
+        } else if next.credentials.is_some() && outcome.refuses_who_asks() {
+            next.credentials = Some(REFUSED);
         }
         let Some(since) = &self.source.since else {
             (next.watermark, next.sweep_due) = (None, None);

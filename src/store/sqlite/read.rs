@@ -11,6 +11,7 @@ use crate::core::ids::{
     DeliveryId, EndpointName, EntryKey, EventId, ItemKey, SourceName, UnitName,
 };
 use crate::core::json::JsonText;
+use crate::core::own::OWN_SOURCE;
 use crate::core::plan::Holding;
 use crate::core::snapshot::{Settling, Snapshot, StoredItem};
 use crate::core::time::Timestamp;
@@ -197,16 +198,17 @@ fn sources_with_entries(conn: &Connection) -> rusqlite::Result<Vec<SourceName>> 
 
 fn held_entries(conn: &Connection, source: &SourceName) -> rusqlite::Result<Vec<EntryKey>> {
     let sql = "SELECT DISTINCT s.name FROM items i JOIN sources s ON s.id = i.source \
-        WHERE i.standing = 'held' AND s.source = ?1 AND s.name <> ?1 AND s.left_at IS NULL ORDER BY s.name";
+        WHERE i.held_since IS NOT NULL AND s.source = ?1 AND s.name <> ?1 AND s.left_at IS NULL ORDER BY s.name";
     collect(conn, sql, [source.as_str()], |columns| {
         Ok(UnitName::new(columns.get::<_, String>(0)?).entry())
     })
 }
 
 fn sources(conn: &Connection) -> rusqlite::Result<Vec<(SourceName, SourceState)>> {
-    let sql =
-        format!("SELECT name, {SOURCE_COLUMNS} FROM sources WHERE name = source ORDER BY name");
-    collect(conn, &sql, [], |columns| {
+    let sql = format!(
+        "SELECT name, {SOURCE_COLUMNS} FROM sources WHERE name = source AND name <> ?1 ORDER BY name"
+    );
+    collect(conn, &sql, [OWN_SOURCE], |columns| {
         Ok((SourceName::new(columns.get::<_, String>(0)?), row::source_state(columns, 1)?))
     })
 }

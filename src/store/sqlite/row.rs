@@ -26,7 +26,7 @@ use super::hash::RowHash;
 pub(super) const SOURCE_COLUMNS: &str = "last_seq, identity, comparison, shape, baseline_at, etag, last_modified, \
     body_hash, has_missing, interval_ns, due_at, failures, last_poll_at, last_success_at, last_change_at, \
     fault_whose, fault_retry, fault_code, fault_sentence, fault_since, baseline_silent, parts, watermark, watermark_of, \
-    sweep_due_at, credentials, ended_at, left_at";
+    sweep_due_at, credentials, ended_at, left_at, silent_at";
 
 /// The columns of [`ItemRow::read`].
 pub(super) const ITEM_COLUMNS: &str =
@@ -186,6 +186,7 @@ pub(super) fn source_state(row: &Row<'_>, first: usize) -> rusqlite::Result<Sour
         fault,
         ended: optional_time(row, first + 26)?,
         left: optional_time(row, first + 27)?,
+        silent: optional_time(row, first + 28)?,
     })
 }
 

@@ -115,9 +115,9 @@ impl Group<'_> {
     ) -> rusqlite::Result<i64> {
         let sql = format!(
             "INSERT INTO sources (id, name, {SOURCE_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, \
-             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30) \
+             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31) \
              ON CONFLICT (id) DO UPDATE SET ({SOURCE_COLUMNS}) = (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
-             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)"
+             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)"
         );
         let fault = state.fault.as_ref().map(|(fault, _)| fault);
         let (taken_at, is_silent) = match state.baseline {
@@ -160,6 +160,7 @@ impl Group<'_> {
             state.credentials,
             row::millis(state.ended),
             row::millis(state.left),
+            row::millis(state.silent),
         ])?;
         Ok(id.unwrap_or_else(|| self.conn.last_insert_rowid()))
     }

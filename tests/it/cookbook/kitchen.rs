@@ -1,14 +1,14 @@
 //! A recipe out of the book, cooked: the real daemon with the text as it is printed, a receiver, and polls by hand, so
 //! that nobody waits for an interval.
-#![allow(dead_code, reason = "a kitchen holds more than is used on any one day")]
-
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::support::polled::Poll;
 use crate::support::server::Received;
+use crate::support::wait::PATIENCE;
 use crate::support::{Daemon, Receiver, Reply, Script};
 
 /// The book.
@@ -33,6 +33,8 @@ pub(super) struct Kitchen {
     text: String,
     pub(super) daemon: Daemon,
     pub(super) receiver: Receiver,
+    /// How long a poll may take.
+    patience: Duration,
     /// What rang so far, as `TYPE KEY`.
     told: Vec<String>,
 }
@@ -44,7 +46,7 @@ impl Kitchen {
         let text = printed(title).to_owned();
         let (daemon, receiver, told) =
             (Daemon::new("sources: {}\n"), Receiver::start(), Vec::new());
-        Self { text, daemon, receiver, told }
+        Self { text, daemon, receiver, patience: PATIENCE, told }
     }
 
     /// The recipe's host is this server.
@@ -61,6 +63,11 @@ impl Kitchen {
         assert!(self.text.contains(&format!("${{{name}}}")), "the recipe does not need {name}");
         self.daemon.set_env(name, value);
         self
+    }
+
+    /// Polls that have much to read may take longer on a busy machine.
+    pub(super) fn patient(self) -> Self {
+        Self { patience: PATIENCE * 4, ..self }
     }
 
     /// Other words of the recipe, where a test would wait for minutes.
@@ -99,7 +106,7 @@ impl Kitchen {
     /// Polls a source once, which must go well, and waits until exactly these events more, as `TYPE KEY`, have rung.
     #[track_caller]
     pub(super) fn rings(&mut self, source: &str, story: &[&str]) -> Poll {
-        let poll = self.daemon.poll(source);
+        let poll = self.daemon.poll_within(self.patience, source);
         assert_eq!(poll.fault(), "", "{poll:?}");
         self.hears(story);
         poll
@@ -116,7 +123,7 @@ impl Kitchen {
     /// Polls a source once, which must fail for this reason, and rings nothing.
     #[track_caller]
     pub(super) fn fails(&mut self, source: &str, code: &str) {
-        let poll = self.daemon.poll(source);
+        let poll = self.daemon.poll_within(self.patience, source);
         assert_eq!(poll.fault(), code, "{poll:?}");
         self.hears(&[]);
     }

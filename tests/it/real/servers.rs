@@ -37,13 +37,15 @@ struct Server {
 }
 
 impl Server {
-    fn start(kind: &'static Kind, home: &Path) -> Self {
+    /// `settings` go into the server's environment.
+    fn start(kind: &'static Kind, home: &Path, settings: &[(&str, &str)]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let directory = home.join(kind.name);
         let log = std::fs::File::create(home.join("server.log")).unwrap();
         let child = Command::new(script(&format!("{}.sh", kind.name)))
             .arg(port.to_string())
             .arg(&directory)
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -122,7 +124,7 @@ impl Stage {
     fn set(kind: &'static Kind) -> (Self, Vec<String>) {
         let home = tempfile::tempdir().unwrap();
         open_to_all(home.path());
-        let server = Server::start(kind, home.path());
+        let server = Server::start(kind, home.path(), &[]);
         let first: Vec<_> = (1..=7).map(|id| server.create(&format!("there {id}"))).collect();
         let receiver = Receiver::start();
         let daemon = Daemon::new(&configuration(&server, &receiver));
@@ -224,7 +226,7 @@ fn rings_once(kind: &'static Kind) {
     }
 }
 
-/// A store of records: entity tags and 304, the next page in a header of its own.
+/// A store of records: entity tags and 304, the next page in a header of its own, `_since` with tombstones.
 const KINTO: Kind = Kind {
     name: "kinto",
     ready: "/v1/",
@@ -249,11 +251,22 @@ items: .data
 pages: { next: '.headers[\"next-page\"]' }
 ",
         ),
+        (
+            "since",
+            "
+url: AT/v1/buckets/shop/collections/orders/records
+auth: { basic: { user: admin, password: admin-pw } }
+items: .data
+since: { param: _since, from: .last_modified, format: raw }
+deleted_when: .deleted
+sweep: 3s
+",
+        ),
     ],
-    conditional: &["whole"],
+    conditional: &["whole", "since"],
 };
 
-/// Tables of a database: the next page in the body or in a `Link`; no entity tags.
+/// Tables of a database: the next page in the body or in a `Link`, lines of JSON, CSV, filters on columns; no entity tags.
 const DATASETTE: Kind = Kind {
     name: "datasette",
     ready: "/",
@@ -285,6 +298,32 @@ url: AT/shop/orders.json?_shape=objects
 query: { _size: 3 }
 items: .rows
 pages: { cursor: .next, param: _next }
+",
+        ),
+        (
+            "by_lines",
+            "
+url: AT/shop/orders.json?_shape=array&_nl=on
+query: { _size: 3 }
+format: ndjson
+pages: link
+",
+        ),
+        (
+            "as_csv",
+            "
+url: AT/shop/orders.csv?_stream=1
+format: csv
+",
+        ),
+        (
+            "since",
+            "
+url: AT/shop/orders.json?_shape=array
+query: { _size: 3, _sort: updated_at }
+pages: link
+since: { param: updated_at__gte, from: .updated_at, overlap: 2s }
+sweep: 3s
 ",
         ),
     ],
@@ -325,7 +364,7 @@ pages: { offset: _start, limit: { _limit: 3 } }
     conditional: &["whole", "linked", "numbered", "by_offset"],
 };
 
-/// A tracker without webhooks: the next page deep in the body, page numbers from 1.
+/// A tracker without webhooks: the next page deep in the body, page numbers from 1, times without a zone.
 const ROUNDUP: Kind = Kind {
     name: "roundup",
     ready: "/tracker/",
@@ -355,6 +394,18 @@ items: .data.collection
 pages: { page: '@page_index', start: 1, size: { '@page_size': 3 } }
 ",
         ),
+        (
+            "since",
+            "
+url: AT/tracker/rest/data/issue
+query: { '@fields': 'title,activity', '@verbose': 2, '@sort': activity, activity: '{{since | if . then . + \";\" else null end}}' }
+headers: { X-Requested-With: rest }
+auth: { basic: { user: admin, password: admin } }
+items: .data.collection
+since: { from: .activity, format: '%Y-%m-%d.%H:%M:%S', zone: UTC, overlap: 3s }
+sweep: 3s
+",
+        ),
     ],
     conditional: &[],
 };
@@ -381,4 +432,35 @@ fn json_server() {
 #[ignore = "long: installs Roundup"]
 fn roundup() {
     rings_once(&ROUNDUP);
+}
+
+/// A real server that counts requests: it is asked as often as it says, and a change rings all the same.
+#[test]
+#[ignore = "long: installs Roundup, and waits for its pauses"]
+fn a_limit_of_requests_is_kept() {
+    let home = tempfile::tempdir().unwrap();
+    open_to_all(home.path());
+    // Twenty at once, then one in three seconds.
+    let server = Server::start(&ROUNDUP, home.path(), &[("CALLS", "20")]);
+    server.create("there");
+    let receiver = Receiver::start();
+    let daemon = Daemon::new(&configuration(&server, &receiver));
+    let config = std::fs::read_to_string(daemon.config_path()).unwrap();
+    let paused = |config: String, source: &str| {
+        config.replace(&format!("\n  {source}:"), &format!("\n  {source}:\n    paused: true"))
+    };
+    let alone = ["numbered", "since"].into_iter().fold(config, paused);
+    let mut daemon = Daemon::run(&alone);
+    daemon.wait_for_good_polls("in_body", 1);
+    daemon.wait_until("a refusal", |daemon| daemon.polls("in_body", "limited") > 0.5);
+    // Its client is counted as well, and would wait in vain for its turn.
+    daemon.signal("STOP");
+    let new = server.create("made under pressure");
+    daemon.signal("CONT");
+    for _ in 0..4 {
+        daemon.wait_for_good_polls("in_body", 1);
+    }
+    receiver.expect(&[&format!("in_body.created {new}")]);
+    let (limited, failed) = (daemon.polls("in_body", "limited"), daemon.polls("in_body", "failed"));
+    assert!(failed < 0.5 && limited < 12.0, "{limited} times too many, {failed} times failed");
 }

@@ -99,10 +99,9 @@ fn among_hundreds_of_unchanged_orders_only_the_new_ones_ring() {
     let mut daemon = Daemon::run(&config(&shop, &receiver, ""));
     daemon.wait_for_good_polls("orders", 2);
     receiver.expect(&[]);
-    for (id, story) in [
-        (451, &["orders.created 451"][..]),
-        (452, &["orders.created 451", "orders.created 452"]),
-    ] {
+    for (id, story) in
+        [(451, &["orders.created 451"][..]), (452, &["orders.created 451", "orders.created 452"])]
+    {
         shop.places(order(id, 500 + id, "paid"));
         receiver.expect(story);
     }
@@ -118,7 +117,11 @@ fn with_a_cursor_hardly_anything_is_asked_for_and_nothing_is_missed() {
     let (shop, receiver) = (Shop::open(old_orders(450)), Receiver::start());
     let mut daemon = Daemon::run(&config(&shop, &receiver, SINCE));
     daemon.wait_for_good_polls("orders", 1);
-    assert_eq!(shop.asked_since(0)[..5], [const { None::<String> }; 5], "the first poll asks for everything");
+    assert_eq!(
+        shop.asked_since(0)[..5],
+        [const { None::<String> }; 5],
+        "the first poll asks for everything"
+    );
     let begun = shop.asked();
     daemon.wait_for_good_polls("orders", 2);
     // The newest was changed at 10:07:30.

@@ -91,7 +91,8 @@ const DELIVERED: [&str; 2] = ["delivery_status_update delivered", "package.done"
 #[test]
 fn a_delivery_rings_within_seconds_and_ends_the_asking() {
     const COUNT: usize = 200;
-    let depot = Depot::new((1..=COUNT).map(|number| (format!("p{number}"), "in transit")).collect());
+    let depot =
+        Depot::new((1..=COUNT).map(|number| (format!("p{number}"), "in transit")).collect());
     let (carrier, receiver) = (carrier(&depot), Receiver::start());
     let shop = ApiServer::with_items(packages(1..=COUNT));
     let mut daemon = Daemon::run(&config(&shop, &carrier, &receiver));

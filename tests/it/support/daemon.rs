@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -223,6 +224,12 @@ impl Daemon {
     /// Runs another command with the same configuration and state.
     #[track_caller]
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
+        self.cli_within(PATIENCE, arguments)
+    }
+
+    /// The same for one that has much to do.
+    #[track_caller]
+    pub(crate) fn cli_within(&self, patience: Duration, arguments: &[&str]) -> Output {
         let mut child = self
             .command(arguments)
             .stdin(Stdio::null())
@@ -235,7 +242,7 @@ impl Daemon {
         };
         let stdout = drain(child.stdout.take().map(|stream| Box::new(stream) as _));
         let stderr = drain(child.stderr.take().map(|stream| Box::new(stream) as _));
-        let status = poll_for(PATIENCE, || child.try_wait().unwrap());
+        let status = poll_for(patience, || child.try_wait().unwrap());
         if status.is_none() {
             child.kill().unwrap();
             child.wait().unwrap();

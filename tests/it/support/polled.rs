@@ -1,8 +1,11 @@
 //! One poll at a time, by command: tests that need no clock, and know exactly what each answer led to.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::support::Daemon;
+use crate::support::wait::PATIENCE;
 
 /// What one `doorbell poll` came to.
 #[derive(Debug)]
@@ -12,7 +15,13 @@ impl Daemon {
     /// Polls a source once and lets it count. The daemon may be running or not.
     #[track_caller]
     pub(crate) fn poll(&self, source: &str) -> Poll {
-        let output = self.cli(&["poll", source, "--commit", "--json"]);
+        self.poll_within(PATIENCE, source)
+    }
+
+    /// The same for one that has much to read.
+    #[track_caller]
+    pub(crate) fn poll_within(&self, patience: Duration, source: &str) -> Poll {
+        let output = self.cli_within(patience, &["poll", source, "--commit", "--json"]);
         let report = serde_json::from_str(&output.stdout);
         Poll(report.unwrap_or_else(|error| panic!("no report of a poll, {error}: {output:?}")))
     }

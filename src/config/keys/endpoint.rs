@@ -1,0 +1,107 @@
+//! One of `endpoints`: where events go, how they are signed, when they are tried again.
+
+use super::Shape::{self, Count, Duration, Either, Map, OneOrList, Pairs, Receiver, Text};
+use super::{Table, Words, key, later, later_word, word};
+use crate::core::limits::ENDPOINT_CONCURRENCY_MAX;
+
+/// One of `endpoints`.
+pub(in crate::config) static ENDPOINT: Table = &[
+    key("url", Receiver, "`https://…`, `http://…` or `stdout:`.")
+        .example("https://agent.example/webhook/new-ticket")
+        .required(),
+    key(
+        "events",
+        OneOrList(&Text),
+        "The event types it wants; `*` matches any text. Absent = all but `doorbell.*`.",
+    )
+    .example("[ticket.*]"),
+    later("where"),
+    key(
+        "secret",
+        OneOrList(&Text),
+        "What signs; a list while rotating, newest first. Required for http(s), or `sign: none`.",
+    )
+    .example("${SUPPORT_AGENT_SECRET}")
+    .secret(),
+    key("sign", Either(&[Shape::Word(SIGN_WORDS), Map(SIGN)]), "The signature scheme.")
+        .default("standard")
+        .example("{header: X-Signature, prefix: sha256=}"),
+    later("format"),
+    later("body"),
+    later("auth"),
+    later("method"),
+    key("headers", Pairs { lists: false }, "Headers of every attempt.")
+        .example("{X-Team: support}")
+        .secret(),
+    later("content_type"),
+    later("tls"),
+    key("timeout", Duration, "For one whole attempt.").default("15s"),
+    key("order", Shape::Word(ORDER), "What waits for what.").default("item").example("endpoint"),
+    key("retry", Map(RETRY), "When to try again, and when to give up.")
+        .default("{first: 5s, max: 10h, for: 3d}"),
+    key("breaker", Map(BREAKER), "When to leave a failing endpoint alone.")
+        .default("{failures: 10, for: 60s}"),
+    later("limit"),
+    key("concurrency", Count { min: 1, max: ENDPOINT_CONCURRENCY_MAX }, "Requests in flight.")
+        .default("8"),
+    later("paused"),
+    later("was"),
+    later("proxy"),
+    later("source_address"),
+];
+
+/// `sign` of an endpoint, as a word.
+pub(in crate::config) static SIGN_WORDS: Words = &[
+    word("standard"),
+    later_word("standard-ed25519"),
+    word("github"),
+    later_word("stripe"),
+    later_word("shopify"),
+    later_word("slack"),
+    later_word("http-message-signatures"),
+    word("none"),
+];
+
+/// `sign` of an endpoint, as a map.
+pub(in crate::config) static SIGN: Table = &[
+    key("github", Map(GITHUB), "GitHub's headers, with fields.").example("{event: issues}"),
+    later("standard-ed25519"),
+    later("stripe"),
+    later("shopify"),
+    later("slack"),
+    later("http-message-signatures"),
+    key("header", Text, "The header that carries the signature.").example("X-Signature"),
+    key("prefix", Text, "What stands before the digest.").example("sha256="),
+    key("encoding", Shape::Word(ENCODINGS), "How the digest becomes text.").default("hex"),
+    key("timestamp_header", Text, "With it, `TIMESTAMP.BODY` is signed instead of the body.")
+        .example("X-Timestamp"),
+];
+
+/// `sign: {github: …}`.
+pub(in crate::config) static GITHUB: Table =
+    &[key("event", Text, "The value of `X-GitHub-Event`.").example("issues")];
+
+/// `encoding` of a signature.
+pub(in crate::config) static ENCODINGS: Words = &[word("hex"), word("base64")];
+
+/// `order` of an endpoint.
+pub(in crate::config) static ORDER: Words = &[word("item"), word("endpoint"), word("none")];
+
+/// `retry` of an endpoint.
+pub(in crate::config) static RETRY: Table = &[
+    key("first", Duration, "The bound of the first delay.").default("5s"),
+    key("max", Duration, "The bound of every delay.").default("10h"),
+    key("for", Duration, "How long a delivery is tried; stands still while the endpoint is paused or its breaker open.")
+        .default("3d"),
+];
+
+/// `breaker` of an endpoint.
+pub(in crate::config) static BREAKER: Table = &[
+    key(
+        "failures",
+        Count { min: 1, max: 1_000_000 },
+        "Failures in a row, over more than one item.",
+    )
+    .default("10"),
+    key("for", Duration, "Without a success for that long.").default("60s"),
+];
