@@ -1,5 +1,6 @@
-//! What it costs to compare a long list: CPU time of the daemon per poll, over that of validating the JSON (`serde_json`
-//! into nothing); for an unchanged one, over a `reqwest` GET and one hash. And the most memory, whatever the list.
+//! What it costs to compare a long list: CPU time of the comparison alone, over that of validating the JSON (`serde_json`
+//! into nothing), with the index in memory and with the index read from SQLite. And of the whole daemon per poll, with
+//! events made and committed; for an unchanged list, over a `reqwest` GET and one hash. And the most memory.
 //!
 //! `cargo bench --bench extract`; `BENCH_QUICK=1` for a smoke test.
 
@@ -19,6 +20,7 @@ use serde::de::IgnoredAny;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
+use doorbell::gauge::Comparison;
 use kit::daemon::Daemon;
 use kit::figures::{Rounds, at_most, goal, print_load, print_versions};
 use kit::server::{answer, serve};
@@ -45,6 +47,8 @@ struct Case {
 /// What a round took, per poll.
 #[derive(Debug, Default)]
 struct Found {
+    compare: Rounds,
+    read_index: Rounds,
     unchanged: Rounds,
     changed: Rounds,
     fetch_and_hash: Rounds,
@@ -150,6 +154,7 @@ fn measure(case: Case) -> Found {
     found.peak = daemon.peak_mib();
     api.pid.store(0, Ordering::SeqCst);
     drop(daemon);
+    measure_comparison(case, &mut found);
     for _ in 0..rounds {
         let count = f64::from(u32::try_from(polls).unwrap());
         for (what, into) in
@@ -163,10 +168,40 @@ fn measure(case: Case) -> Found {
     found
 }
 
+/// The comparison by itself, in a process of its own.
+fn measure_comparison(Case { items, polls, rounds, .. }: Case, found: &mut Found) {
+    for _ in 0..rounds {
+        for (what, into) in [("compare", &mut found.compare), ("index", &mut found.read_index)] {
+            let arguments = [what, &items.to_string(), &polls.to_string(), ""];
+            let report = floor::run(&arguments.map(str::to_owned));
+            into.push(report.cpu.as_secs_f64() / f64::from(u32::try_from(polls).unwrap()));
+        }
+    }
+}
+
+/// In a process of its own.
+fn compare(what: &str, items: usize, polls: usize) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut comparison = Comparison::of(directory.path(), list(items, 0).into_bytes());
+    comparison.read_index();
+    if what == "index" {
+        return floor::report(|| (0..polls).for_each(|_| comparison.read_index()));
+    }
+    let changed = Bytes::from(list(items, 1));
+    floor::report(|| {
+        for _ in 0..polls {
+            assert_eq!(comparison.compare(changed.clone()), items.div_ceil(100));
+        }
+    });
+}
+
 /// In a floor's process.
 fn be_floor(arguments: &[String]) {
     let [what, items, polls, url] = arguments else { panic!("{arguments:?}") };
     let (items, polls): (usize, usize) = (items.parse().unwrap(), polls.parse().unwrap());
+    if what == "compare" || what == "index" {
+        return compare(what, items, polls);
+    }
     if what == "validate" {
         let text = list(items, 0);
         floor::report(|| {
@@ -200,13 +235,13 @@ fn main() {
         Case {
             name: "10,000 items, 4 MB",
             items: 10_000,
-            polls: if quick { 4 } else { 40 },
+            polls: if quick { 4 } else { 100 },
             rounds,
         },
         Case {
             name: if quick { "100,000 items, 40 MB" } else { "1,000,000 items, 400 MB" },
             items: if quick { 100_000 } else { 1_000_000 },
-            polls: 2,
+            polls: 3,
             rounds: rounds.min(2),
         },
     ];
@@ -215,7 +250,9 @@ fn main() {
         println!("\n{} (CPU ms per poll)", case.name);
         for (what, rounds) in [
             ("unchanged", &found.unchanged),
-            ("1 % changed, index from SQLite", &found.changed),
+            ("1 % changed, compared", &found.compare),
+            ("the index read from SQLite", &found.read_index),
+            ("1 % changed, the whole daemon", &found.changed),
             ("floor: GET and hash", &found.fetch_and_hash),
             ("floor: validate", &found.validate),
         ] {
@@ -233,8 +270,8 @@ fn main() {
             at_most,
         );
         goal(
-            "1 % changed / validate",
-            &found.changed.over(&found.validate),
+            "1 % changed, compared / validate",
+            &found.compare.over(&found.validate),
             if long { 4.0 } else { 2.5 },
             at_most,
         );

@@ -7,6 +7,8 @@ mod config;
 mod core;
 mod daemon;
 mod deliverer;
+#[doc(hidden)]
+pub mod gauge;
 mod http;
 mod janitor;
 mod lines;

@@ -13,6 +13,7 @@ mod enlist;
 mod former;
 pub(crate) mod hold;
 mod run;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -43,6 +44,8 @@ use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
 use self::crew::Crew;
+use self::shelf::{Kept, Shelf};
+pub(crate) use self::turn::LongPage;
 
 /// Everything the poller touches.
 #[derive(Clone)]
@@ -71,6 +74,7 @@ pub(crate) struct Poller {
     crews: Mutex<BTreeMap<SourceName, Arc<Crew>>>,
     /// Sources that were polled since the loop last looked whether they feed others.
     polled: Mutex<BTreeSet<SourceName>>,
+    shelf: Shelf,
 }
 
 /// A unit's place in memory. Whoever holds the lock may poll it.
@@ -86,6 +90,8 @@ struct Memory {
     kept: Option<Arc<SourceState>>,
     /// The pages of the last complete listing, with their validators. A restart costs one listing that is read whole.
     pages: Option<KnownPages>,
+    /// The snapshot, if it is long and there is room.
+    index: Option<Arc<Kept>>,
     /// The plan to go on with when the store is asked again: that a poll could not be kept does not undo its failures.
     planned: Option<Schedule>,
     /// The declaration that was last polled, with its digests.
@@ -148,6 +154,15 @@ struct Declared {
     crew: Option<Arc<Crew>>,
 }
 
+/// How to poll.
+struct Order {
+    mode: Mode,
+    /// Another client than ours.
+    http: Option<Arc<dyn HttpClient>>,
+    /// Whether somebody wants to see the events: there may be very many.
+    shows_events: bool,
+}
+
 /// What the loop has to know of a poll.
 struct Planned {
     /// When the next one is due; never, if it ended.
@@ -161,7 +176,8 @@ impl Poller {
     pub(crate) fn new(ports: Ports, roster: watch::Receiver<Arc<Roster>>, wake: Wake) -> Arc<Self> {
         let (slots, replanned, crews, polled) =
             (Mutex::default(), Mutex::default(), Mutex::default(), Mutex::default());
-        Arc::new(Self { ports, roster, wake, slots, replanned, crews, polled })
+        let shelf = Shelf::default();
+        Arc::new(Self { ports, roster, wake, slots, replanned, crews, polled, shelf })
     }
 
     /// Makes one poll of a unit now, whether it is due or not, after any that is under way.
@@ -196,7 +212,8 @@ impl Poller {
         let slot = self.slot(unit);
         let mut memory = slot.0.lock().await;
         let declared = self.declared(unit).await?;
-        let told = self.turn(&mut memory, unit, &declared, mode, http).await;
+        let order = Order { mode, http, shows_events: true };
+        let told = self.turn(&mut memory, unit, &declared, order).await;
         drop(memory);
         locked(&self.replanned).insert(unit.clone());
         self.wake.ring();
@@ -235,7 +252,8 @@ impl Poller {
         if schedule.due > now {
             return Ok(Planned { due: Some(schedule.due), failed: None });
         }
-        let report = self.turn(&mut memory, unit, &declared, Mode::Commit, None).await?;
+        let order = Order { mode: Mode::Commit, http: None, shows_events: false };
+        let report = self.turn(&mut memory, unit, &declared, order).await?;
         let has_ended = memory.state.as_ref().is_some_and(|state| state.ended.is_some());
         let failed = Some(report.fault.is_some());
         Ok(Planned { due: Some(report.next_due).filter(|_| !has_ended), failed })
@@ -246,8 +264,7 @@ impl Poller {
         memory: &mut Memory,
         unit: &UnitName,
         declared: &Declared,
-        mode: Mode,
-        http: Option<Arc<dyn HttpClient>>,
+        Order { mode, http, shows_events }: Order,
     ) -> Result<PollReport, PollError> {
         let Declared { roster, source, entry, item, crew } = declared;
         let (known_as, mut state) = self.starting_point(memory, unit, source, mode).await?;
@@ -272,7 +289,8 @@ impl Poller {
         let crew = crew.as_deref();
         let subject = turn::Subject { source, known_as, definitions, unit, entry, context, crew };
         let turn = turn::Turn::new(ports, subject, roster, state, mode);
-        let turn = turn.knowing(memory.pages.clone());
+        let index = memory.index.clone().filter(|_| mode == Mode::Commit);
+        let turn = turn.knowing(memory.pages.clone(), index).showing_events(shows_events);
         let made = turn.make(memory.kept.as_deref()).await;
         // Only what is among the items decides who is fed.
         let is_as_before = |ended: &turn::Ended| !ended.touched && ended.state.baseline == baseline;
@@ -296,6 +314,9 @@ impl Poller {
             }
             memory.state = Some(state);
             memory.pages = ended.pages;
+            if let Some(snapshot) = ended.snapshot {
+                memory.index = self.shelf.keep(snapshot);
+            }
             tell(&ended.report, failing);
             self.ports.telemetry.polled(&ended.report);
         }
@@ -394,8 +415,9 @@ fn tell(report: &PollReport, failing: bool) {
         None if failing => info!(%source, "the source is well again"),
         None => {}
     }
-    if !report.events.is_empty() || report.held > 0 {
-        info!(%source, events = report.events.len(), held = report.held, items = report.items, "changed");
+    if report.has_events() || report.held > 0 {
+        let events = report.event_counts.values().sum::<u64>();
+        info!(%source, events, held = report.held, items = report.items, "changed");
     }
 }
 

@@ -163,7 +163,7 @@ impl Telemetry {
             let new = || self.last_success.get_or_create_owned(&only_source());
             meter.last_success.get_or_init(new).set(unix(report.ended));
         }
-        if !report.events.is_empty() {
+        if report.has_events() {
             self.last_change.get_or_create(&only_source()).set(unix(report.ended));
         }
         for (kind, count) in &report.changes {
@@ -171,10 +171,10 @@ impl Telemetry {
                 .get_or_create(&labels([("source", source), ("kind", kind)]))
                 .inc_by(*count);
         }
-        for event in &report.events {
+        for (event_type, count) in &report.event_counts {
             self.events
-                .get_or_create(&labels([("source", source), ("type", &event.event_type)]))
-                .inc();
+                .get_or_create(&labels([("source", source), ("type", event_type)]))
+                .inc_by(*count);
         }
     }
 

@@ -14,7 +14,7 @@ use super::polled::PollView;
 use super::problem::Problem;
 use super::view::{CountView, HeldView, ItemView, ReloadView, SourceView};
 use super::{Refused, Shared};
-use crate::core::ids::{EntryKey, SourceName, UnitName};
+use crate::core::ids::{EntryKey, ItemKey, SourceName, UnitName};
 use crate::core::limits::LIST_ROWS_MAX;
 use crate::core::recording::{Exchanges, Recording};
 use crate::core::report::Mode;
@@ -65,8 +65,8 @@ pub(super) async fn items(
         let mut views = Vec::new();
         for unit in units {
             let snapshot = store.snapshot(&unit)?;
-            let known = snapshot.entries.into_iter().filter(|(_, entry)| entry.standing.is_known());
-            let mut keys: Vec<_> = known.map(|(key, _)| key).collect();
+            let known = snapshot.iter().filter(|(_, _, entry)| entry.standing.is_known());
+            let mut keys: Vec<_> = known.map(|(_, key, _)| ItemKey::new(key)).collect();
             keys.sort_unstable();
             keys.truncate(LIST_ROWS_MAX - views.len());
             let items = store.items(&unit, &keys)?;

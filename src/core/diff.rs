@@ -10,7 +10,7 @@ use crate::core::ids::{EntryKey, ItemKey};
 use crate::core::jq::{self, Expression};
 use crate::core::json::{self, JsonFault, JsonText, Value};
 use crate::core::snapshot::{
-    Fingerprint, IndexEntry, RawHash, Settling, Snapshot, Standing, StoredItem,
+    Fingerprint, IndexEntry, Place, RawHash, Settling, Snapshot, Standing, StoredItem,
 };
 use crate::core::source::{Deletes, Source};
 use crate::core::time::Timestamp;
@@ -338,29 +338,30 @@ pub(crate) fn absent(
     snapshot: &Snapshot,
     deletes: Deletes,
     (now, is_proof): (Timestamp, bool),
-    is_listed: impl Fn(&ItemKey, &IndexEntry) -> bool,
+    is_listed: impl Fn(Place, &IndexEntry) -> bool,
 ) -> Absent {
     let mut outcome = Absent::default();
-    for (key, entry) in &snapshot.entries {
-        if is_listed(key, entry) {
+    for (place, key, entry) in snapshot.iter() {
+        if is_listed(place, entry) {
             continue;
         }
+        let key = || ItemKey::new(key);
         if matches!(entry.standing, Standing::HeldNew { .. }) && deletes != Deletes::Off {
-            outcome.dropped.push(tombstone(key.clone(), entry.changes));
+            outcome.dropped.push(tombstone(key(), entry.changes));
         }
         let Standing::Present { missing } = entry.standing else { continue };
         match deletes {
-            Deletes::Off => outcome.marks.push((key.clone(), Standing::Lost)),
+            Deletes::Off => outcome.marks.push((key(), Standing::Lost)),
             Deletes::After { .. } if !is_proof && missing == 0 => {
-                outcome.marks.push((key.clone(), Standing::Held { since: now }));
+                outcome.marks.push((key(), Standing::Held { since: now }));
             }
             Deletes::After { .. } if !is_proof => {
-                outcome.marks.push((key.clone(), Standing::Present { missing: 1 }));
+                outcome.marks.push((key(), Standing::Present { missing: 1 }));
             }
             Deletes::After { listings, .. } if missing + 1 < listings => {
-                outcome.marks.push((key.clone(), Standing::Present { missing: missing + 1 }));
+                outcome.marks.push((key(), Standing::Present { missing: missing + 1 }));
             }
-            Deletes::After { .. } => outcome.deleted.push(key.clone()),
+            Deletes::After { .. } => outcome.deleted.push(key()),
         }
     }
     if let Deletes::After { brake, .. } = deletes
@@ -379,14 +380,14 @@ pub(crate) fn absent(
 /// least, each with how often it was missing before.
 pub(crate) fn unlisted(
     snapshot: &Snapshot,
-    is_listed: impl Fn(&ItemKey, &IndexEntry) -> bool,
+    is_listed: impl Fn(Place, &IndexEntry) -> bool,
 ) -> Vec<(u32, ItemKey)> {
     let mut found = Vec::new();
-    for (key, entry) in &snapshot.entries {
+    for (place, key, entry) in snapshot.iter() {
         if let Standing::Present { missing } = entry.standing
-            && !is_listed(key, entry)
+            && !is_listed(place, entry)
         {
-            found.push((missing, key.clone()));
+            found.push((missing, ItemKey::new(key)));
         }
     }
     found.sort_unstable();
@@ -416,8 +417,8 @@ pub(crate) fn verdict(
 ) -> Absent {
     let mut outcome = Absent::default();
     let Checked { gone, found, unknown, unasked } = checked;
-    let is_held = |entry: &&IndexEntry| matches!(entry.standing, Standing::Held { .. });
-    let held = snapshot.entries.values().filter(is_held).count();
+    let is_held = |entry: &IndexEntry| matches!(entry.standing, Standing::Held { .. });
+    let held = snapshot.iter().filter(|(_, _, entry)| is_held(entry)).count();
     outcome.is_open = !unknown.is_empty() || !unasked.is_empty();
     let doubtful = gone.len() + unknown.len() + unasked.len() + held;
     let present = |missing| Standing::Present { missing };

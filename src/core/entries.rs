@@ -53,14 +53,15 @@ pub(crate) fn vanished(
     holds: impl Fn(Brake) -> bool,
 ) -> Absent {
     let mut absent = Absent::default();
-    for (key, entry) in &snapshot.entries {
+    for (_, key, entry) in snapshot.iter() {
         let Standing::Present { .. } = entry.standing else { continue };
+        let key = ItemKey::new(key);
         match deletes {
-            Deletes::Off => absent.marks.push((key.clone(), Standing::Lost)),
+            Deletes::Off => absent.marks.push((key, Standing::Lost)),
             Deletes::After { brake, .. } if holds(brake) => {
-                absent.marks.push((key.clone(), Standing::Held { since: now }));
+                absent.marks.push((key, Standing::Held { since: now }));
             }
-            Deletes::After { .. } => absent.deleted.push(key.clone()),
+            Deletes::After { .. } => absent.deleted.push(key),
         }
     }
     absent

@@ -104,7 +104,13 @@ pub(crate) const GROUP_WRITES_MAX: usize = 512;
 /// Changed items that one transaction of a poll takes up; a longer page is committed in parts.
 pub(crate) const COMMIT_ITEMS_MAX: usize = 5_000;
 /// Changed items of a long listing that wait for one transaction, in bytes: read, they take up several times as much.
-pub(crate) const COMMIT_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub(crate) const COMMIT_BYTES_MAX: usize = 1024 * 1024;
+/// What the snapshots kept between polls take together, in bytes: a source of a million items, or hundreds of ten thousand.
+pub(crate) const INDEXES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Snapshots of fewer items are read from the store each time, which is quick; tests keep all, to see whether they go wrong.
+pub(crate) const INDEX_ITEMS_MIN: usize = if cfg!(test) { 1 } else { 256 };
+/// Changes of one poll that are followed in a kept snapshot; after more of them it is read anew.
+pub(crate) const INDEX_CHANGES_MAX: usize = 50_000;
 /// Bodies longer than this wait in a file while they are compared.
 pub(crate) const BODY_IN_MEMORY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How much of such a body is read at once.

@@ -3,13 +3,15 @@
 //! Pure: the shell hands in pages and stored items, and writes what comes out.
 
 mod shift;
+mod shown;
+mod stream;
 
 use std::collections::HashMap;
 
 use crate::core::delivery::{NewEvent, fan_out};
 use crate::core::diff::{self, Absent, ChangeKind, Finding, Side, Step};
 use crate::core::event::Occasion;
-use crate::core::extract::{Page, Shape};
+use crate::core::extract::{Found, Page, Shape};
 use crate::core::fault::Fault;
 use crate::core::ids::{EntryKey, ItemKey};
 use crate::core::json;
@@ -19,12 +21,14 @@ use crate::core::outcome::check_shape;
 use crate::core::roster::Roster;
 use crate::core::since::{Point, Way};
 use crate::core::snapshot::{
-    Coverage, IndexEntry, RawHash, Settling, Snapshot, Standing, StoredItem,
+    Coverage, IndexEntry, Place, RawHash, Settling, Snapshot, Standing, StoredItem,
 };
 use crate::core::source::{Baseline, Deletes, Source, SourceState};
 use crate::core::time::Timestamp;
 
 use self::shift::{Shift, places_of};
+use self::shown::Shown;
+use self::stream::Stream;
 
 /// What the pages of one poll showed so far.
 #[derive(Debug)]
@@ -46,8 +50,9 @@ pub(crate) struct Listing<'a> {
     /// Nothing rings: this source is being seen for the first time.
     baseline: bool,
     shape: Option<Shape>,
-    /// The keys shown, with the hash of their bytes: of two items with one key the first counts.
-    seen: HashMap<ItemKey, RawHash>,
+    shown: Shown,
+    /// Of a long listing.
+    stream: Option<Stream>,
     /// New values that have not lasted long enough, as of the last poll.
     settling: HashMap<ItemKey, Settling>,
     /// Of these, the ones that went back to what they were.
@@ -185,7 +190,8 @@ impl<'a> Listing<'a> {
             departures: Vec::new(),
             baseline: state.baseline == Baseline::Due { silent: true },
             shape: state.shape,
-            seen: HashMap::new(),
+            shown: Shown::default(),
+            stream: None,
             fault: None,
             shifted: None,
         }
@@ -202,10 +208,7 @@ impl<'a> Listing<'a> {
     /// The same.
     pub(crate) fn note_part(&mut self, part: &Page<'_>) -> Result<Vec<Noted>, Fault> {
         // What stands twice on one page has not changed places.
-        let shifted = self.shifted.take();
-        let noted = self.note(part);
-        self.shifted = shifted;
-        noted
+        self.note_all(part, |_| false)
     }
 
     /// Takes up a page and tells which of its items are not as before.
@@ -213,44 +216,62 @@ impl<'a> Listing<'a> {
     /// # Errors
     /// A page that cannot belong to this listing: of another kind, or more items than the bound.
     pub(crate) fn note(&mut self, page: &Page<'_>) -> Result<Vec<Noted>, Fault> {
+        let mut places = None;
+        self.note_all(page, |at| {
+            let places = places.get_or_insert_with(|| places_of(page));
+            page.items.get(at).is_some_and(|found| places.get(&found.key) == Some(&at))
+        })
+    }
+
+    /// `is_moved` tells of an item that was shown already whether that was on a page before.
+    fn note_all(
+        &mut self,
+        page: &Page<'_>,
+        mut is_moved: impl FnMut(usize) -> bool,
+    ) -> Result<Vec<Noted>, Fault> {
         check_shape(self.shape, page.shape)?;
         self.shape = Some(page.shape);
         self.set_fault(page.faults.first().cloned());
         let mut all = Vec::new();
-        let mut places = None;
         for (at, found) in page.items.iter().enumerate() {
-            let raw = RawHash::of(found.raw.as_bytes(), self.seed);
-            if let Some(first) = self.seen.get(&found.key).copied() {
-                if !self.is_second_look {
-                    let places = places.get_or_insert_with(|| places_of(page));
-                    let is_moved = places.get(&found.key) == Some(&at);
-                    self.note_again(found, first == raw, is_moved);
-                }
-                continue;
-            }
-            self.seen.insert(found.key.clone(), raw);
-            if self.is_second_look {
-                self.shifted.get_or_insert_with(|| Shift::Came(found.key.clone()));
-            } else {
-                self.note_point(&found.key, &found.raw);
-            }
-            let entry = self.snapshot.entries.get(&found.key);
-            match diff::find(self.source, entry, (&found.raw, raw), self.baseline) {
-                Ok(finding) => {
-                    let finding = self.settle(&found.key, finding);
-                    let noted = |finding| Noted { key: found.key.clone(), raw, finding };
-                    all.extend(finding.map(noted));
-                }
-                Err(fault) => self.set_fault(Some(item_fault(&found.key, &fault))),
-            }
+            all.extend(self.note_item(found, || is_moved(at)));
         }
-        if self.seen.len() > ITEMS_MAX {
+        if self.shown.count() > ITEMS_MAX {
             return Err(Fault::source(
                 "too_many_items",
                 format!("the listing has more than {ITEMS_MAX} items"),
             ));
         }
         Ok(all)
+    }
+
+    fn note_item(&mut self, found: &Found<'_>, is_moved: impl FnOnce() -> bool) -> Option<Noted> {
+        let raw = RawHash::of(found.raw.as_bytes(), self.seed);
+        let place = self.snapshot.place(found.key.as_str());
+        if let Some(is_same) = self.shown.is_same(place, raw) {
+            if !self.is_second_look {
+                self.note_again(found, is_same, is_moved());
+            }
+            return None;
+        }
+        self.shown.add(place, raw);
+        self.note_order(place);
+        if self.is_second_look {
+            self.shifted.get_or_insert_with(|| Shift::Came(found.key.clone()));
+        } else {
+            self.note_point(&found.key, &found.raw);
+        }
+        let entry = self.snapshot.at(place);
+        match diff::find(self.source, entry, (&found.raw, raw), self.baseline) {
+            Ok(finding) => {
+                let finding = self.settle(&found.key, finding);
+                finding.map(|finding| Noted { key: found.key.clone(), raw, finding })
+            }
+            Err(fault) => {
+                self.set_fault(Some(item_fault(&found.key, &fault)));
+                None
+            }
+        }
     }
 
     /// Notes how far an item is, whether or not it is watched.
@@ -337,7 +358,7 @@ impl<'a> Listing<'a> {
         ringing: Ringing<'_>,
         delta: &mut Delta,
     ) {
-        let (entry, before) = (self.snapshot.entries.get(&key), stored.get(&key).copied());
+        let (entry, before) = (self.snapshot.get(&key), stored.get(&key).copied());
         let step = diff::step(self.source, (key.clone(), raw, finding), entry, before);
         let step = step.map_err(|fault| item_fault(&key, &fault));
         if let Err(fault) = step.and_then(|step| ringing.add(delta, step)) {
@@ -353,7 +374,7 @@ impl<'a> Listing<'a> {
             return;
         }
         for Noted { key, raw, finding } in self.arrivals.drain(..) {
-            let count = self.snapshot.entries.get(&key).map_or(0, |entry| entry.changes);
+            let count = self.snapshot.get(&key).map_or(0, |entry| entry.changes);
             if let Finding::Created(side) = finding {
                 delta.upserts.push(diff::held_new(key, raw, count, &side, now));
                 self.flooded_count += 1;
@@ -393,7 +414,7 @@ impl<'a> Listing<'a> {
 
     /// Whether the listing showed an item.
     pub(crate) fn shows(&self, key: &ItemKey) -> bool {
-        self.seen.contains_key(key)
+        self.snapshot.find(key.as_str()).is_some_and(|place| self.shown.has(place))
     }
 
     /// How many created items are held because there were too many.
@@ -408,7 +429,7 @@ impl<'a> Listing<'a> {
 
     /// The end of a listing of what changed: a new value that it does not show is as it was, for one more poll.
     pub(crate) fn rested(&mut self) -> Vec<Noted> {
-        let unseen = self.settling.iter().filter(|(key, _)| !self.seen.contains_key(*key));
+        let unseen = self.settling.iter().filter(|(key, _)| !self.shows(key));
         let unseen: Vec<_> = unseen.map(|(key, known)| (key.clone(), known.clone())).collect();
         let mut all = Vec::new();
         for (key, known) in unseen {
@@ -419,7 +440,7 @@ impl<'a> Listing<'a> {
                     continue;
                 }
             };
-            let entry = self.snapshot.entries.get(&key);
+            let entry = self.snapshot.get(&key);
             let finding = match entry.map_or(Standing::Deleted, |entry| entry.standing) {
                 Standing::Deleted => Finding::Created(side),
                 _ => Finding::Updated(side),
@@ -432,25 +453,30 @@ impl<'a> Listing<'a> {
 
     /// The end of a complete listing: a new value that it does not show did not last.
     pub(crate) fn forget_unsettled(&self, delta: &mut Delta) {
-        let unseen = self.settling.keys().filter(|key| !self.seen.contains_key(*key));
+        let unseen = self.settling.keys().filter(|key| !self.shows(key));
         delta.settling.extend(unseen.map(|key| (key.clone(), None)));
     }
 
     /// What the end of the listing says about items it did not show. Only a complete one proves anything.
     pub(crate) fn absent(&self, now: Timestamp, is_proof: bool) -> Absent {
         assert_eq!(self.coverage(), Coverage::Complete, "a partial listing proves no absence");
-        let listed = |key: &ItemKey, _: &IndexEntry| self.seen.contains_key(key);
+        let listed = |place: Place, _: &IndexEntry| self.shown.has(place);
         diff::absent(&self.snapshot, self.deletes, (now, is_proof), listed)
     }
 
     /// What it says of items that are asked for by themselves, before that.
     pub(crate) fn unlisted(&self) -> Vec<(u32, ItemKey)> {
-        diff::unlisted(&self.snapshot, |key, _| self.seen.contains_key(key))
+        diff::unlisted(&self.snapshot, |place, _| self.shown.has(place))
     }
 
     /// What was known when the poll began.
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// The same, when the listing is done.
+    pub(crate) fn into_snapshot(self) -> Snapshot {
+        self.snapshot
     }
 
     /// Complete, unless an item could not be used or stands on two pages. Pages that failed end a listing before this
@@ -491,7 +517,7 @@ impl<'a> Listing<'a> {
 
     /// How many items were shown.
     pub(crate) fn items_count(&self) -> usize {
-        self.seen.len()
+        self.shown.count()
     }
 }
 
@@ -502,7 +528,7 @@ pub(crate) fn confirmed(
     now: Timestamp,
     is_proof: bool,
 ) -> Absent {
-    let listed = |_: &ItemKey, entry: &IndexEntry| {
+    let listed = |_: Place, entry: &IndexEntry| {
         matches!(entry.standing, Standing::Present { missing: 0 } | Standing::HeldNew { .. })
     };
     diff::absent(snapshot, source.deletes, (now, is_proof), listed)

@@ -1,5 +1,6 @@
 //! What one poll came to, for people who asked for it by hand and for the numbers we keep.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
@@ -33,8 +34,11 @@ pub(crate) struct PollReport {
     pub(crate) pages: usize,
     /// Items the listing showed; 0 for a 304 or an identical body, which is not looked into.
     pub(crate) items: usize,
-    /// The events made, in order; without those of a part that was committed before a conflict.
+    /// The events made, in order, if somebody wants to see them; without those of a part that was committed before a
+    /// conflict.
     pub(crate) events: Vec<Event>,
+    /// How many events of each type were made.
+    pub(crate) event_counts: BTreeMap<String, u64>,
     /// Changes that were held back for a person in this poll.
     pub(crate) held: usize,
     pub(crate) requests: Vec<RequestNote>,
@@ -51,6 +55,11 @@ pub(crate) struct PollReport {
 }
 
 impl PollReport {
+    /// Whether it made any event.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.event_counts.is_empty()
+    }
+
     /// Adds changes of a kind.
     pub(crate) fn count(&mut self, kind: ChangeKind, count: u64) {
         if count == 0 {

@@ -1,12 +1,16 @@
 //! What is known of a source's items: fingerprints in memory, whole items in the store.
 
-use std::collections::HashMap;
+mod index;
+#[cfg(test)]
+mod tests;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use crate::core::ids::ItemKey;
 use crate::core::json::JsonText;
 use crate::core::time::Timestamp;
+
+pub(crate) use self::index::{ByBytes, Place, Snapshot};
 
 /// SHA-256 of the canonical form of the compared part of an item. Part of an event's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,21 +102,10 @@ pub(crate) struct IndexEntry {
     pub(crate) standing: Standing,
 }
 
-/// All that is known of a source's items, without their content.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Snapshot {
-    pub(crate) entries: HashMap<ItemKey, IndexEntry>,
-}
-
-impl Snapshot {
-    /// Takes over items as they are being written.
-    pub(crate) fn renew(&mut self, items: &[StoredItem]) {
-        self.entries.extend(items.iter().map(|item| (item.key.clone(), item.entry)));
-    }
-
-    /// Items that receivers believe in; the base of the brake's percentage.
-    pub(crate) fn known_count(&self) -> usize {
-        self.entries.values().filter(|entry| entry.standing.is_known()).count()
+impl IndexEntry {
+    /// Whether the last complete listing showed it, and receivers know.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.standing == Standing::Present { missing: 0 }
     }
 }
 

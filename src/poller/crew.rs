@@ -234,7 +234,8 @@ fn fed(
     let mut members = Members::default();
     for unit in units {
         let mut unjudged = Vec::new();
-        for (key, found) in store.snapshot(unit)?.entries {
+        for (_, key, found) in store.snapshot(unit)?.iter() {
+            let key = ItemKey::new(key);
             let Some(name) = entry_of(&unit.entry(), &key).filter(|_| feeds(found.standing)) else {
                 continue;
             };

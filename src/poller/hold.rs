@@ -121,6 +121,7 @@ impl Poller {
             events: delta.events,
             at: self.ports.clock.now(),
         };
+        memory.index = None;
         match self.ports.store.write(Write::Poll(Box::new(commit))).await? {
             Ok(_) => {
                 let (last_seq, next) = (next.last_seq, Arc::new(next));

@@ -4,6 +4,7 @@ mod checks;
 mod desk;
 mod histories;
 mod incremental;
+mod long;
 mod rules;
 mod silence;
 mod standing;

@@ -3,6 +3,7 @@
 mod commit;
 mod end;
 mod entry;
+mod index;
 mod long;
 mod own;
 mod page;
@@ -10,21 +11,26 @@ mod progress;
 mod recheck;
 mod subject;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::warn;
 use url::Url;
 
+use self::index::Index;
+pub(crate) use self::long::LongPage;
 use self::recheck::Recheck;
 pub(super) use self::subject::Subject;
 use super::crew::{Crew, Number};
+use super::shelf::Kept;
 use super::{Definitions, PollError, Ports};
 use crate::core::diff::tombstone;
 use crate::core::entries::{self, Ending};
 use crate::core::fault::Fault;
 use crate::core::format;
 use crate::core::http::{Request, Response, TransportFault, shown_headers};
-use crate::core::ids::{EntryKey, UnitName};
+use crate::core::ids::{EntryKey, ItemKey, UnitName};
 use crate::core::json::Value;
 use crate::core::limits::LIGHT_BODY_BYTES_MAX;
 use crate::core::listing::{self, Delta, Listing, Noted, Ringing};
@@ -39,7 +45,6 @@ use crate::core::source::{Baseline, Source, SourceState, Validator};
 use crate::core::template::Context;
 use crate::core::time::Timestamp;
 use crate::http::spool::Spool;
-use crate::store::StoreError;
 
 /// A poll under way.
 pub(super) struct Turn<'a> {
@@ -59,6 +64,7 @@ pub(super) struct Turn<'a> {
     /// As of the last commit of this poll.
     state: SourceState,
     mode: Mode,
+    shows_events: bool,
     /// Whether items were written, or how they stand.
     touched: bool,
     /// What the templates of its requests have at hand, whatever the page.
@@ -69,6 +75,7 @@ pub(super) struct Turn<'a> {
     reached: Option<Watermark>,
     /// The pages of the last complete listing.
     pages: Option<KnownPages>,
+    index: Index,
     /// The body of the last answer, if it is long.
     spool: Option<Spool>,
     expects_listing: bool,
@@ -85,6 +92,8 @@ pub(super) struct Ended {
     pub(super) touched: bool,
     /// The pages of the last complete listing, to ask for next time.
     pub(super) pages: Option<KnownPages>,
+    /// The snapshot as this poll left it, if it looked at it.
+    pub(super) snapshot: Option<Snapshot>,
     pub(super) report: PollReport,
 }
 
@@ -125,6 +134,7 @@ impl<'a> Turn<'a> {
             pages: 0,
             items: 0,
             events: Vec::new(),
+            event_counts: BTreeMap::new(),
             held: 0,
             requests: Vec::new(),
             changes: Vec::new(),
@@ -148,11 +158,13 @@ impl<'a> Turn<'a> {
             roster,
             state,
             mode,
+            shows_events: false,
             touched: false,
             context,
             ask: Ask::default(),
             reached: None,
             pages: None,
+            index: Index::default(),
             spool: None,
             expects_listing: false,
             began,
@@ -160,9 +172,14 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// With the pages of the last complete listing.
-    pub(super) fn knowing(self, pages: Option<KnownPages>) -> Self {
-        Self { pages, ..self }
+    /// With the pages of the last complete listing, and the snapshot as the last poll left it.
+    pub(super) fn knowing(self, pages: Option<KnownPages>, index: Option<Arc<Kept>>) -> Self {
+        Self { pages, index: Index::of(index), ..self }
+    }
+
+    /// Whether the report is to show the events.
+    pub(super) fn showing_events(self, shows_events: bool) -> Self {
+        Self { shows_events, ..self }
     }
 
     /// Makes the poll. `kept` is the state as the store has it.
@@ -198,7 +215,15 @@ impl<'a> Turn<'a> {
         }
         self.tell(&outcome, now);
         let (touched, pages) = (self.touched, self.pages);
-        Ok(Ended { state: self.state, kept: is_kept, touched, pages, report: self.report })
+        let snapshot = self.index.into_snapshot();
+        Ok(Ended {
+            state: self.state,
+            kept: is_kept,
+            touched,
+            pages,
+            snapshot,
+            report: self.report,
+        })
     }
 
     fn wrote_since(&self, kept: &SourceState) -> bool {
@@ -298,11 +323,7 @@ impl<'a> Turn<'a> {
     }
 
     fn failed(&self, fault: Fault) -> PollOutcome {
-        PollOutcome::Failed {
-            fault,
-            pages: self.report.pages,
-            changed: !self.report.events.is_empty(),
-        }
+        PollOutcome::Failed { fault, pages: self.report.pages, changed: self.report.has_events() }
     }
 
     /// Asks for one page.
@@ -400,7 +421,7 @@ impl<'a> Turn<'a> {
         };
         // The pages read before stand, and so does what they showed to be new.
         if let PollOutcome::Failed { changed, .. } = &mut outcome {
-            *changed = !delta.events.is_empty() || !self.report.events.is_empty();
+            *changed = !delta.events.is_empty() || self.report.has_events();
         }
         Ok((outcome, delta))
     }
@@ -490,10 +511,9 @@ impl<'a> Turn<'a> {
         let mut snapshot = self.snapshot().await?;
         if self.state.identity != self.definitions.identity {
             // The old items cannot be compared with what is asked now. Their change counts stay, so that ids never repeat.
-            let known =
-                snapshot.entries.iter().filter(|(_, entry)| entry.standing != Standing::Deleted);
+            let known = snapshot.iter().filter(|(_, _, entry)| entry.standing != Standing::Deleted);
             let upserts: Vec<_> =
-                known.map(|(key, entry)| tombstone(key.clone(), entry.changes)).collect();
+                known.map(|(_, key, entry)| tombstone(ItemKey::new(key), entry.changes)).collect();
             snapshot.renew(&upserts);
             let settling = self.settling().await?.into_keys().map(|key| (key, None)).collect();
             let state = self.state.rebaselined(self.source);
@@ -502,7 +522,7 @@ impl<'a> Turn<'a> {
         }
         if self.state.comparison != self.definitions.comparison {
             let unit = self.known_as.clone();
-            let keys = snapshot.entries.keys().cloned().collect::<Vec<_>>();
+            let keys: Vec<_> = snapshot.iter().map(|(_, key, _)| ItemKey::new(key)).collect();
             let items = self.ports.store.read(move |store| store.items(&unit, &keys)).await?;
             let known = items.into_iter().filter(|item| item.entry.standing.is_known()).collect();
             if let Ok(upserts) = listing::refingerprint(self.source, known) {
@@ -513,11 +533,6 @@ impl<'a> Turn<'a> {
             }
         }
         Ok(snapshot)
-    }
-
-    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let unit = self.known_as.clone();
-        self.ports.store.read(move |store| store.snapshot(&unit)).await
     }
 }
 

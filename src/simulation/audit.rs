@@ -29,9 +29,8 @@ impl World {
             notes.hold(last_seq == book.last_seq, "every commit is kept", || {
                 format!("{name}: stored {last_seq}, committed {}", book.last_seq)
             });
-            let mut keys: Vec<_> = snapshot.entries.iter().collect();
-            keys.retain(|(_, entry)| entry.standing.is_known());
-            let mut keys: Vec<ItemKey> = keys.into_iter().map(|(key, _)| key.clone()).collect();
+            let known = snapshot.iter().filter(|(_, _, entry)| entry.standing.is_known());
+            let mut keys: Vec<_> = known.map(|(_, key, _)| ItemKey::new(key)).collect();
             keys.sort_unstable();
             if let Some(difference) = difference(book, disk, &source, &keys) {
                 notes.broken("the events fold to the snapshot", &format!("{name}: {difference}"));
@@ -41,7 +40,7 @@ impl World {
             }
             let Some(desk) = api.desks.get(name.as_str()) else { continue };
             for key in desk.watch.overdue_deletions(books, name) {
-                let entry = snapshot.entries.get(&ItemKey::new(key.clone()));
+                let entry = snapshot.get(&ItemKey::new(key.clone()));
                 let kept = entry.is_some_and(|entry| {
                     matches!(entry.standing, Standing::Held { .. } | Standing::Lost)
                 });
@@ -143,7 +142,7 @@ impl World {
             }
             let snapshot = disk.snapshot(&UnitName::new(*name)).unwrap();
             for key in fold.keys().filter(|key| !desk.truth.items.contains_key(*key)) {
-                let entry = snapshot.entries.get(&ItemKey::new(key.clone()));
+                let entry = snapshot.get(&ItemKey::new(key.clone()));
                 let kept = entry.is_some_and(|entry| {
                     matches!(entry.standing, Standing::Held { .. } | Standing::Lost)
                 });

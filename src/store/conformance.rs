@@ -126,7 +126,7 @@ fn empty(store: &mut dyn Store) {
     assert_eq!(store.apply(&[]).expect("it works"), vec![]);
     assert_eq!(store.sources().expect("it reads"), vec![]);
     assert_eq!(store.source(&unit("tickets")).expect("it reads"), None);
-    assert!(store.snapshot(&unit("tickets")).expect("it reads").entries.is_empty());
+    assert!(store.snapshot(&unit("tickets")).expect("it reads").len() == 0);
     assert_eq!(event_nos(store, &EventFilter::default(), ALL), Vec::<u64>::new());
     assert_eq!(store.event(&EventId::new("evt_1")).expect("it reads"), None);
     assert_eq!(store.delivery(DeliveryId(1)).expect("it reads"), None);
@@ -161,9 +161,9 @@ fn page_changes_everything(store: &mut dyn Store) {
     assert_eq!(done(store, poll(commit.clone())), Written::Events { first: EventNo(1), count: 1 });
     assert_eq!(store.source(&unit("tickets")).expect("it reads"), Some(commit.state));
     let snapshot = store.snapshot(&unit("tickets")).expect("it reads");
-    assert_eq!(snapshot.entries.len(), 2);
+    assert_eq!(snapshot.len(), 2);
     for item in &commit.upserts {
-        assert_eq!(snapshot.entries.get(&item.key), Some(&item.entry));
+        assert_eq!(snapshot.get(&item.key), Some(&item.entry));
     }
     let id = EventId::new("evt_tickets_1");
     let record = store.event(&id).expect("it reads").expect("it exists");
@@ -221,7 +221,7 @@ fn stale_page(store: &mut dyn Store) {
         assert_eq!(refusal, Refusal::Conflict { unit: unit(name) });
     }
     assert_eq!(event_nos(store, &EventFilter::default(), ALL), vec![1]);
-    assert!(store.snapshot(&unit("tickets")).expect("it reads").entries.is_empty());
+    assert!(store.snapshot(&unit("tickets")).expect("it reads").len() == 0);
     assert_eq!(store.source(&unit("orders")).expect("it reads"), None);
     assert_eq!(counted(store), vec![(String::from("agent"), "pending", 1)]);
 }
@@ -281,12 +281,12 @@ fn marks(store: &mut dyn Store) {
         ("c", Standing::Quarantined),
     ];
     let snapshot = store.snapshot(&unit("tickets")).expect("it reads");
-    assert_eq!(snapshot.entries.len(), expected.len());
+    assert_eq!(snapshot.len(), expected.len());
     for (name, standing) in expected {
         let found = store.items(&unit("tickets"), &[key(name)]).expect("it reads");
         let mut item = present(name, 3);
         item.entry.standing = standing;
-        assert_eq!(snapshot.entries.get(&key(name)), Some(&item.entry));
+        assert_eq!(snapshot.get(&key(name)), Some(&item.entry));
         assert_eq!(found, vec![item]);
     }
 }

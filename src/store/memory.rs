@@ -369,7 +369,7 @@ impl Read for MemoryStore {
 
     fn snapshot(&self, unit: &UnitName) -> Result<Snapshot, StoreError> {
         let items = self.items.get(unit).into_iter().flatten();
-        Ok(Snapshot { entries: items.map(|(key, item)| (key.clone(), item.entry)).collect() })
+        Ok(items.map(|(key, item)| (key.clone(), item.entry)).collect())
     }
 
     fn items(&self, unit: &UnitName, keys: &[ItemKey]) -> Result<Vec<StoredItem>, StoreError> {

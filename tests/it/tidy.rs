@@ -40,6 +40,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "deliverer",
         ],
     ),
+    // What benches reach into.
+    ("gauge", &["core", "config", "store", "poller"]),
     (
         "daemon",
         &[

@@ -67,7 +67,7 @@ fn nothing_at_its_url_is_the_proof() {
         (Standing::Lost, after, false, Ok(false)),
     ] {
         let mut snapshot = Snapshot::default();
-        snapshot.entries.insert(ItemKey::new(""), entry(standing));
+        snapshot.set("", entry(standing));
         let absent = vanished(&snapshot, deletes, at(9), |_| holds);
         let marks: Vec<_> = absent.marks.iter().map(|(_, standing)| *standing).collect();
         assert_eq!(marks, Vec::from_iter(expected.err()), "{standing:?} {deletes:?}");

@@ -95,43 +95,44 @@ pub(crate) fn page<'a>(
         let sentence = format!("the answer lists more than {ITEMS_MAX} items");
         return Err(Fault::source("too_many_items", sentence));
     }
-    if key.is_empty() && listing.shape == Shape::List {
-        return Err(key_required());
+    if listing.shape == Shape::List {
+        check_key(key)?;
     }
-    Ok(with_keys(listing, key, 0))
+    Ok(with_keys(listing, key, 1))
 }
 
-/// Finds the keys of items that were cut out of a long listing: `text` holds them at `places`, and `before` were given
-/// earlier.
+/// Finds the key of an item that was cut out of a long listing: `text` holds it at a place, and it has a number in the
+/// listing, which counts from one.
 ///
 /// # Errors
-/// A fault of the source when the text is not UTF-8, or there is no `key`.
+/// A fault of the source when the text is not UTF-8.
 pub(crate) fn part<'a>(
-    (text, places): (&'a [u8], &[Range<usize>]),
+    text: &'a [u8],
+    (number, place): (usize, Range<usize>),
     key: &[Expression],
-    before: usize,
 ) -> Result<Page<'a>, Fault> {
-    if key.is_empty() {
-        return Err(key_required());
-    }
-    let mut items = Vec::with_capacity(places.len());
-    for place in places {
-        let bytes = text.get(place.clone()).unwrap_or_default();
-        let Ok(raw) = std::str::from_utf8(bytes) else {
-            let number = before + items.len() + 1;
-            return Err(Fault::source("not_utf8", format!("item {number} is not UTF-8")));
-        };
-        items.push(Piece { raw: Cow::Borrowed(raw), value: None });
-    }
-    Ok(with_keys(Listing { shape: Shape::List, items }, key, before))
+    let bytes = text.get(place).unwrap_or_default();
+    let Ok(raw) = std::str::from_utf8(bytes) else {
+        return Err(Fault::source("not_utf8", format!("item {number} is not UTF-8")));
+    };
+    let items = vec![Piece { raw: Cow::Borrowed(raw), value: None }];
+    Ok(with_keys(Listing { shape: Shape::List, items }, key, number))
 }
 
-fn key_required() -> Fault {
+/// Whether a list can be read with this `key`.
+///
+/// # Errors
+/// A fault of the source when it is empty.
+pub(crate) fn check_key(key: &[Expression]) -> Result<(), Fault> {
+    if !key.is_empty() {
+        return Ok(());
+    }
     let sentence = "the answer is a list, and nothing says what identifies its items: set `key`";
-    Fault::source("key_required", sentence).final_()
+    Err(Fault::source("key_required", sentence).final_())
 }
 
-fn with_keys<'a>(listing: Listing<'a>, key: &[Expression], before: usize) -> Page<'a> {
+/// `first` is the number of the first item.
+fn with_keys<'a>(listing: Listing<'a>, key: &[Expression], first: usize) -> Page<'a> {
     let Listing { shape, items } = listing;
     let count = items.len();
     let mut page = Page { shape, items: Vec::with_capacity(count), faults: Vec::new(), count };
@@ -144,7 +145,7 @@ fn with_keys<'a>(listing: Listing<'a>, key: &[Expression], before: usize) -> Pag
             outcome => {
                 fault_count += 1;
                 if fault_count <= ITEM_FAULTS_MAX {
-                    page.faults.push(item_fault(before + at + 1, outcome.err()));
+                    page.faults.push(item_fault(first + at, outcome.err()));
                 }
             }
         }

@@ -230,7 +230,7 @@ fn slow_page<'a>(
         )
         .final_());
     }
-    Ok(with_keys(listing, key, 0))
+    Ok(with_keys(listing, key, 1))
 }
 
 fn documents() -> impl Strategy<Value = String> {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::{Listing, duplicate, item_fault, shown};
 use crate::core::extract::{Found, Page};
 use crate::core::ids::ItemKey;
-use crate::core::snapshot::{Coverage, IndexEntry, Standing};
+use crate::core::snapshot::{Coverage, IndexEntry, Place, Standing};
 use crate::core::source::Deletes;
 
 /// An item that moved while the pages were read.
@@ -62,10 +62,10 @@ impl Listing<'_> {
     }
 
     fn has_unlisted(&self) -> bool {
-        let is_missed = |(key, entry): (&ItemKey, &IndexEntry)| {
-            matches!(entry.standing, Standing::Present { .. }) && !self.seen.contains_key(key)
+        let is_missed = |(place, _, entry): (Place, &str, &IndexEntry)| {
+            matches!(entry.standing, Standing::Present { .. }) && !self.shown.has(place)
         };
-        self.source.deletes != Deletes::Off && self.snapshot.entries.iter().any(is_missed)
+        self.source.deletes != Deletes::Off && self.snapshot.iter().any(is_missed)
     }
 
     /// Pages taken up from here on are those that were read first.
@@ -76,7 +76,7 @@ impl Listing<'_> {
     /// Whether a second look has come to a page that showed nothing else than the first one, when `count` items were
     /// known before that page.
     pub(crate) fn has_seen_enough(&self, count: usize) -> bool {
-        self.is_second_look && self.seen.len() == count
+        self.is_second_look && self.shown.count() == count
     }
 
     /// What there is to say of a listing that moved.

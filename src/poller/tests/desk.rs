@@ -224,7 +224,8 @@ impl Desk {
     pub(super) async fn stored(&self) -> BTreeMap<ItemKey, StoredItem> {
         let unit = UnitName::new("s");
         let read = self.store.read(move |store| {
-            let keys: Vec<_> = store.snapshot(&unit)?.entries.into_keys().collect();
+            let keys: Vec<_> =
+                store.snapshot(&unit)?.iter().map(|(_, key, _)| ItemKey::new(key)).collect();
             store.items(&unit, &keys)
         });
         let items = read.await.expect("the store reads");

@@ -1,6 +1,8 @@
 //! Making a part of a poll durable.
 
 use super::Turn;
+use super::index::Changes;
+use crate::core::delivery::NewEvent;
 use crate::core::diff::ChangeKind;
 use crate::core::listing::Delta;
 use crate::core::report::Mode;
@@ -33,8 +35,14 @@ impl Turn<'_> {
             let count = delta.kinds.iter().filter(|found| **found == kind).count() as u64;
             self.report.count(kind, count);
         }
-        self.report.events.extend(delta.events.iter().map(|new| new.event.clone()));
+        for NewEvent { event, .. } in &delta.events {
+            *self.report.event_counts.entry(event.event_type.clone()).or_default() += 1;
+        }
+        if self.shows_events {
+            self.report.events.extend(delta.events.iter().map(|new| new.event.clone()));
+        }
         if self.mode == Mode::Commit {
+            let changes = Changes::of(&delta);
             let commit = PollCommit {
                 unit: self.unit.clone(),
                 expected_seq,
@@ -52,6 +60,7 @@ impl Turn<'_> {
                     unreachable!("a poll is only ever refused for a conflict, not: {refusal}")
                 }
             }
+            self.index.wrote(changes);
             if rings {
                 self.ports.deliver.ring();
             }

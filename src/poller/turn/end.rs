@@ -61,10 +61,11 @@ impl Turn<'_> {
         let outcome = PollOutcome::Listed {
             coverage: listing.coverage(),
             shape: listing.shape().unwrap_or(extract::Shape::List),
-            changed: !delta.events.is_empty() || !self.report.events.is_empty(),
+            changed: !delta.events.is_empty() || self.report.has_events(),
             recognise,
             fault: listing.fault().cloned(),
         };
+        self.index.put(listing.into_snapshot());
         Ok((outcome, delta))
     }
 

@@ -52,6 +52,7 @@ impl Turn<'_> {
             if let (Some(crew), Mode::Commit) = (self.crew, self.mode) {
                 crew.vanish(absent.deleted.len() + absent.marks.len(), now);
             }
+            self.index.put(snapshot);
             self.take_absent(absent, &mut delta).await?;
         }
         let changed = !delta.events.is_empty();

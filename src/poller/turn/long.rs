@@ -90,11 +90,14 @@ impl Turn<'_> {
         response: &Response,
         spool: Option<&Spool>,
     ) -> Result<Option<Result<Next, Fault>>, PollError> {
-        let mut parts = match Parts::begin(self.source, response, spool) {
+        let mut parts = match LongPage::begin(self.source, response, spool) {
             Ok(None) => return Ok(None),
             Ok(Some(parts)) => parts,
             Err(fault) => return Ok(Some(Err(unread(&fault)))),
         };
+        if let Err(fault) = listing.begin_list() {
+            return Ok(Some(Err(fault)));
+        }
         let (mut noted, mut noted_bytes) = (Vec::new(), 0);
         loop {
             match off_the_loop(BODY_PART_BYTES, || parts.note_next(listing)) {
@@ -120,7 +123,7 @@ impl Turn<'_> {
 }
 
 /// A page on its way through the cutter.
-struct Parts<'a> {
+pub(crate) struct LongPage<'a> {
     source: &'a Source,
     cutter: Cutter<'a>,
     input: Box<dyn Read + Send + 'a>,
@@ -132,8 +135,12 @@ struct Parts<'a> {
     is_read: bool,
 }
 
-impl<'a> Parts<'a> {
-    fn begin(
+impl<'a> LongPage<'a> {
+    /// An answer, in memory or in a file; `None` if it cannot be cut.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn begin(
         source: &'a Source,
         response: &'a Response,
         spool: Option<&'a Spool>,
@@ -167,7 +174,10 @@ impl<'a> Parts<'a> {
     }
 
     /// Notes the next items, and tells about how long the noted ones are; `None` at the end.
-    fn note_next(
+    ///
+    /// # Errors
+    /// An answer that is no list, cannot be read, or does not belong to the listing.
+    pub(crate) fn note_next(
         &mut self,
         listing: &mut Listing<'_>,
     ) -> Result<Option<(Vec<Noted>, usize)>, Fault> {
@@ -182,18 +192,26 @@ impl<'a> Parts<'a> {
                 self.cutter.close();
             }
         }
-        let cut = self.cutter.cut()?;
-        let page = extract::part(cut, &self.source.key, self.count)?;
-        self.count += page.count;
-        let all_bytes: usize = page.items.iter().map(|found| found.raw.len()).sum();
-        let noted = listing.note_part(&page)?;
-        let bytes = all_bytes / page.count.max(1) * noted.len();
+        let (text, places) = self.cutter.cut()?;
+        let (mut noted, mut noted_bytes) = (Vec::new(), 0);
+        for place in places {
+            self.count += 1;
+            if listing.note_as_before(text.get(place.clone()).unwrap_or_default()) {
+                continue;
+            }
+            let item = extract::part(text, (self.count, place.clone()), &self.source.key)?;
+            noted.extend(listing.note_part(&item)?);
+            noted_bytes += place.len();
+        }
         self.cutter.drop_cut()?;
-        Ok(Some((noted, bytes)))
+        Ok(Some((noted, noted_bytes)))
     }
 
     /// Looks at what stands around the list, which must be sound, too. Gives what makes the listing doubtful.
-    fn end(self, response: &Response) -> Result<Option<Fault>, Fault> {
+    ///
+    /// # Errors
+    /// When they are not.
+    pub(crate) fn end(self, response: &Response) -> Result<Option<Fault>, Fault> {
         let Some(frame) = self.cutter.end()? else { return Ok(None) };
         let body = Bytes::from(frame);
         let page = extract::page(&body, self.source.items.as_ref(), &self.source.key)?;

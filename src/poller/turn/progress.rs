@@ -140,18 +140,35 @@ impl Turn<'_> {
         listing: Option<&Listing<'_>>,
         delta: &mut Delta,
     ) -> Result<(), PollError> {
-        let (snapshot, is_proof) = (self.snapshot().await?, self.are_credentials_known());
-        let absent = if self.source.check.is_none() {
-            listing::confirmed(self.source, &snapshot, self.ports.clock.now(), is_proof)
-        } else if is_proof {
-            let mut doubtful = listing::still_unlisted(&snapshot);
-            doubtful.retain(|(_, key)| !listing.is_some_and(|listing| listing.shows(key)));
-            let checked = self.check(doubtful).await?;
-            self.verdict(&snapshot, checked)
-        } else {
-            return Ok(());
-        };
-        self.take_absent(absent, delta).await
+        let snapshot = self.snapshot().await?;
+        let absent = self.confirmed(&snapshot, listing).await?;
+        if listing.is_none() {
+            self.index.put(snapshot);
+        }
+        match absent {
+            Some(absent) => self.take_absent(absent, delta).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What becomes of the items that are missing; none if nothing can be said.
+    async fn confirmed(
+        &mut self,
+        snapshot: &Snapshot,
+        listing: Option<&Listing<'_>>,
+    ) -> Result<Option<diff::Absent>, StoreError> {
+        let is_proof = self.are_credentials_known();
+        if self.source.check.is_none() {
+            let now = self.ports.clock.now();
+            return Ok(Some(listing::confirmed(self.source, snapshot, now, is_proof)));
+        }
+        if !is_proof {
+            return Ok(None);
+        }
+        let mut doubtful = listing::still_unlisted(snapshot);
+        doubtful.retain(|(_, key)| !listing.is_some_and(|listing| listing.shows(key)));
+        let checked = self.check(doubtful).await?;
+        Ok(Some(self.verdict(snapshot, checked)))
     }
 
     /// Lets ring what had to wait until it was known how much of it there is: created items, and tombstones.

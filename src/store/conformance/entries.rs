@@ -28,7 +28,7 @@ pub(super) fn apart(store: &mut dyn Store) {
     for (name, changes) in [("parcels/a", 3), ("parcels/b/c", 2), ("parcel", 9)] {
         let items = store.items(&unit(name), &[ItemKey::new("1")]).expect("it reads");
         assert_eq!(items, [present("1", changes)]);
-        assert_eq!(store.snapshot(&unit(name)).expect("it reads").entries.len(), 1);
+        assert_eq!(store.snapshot(&unit(name)).expect("it reads").len(), 1);
     }
     // With events, the number is the source's; without, the entry's own.
     let stale = page("parcels/b/c", 2, vec![news(event("parcels", "1", 3, 1), &[])]);

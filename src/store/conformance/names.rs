@@ -34,7 +34,7 @@ pub(super) fn renamed(store: &mut dyn Store) {
 
     assert_eq!(rename(store, "old", "new"), 1);
     assert_eq!(store.sources().expect("it reads"), vec![(source("new"), state(4))]);
-    assert!(store.snapshot(&unit("old")).expect("it reads").entries.is_empty());
+    assert!(store.snapshot(&unit("old")).expect("it reads").len() == 0);
     let items = store.items(&unit("new"), &["a", "b", "c"].map(key)).expect("it reads");
     let expected = vec![present("a", 1), item("b", 1, Standing::Deleted), present("c", 1)];
     assert_eq!(items, expected);

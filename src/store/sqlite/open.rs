@@ -26,7 +26,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// More statements than there are, so that none is compiled twice.
 const STATEMENTS_MAX: usize = 128;
 /// Memory for pages, in KiB.
-const WRITER_CACHE_KIB: i32 = 32 * 1024;
+const WRITER_CACHE_KIB: i32 = 16 * 1024;
 const READER_CACHE_KIB: i32 = 4 * 1024;
 
 /// What a database says about itself.

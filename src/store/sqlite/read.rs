@@ -225,7 +225,7 @@ fn snapshot(conn: &Connection, unit: &UnitName, seed: u64) -> rusqlite::Result<S
         if !item.is_whole {
             tracing::error!(source = %unit, key = %item.key, "a stored item fails its hash: quarantined");
         }
-        snapshot.entries.insert(item.key, item.entry);
+        snapshot.set(item.key.as_str(), item.entry);
     }
     Ok(snapshot)
 }

@@ -25,11 +25,14 @@ fn cut(
     }
     let mut found = Vec::new();
     let mut take = |cutter: &mut Cutter<'_>| {
-        let page = extract::part(cutter.cut()?, &key, found.len())?;
-        if let Some(fault) = page.faults.into_iter().next() {
-            return Err(fault);
+        let (text, places) = cutter.cut()?;
+        for place in places {
+            let page = extract::part(text, (found.len() + 1, place.clone()), &key)?;
+            if let Some(fault) = page.faults.into_iter().next() {
+                return Err(fault);
+            }
+            found.extend(page.items.iter().map(|item| format!("{} {}", item.key, item.raw)));
         }
-        found.extend(page.items.iter().map(|item| format!("{} {}", item.key, item.raw)));
         cutter.drop_cut()
     };
     let mut run = || {

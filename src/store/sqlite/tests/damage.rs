@@ -36,7 +36,7 @@ fn a_damaged_item_is_quarantined_and_never_given_out() {
         let marks = vec![(key("b"), Standing::Present { missing: 2 })];
         done(&mut store, poll(PollCommit { marks, ..page("tickets", 0, vec![]) }));
         let snapshot = store.snapshot(&unit("tickets")).expect("it reads");
-        let standing = |name| snapshot.entries.get(&key(name)).map(|entry| entry.standing);
+        let standing = |name| snapshot.get(&key(name)).map(|entry| entry.standing);
         assert_eq!(standing("b"), Some(Standing::Quarantined), "{harm}");
         assert_eq!(standing("a"), Some(Standing::Present { missing: 0 }), "{harm}");
         let found = store.items(&unit("tickets"), &["a", "b", "c"].map(key)).expect("it reads");
