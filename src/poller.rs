@@ -27,7 +27,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock::{Clock, Entropy};
 use crate::core::ids::{EntryKey, SourceName, UnitName};
-use crate::core::json::{self, JsonText};
+use crate::core::json;
 use crate::core::limits::PAUSED_LOOK_PERIOD;
 use crate::core::pages::KnownPages;
 use crate::core::parts::Parts;
@@ -43,9 +43,10 @@ use crate::store::{Read, StoreError};
 use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
-use self::crew::Crew;
+use self::crew::{Crew, Origin};
 use self::shelf::{Kept, Shelf};
 pub(crate) use self::turn::LongPage;
+use self::turn::Written;
 
 /// Everything the poller touches.
 #[derive(Clone)]
@@ -143,13 +144,24 @@ pub(crate) enum PollError {
     Store(#[from] StoreError),
 }
 
+impl PollError {
+    /// Whether a later poll may be kept: nothing is broken.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Conflict(_) => true,
+            Self::Store(fault) => fault.may_pass(),
+            Self::Unknown(_) | Self::UnknownEntry(..) | Self::EntryNeeded(..) => false,
+        }
+    }
+}
+
 /// A unit as it is declared now.
 struct Declared {
     roster: Arc<Roster>,
     source: Arc<Source>,
     entry: EntryKey,
-    /// What the entry is made of.
-    item: Option<JsonText>,
+    /// Where the item is that the entry is made of.
+    origin: Option<Origin>,
     /// Of a source with entries.
     crew: Option<Arc<Crew>>,
 }
@@ -266,11 +278,15 @@ impl Poller {
         declared: &Declared,
         Order { mode, http, shows_events }: Order,
     ) -> Result<PollReport, PollError> {
-        let Declared { roster, source, entry, item, crew } = declared;
+        let Declared { roster, source, entry, origin, crew } = declared;
         let (known_as, mut state) = self.starting_point(memory, unit, source, mode).await?;
         let (failing, planned) = (state.fault.is_some(), state.schedule);
         let key = json::text(entry.as_str());
-        let item = item.as_ref().and_then(|item| json::read(item.as_str()).ok());
+        let item = match origin {
+            Some(origin) => self.item_at(origin).await?,
+            None => None,
+        };
+        let item = item.and_then(|item| json::read(item.as_str()).ok());
         let key = Some(&key).filter(|_| !entry.is_none());
         let context = Context { key, item: item.as_ref(), ..Context::default() };
         let definitions = memory.definitions(source);
@@ -289,8 +305,12 @@ impl Poller {
         let crew = crew.as_deref();
         let subject = turn::Subject { source, known_as, definitions, unit, entry, context, crew };
         let turn = turn::Turn::new(ports, subject, roster, state, mode);
+        let pages = match mode {
+            Mode::Commit => memory.pages.take(),
+            Mode::DryRun => memory.pages.clone(),
+        };
         let index = memory.index.clone().filter(|_| mode == Mode::Commit);
-        let turn = turn.knowing(memory.pages.clone(), index).showing_events(shows_events);
+        let turn = turn.knowing(pages, index).showing_events(shows_events);
         let made = turn.make(memory.kept.as_deref()).await;
         // Only what is among the items decides who is fed.
         let is_as_before = |ended: &turn::Ended| !ended.touched && ended.state.baseline == baseline;
@@ -309,13 +329,17 @@ impl Poller {
         };
         if mode == Mode::Commit {
             let state = Arc::new(ended.state);
-            if ended.kept {
-                memory.kept = Some(Arc::clone(&state));
-            }
-            memory.state = Some(state);
-            memory.pages = ended.pages;
-            if let Some(snapshot) = ended.snapshot {
-                memory.index = self.shelf.keep(snapshot);
+            if ended.written == Written::Overtaken {
+                *memory = Memory { planned: Some(state.schedule), ..Memory::default() };
+            } else {
+                if ended.written == Written::Whole {
+                    memory.kept = Some(Arc::clone(&state));
+                }
+                memory.state = Some(state);
+                memory.pages = ended.pages;
+                if let Some(snapshot) = ended.snapshot {
+                    memory.index = self.shelf.keep(snapshot);
+                }
             }
             tell(&ended.report, failing);
             self.ports.telemetry.polled(&ended.report);

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::config::template::is_template;
 use crate::config::tree::{Node, Value};
 use crate::config::walk::Walk;
+use crate::core::json::quoted;
 use crate::core::template::{self, Body};
 
 /// Reads a body.
@@ -86,8 +87,4 @@ fn as_fixed(node: &template::Node) -> Option<&str> {
         template::Node::Fixed(json) => Some(json),
         _ => None,
     }
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }

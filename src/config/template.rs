@@ -94,14 +94,6 @@ impl<'a> Walk<'a> {
             return Some(Address::fixed(url, query?));
         }
         let template = self.template(node)?;
-        let tried: String = template
-            .parts()
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) => text.as_str(),
-                Part::Jq(_) => "x",
-            })
-            .collect();
         let address = match Address::of_template(template.clone(), query.unwrap_or_default()) {
             Ok(address) => address,
             Err(sentence) => {
@@ -112,7 +104,7 @@ impl<'a> Walk<'a> {
         if let [Part::Jq(_)] = template.parts() {
             return Some(address);
         }
-        match web_address(&tried) {
+        match web_address(&template.tried()) {
             Ok(Url { .. }) => Some(address),
             Err(flaw) => {
                 self.flaw(node, "an `https://` or `http://` URL", &Flaw { at: None, ..flaw })

@@ -265,15 +265,10 @@ pub(crate) fn find(
         return Ok(as_listed(standing));
     }
     let value = json::read(raw)?;
-    let holds = |name, condition: &Option<Expression>, absent| {
-        let test = |condition: &Expression| condition.test(&value);
-        condition.as_ref().map_or(Ok(absent), test).map_err(|fault| named(name, &fault))
-    };
-    if holds("deleted_when", &source.deleted_when, false)? {
-        return Ok(tombstoned(standing, baseline));
-    }
-    if !holds("where", &source.where_, true)? {
-        return Ok(filtered(standing));
+    match watched(source, &value)? {
+        Watched::Yes => {}
+        Watched::Tombstone => return Ok(tombstoned(standing, baseline)),
+        Watched::No => return Ok(filtered(standing)),
     }
     let side = Side::of(value, source.comparing())?;
     let same = entry.is_some_and(|entry| entry.fingerprint == side.fingerprint);
@@ -286,6 +281,31 @@ pub(crate) fn find(
         Standing::HeldNew { .. } => Some(Finding::Awaiting(side)),
         _ => Some(Finding::Updated(side)),
     })
+}
+
+/// What `where` and `deleted_when` say of a listed item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Watched {
+    Yes,
+    No,
+    /// The listing says that it was deleted.
+    Tombstone,
+}
+
+/// Asks `deleted_when` first, then `where`.
+///
+/// # Errors
+/// The expression's own, under its name.
+pub(crate) fn watched(source: &Source, value: &Value) -> Result<Watched, JsonFault> {
+    let holds = |name, condition: &Option<Expression>, absent| {
+        let test = |condition: &Expression| condition.test(value);
+        condition.as_ref().map_or(Ok(absent), test).map_err(|fault| named(name, &fault))
+    };
+    if holds("deleted_when", &source.deleted_when, false)? {
+        return Ok(Watched::Tombstone);
+    }
+    let is_watched = holds("where", &source.where_, true)?;
+    Ok(if is_watched { Watched::Yes } else { Watched::No })
 }
 
 /// An item that is listed as it was.
@@ -524,7 +544,8 @@ pub(crate) fn deletion(source: &Source, stored: &StoredItem) -> Result<Step, Jso
     Ok(Step::Ring(tombstone(stored.key.clone(), count), Box::new(change)))
 }
 
-fn present(key: ItemKey, raw: RawHash, changes: u64, side: &Side) -> StoredItem {
+/// An item that is there, after so many changes.
+pub(crate) fn present(key: ItemKey, raw: RawHash, changes: u64, side: &Side) -> StoredItem {
     let standing = Standing::Present { missing: 0 };
     let entry = IndexEntry { fingerprint: side.fingerprint, raw, changes, standing };
     StoredItem { key, entry, data: side.text.clone() }

@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::diff::{Absent, Change, Side, Step};
+use crate::core::diff::{self, Absent, Change, Side, Step, Watched};
 use crate::core::extract::Page;
 use crate::core::fault::Fault;
 use crate::core::ids::{EntryKey, ItemKey, SourceName};
 use crate::core::jq::Expression;
-use crate::core::json::{self, JsonFault, JsonText, Value};
+use crate::core::json::{self, JsonText};
 use crate::core::limits::ENTRY_SPACING;
 use crate::core::listing::{Delta, Ringing, item_fault};
 use crate::core::schedule::{Every, Schedule};
-use crate::core::snapshot::{IndexEntry, RawHash, Snapshot, Standing, StoredItem};
+use crate::core::snapshot::{IndexEntry, RawHash, Snapshot, Standing};
 use crate::core::source::{Brake, Deletes, Source};
 use crate::core::time::Timestamp;
 
@@ -97,14 +97,6 @@ pub(crate) fn spread_over_interval(interval: Duration, now: Timestamp, unit: f64
     now.after(interval.mul_f64(unit.clamp(0.0, 1.0)))
 }
 
-/// Whether an item is one that the source watches, and no tombstone.
-fn is_watched(source: &Source, value: &Value) -> Result<bool, JsonFault> {
-    let says = |condition: &Option<Expression>, absent| {
-        condition.as_ref().map_or(Ok(absent), |condition| condition.test(value))
-    };
-    Ok(says(&source.where_, true)? && !says(&source.deleted_when, false)?)
-}
-
 /// An item that has become what `until` waits for.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ending {
@@ -121,8 +113,9 @@ impl Ending {
     pub(crate) fn find(source: &Source, page: &Page<'_>, seed: u64) -> Result<Option<Self>, Fault> {
         let Some(until) = &source.until else { return Ok(None) };
         for found in &page.items {
-            let holds = json::read(&found.raw)
-                .and_then(|value| Ok(is_watched(source, &value)? && until.test(&value)?));
+            let holds = json::read(&found.raw).and_then(|value| {
+                Ok(diff::watched(source, &value)? == Watched::Yes && until.test(&value)?)
+            });
             let side = match holds {
                 Ok(false) => continue,
                 Ok(true) => Side::read(&found.raw, source.comparing()),
@@ -155,9 +148,7 @@ impl Ending {
             return Ok(false);
         };
         let changes = known.changes + 1;
-        let standing = Standing::Present { missing: 0 };
-        let entry = IndexEntry { fingerprint: side.fingerprint, raw, changes, standing };
-        let item = StoredItem { key: key.clone(), entry, data: side.text.clone() };
+        let item = diff::present(key.clone(), raw, changes, &side);
         let change = Change::ended(key, changes, side);
         ringing.add(delta, Step::Ring(item, Box::new(change)))?;
         Ok(true)

@@ -1,11 +1,10 @@
 //! Events: the immutable messages made from changes. Id and bytes are fixed here, once and for ever.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 
 use crate::core::diff::{Change, ChangeKind};
 use crate::core::fault::Fault;
+use crate::core::hex::hex;
 use crate::core::ids::{EntryKey, EventId, ItemKey, SourceName};
 use crate::core::jq::Expression;
 use crate::core::json::{self, JsonText, Value};
@@ -170,12 +169,9 @@ fn derive_id(event_type: &str, occasion: Occasion<'_>, change: &Change) -> Event
     for side in [&change.before, &change.after] {
         digest.update(side.as_ref().map_or(Fingerprint::NONE, |side| side.fingerprint).0);
     }
-    let mut id = String::from("evt_");
-    for byte in digest.finalize().iter().take(16) {
-        // Writing to a string cannot fail.
-        write!(id, "{byte:02x}").expect("a string takes any text");
-    }
-    EventId::new(id)
+    let digest = digest.finalize();
+    let short = digest.first_chunk::<16>().expect("SHA-256 gives 32 bytes");
+    EventId::new(format!("evt_{}", hex(short)))
 }
 
 /// Writes the envelope. Field order is part of the frozen bytes.

@@ -11,6 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use url::Url;
+use url::form_urlencoded::{byte_serialize, parse};
 
 use crate::core::fault::{Fault, Whose};
 use crate::core::time::{Timestamp, humane};
@@ -45,6 +46,21 @@ fn without_user(mut url: Url) -> String {
         return String::from("(a URL without a host)");
     }
     url.into()
+}
+
+/// The URL with these parameters, instead of those of the same names. The others stay as they are spelled.
+pub(crate) fn with_params(url: &Url, params: &[(&str, &str)]) -> Url {
+    let is_other = |pair: &&str| {
+        let name = parse(pair.as_bytes()).next().map(|(name, _)| name);
+        !pair.is_empty() && !params.iter().any(|(param, _)| name.as_deref() == Some(*param))
+    };
+    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+    let others = url.query().unwrap_or_default().split('&').filter(is_other).map(str::to_owned);
+    let ours = params.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+    let pairs: Vec<String> = others.chain(ours).collect();
+    let mut url = url.clone();
+    url.set_query(Some(&pairs.join("&")));
+    url
 }
 
 /// Headers as they may be shown: of those that hold or may hold a credential, the name alone.

@@ -382,6 +382,11 @@ impl<'a> Listing<'a> {
         }
     }
 
+    /// Whether created items are yet to ring.
+    pub(crate) fn has_arrivals(&self) -> bool {
+        !self.arrivals.is_empty()
+    }
+
     /// The poll is over: created items ring, at most so many of them. Says whether there are more.
     pub(crate) fn ring_arrivals(
         &mut self,

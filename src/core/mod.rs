@@ -13,6 +13,7 @@ pub(crate) mod event;
 pub(crate) mod extract;
 pub(crate) mod fault;
 pub(crate) mod format;
+pub(crate) mod hex;
 pub(crate) mod http;
 pub(crate) mod ids;
 pub(crate) mod jq;

@@ -187,25 +187,13 @@ pub(crate) enum PollOutcome {
         fault: Option<Fault>,
     },
     /// 304, or the very bytes of last time. The validator is the one to send from here on.
-    Same {
-        not_modified: bool,
-        changed: bool,
-        validator: Option<Validator>,
-    },
+    Same { not_modified: bool, changed: bool, validator: Option<Validator> },
     /// There is nothing at the entry's URL: not yet, or no longer.
-    Absent {
-        changed: bool,
-    },
-    Throttled {
-        wait: Duration,
-        fault: Fault,
-    },
+    Absent { changed: bool },
+    /// As for `Failed`; the server says how long to wait.
+    Throttled { wait: Duration, fault: Fault, changed: bool },
     /// Nothing came of it from here on; pages read before stand. `pages` counts them.
-    Failed {
-        fault: Fault,
-        pages: usize,
-        changed: bool,
-    },
+    Failed { fault: Fault, pages: usize, changed: bool },
 }
 
 impl PollOutcome {
@@ -241,8 +229,8 @@ impl PollOutcome {
             Self::Listed { changed, .. }
             | Self::Same { changed, .. }
             | Self::Absent { changed }
+            | Self::Throttled { changed, .. }
             | Self::Failed { changed, .. } => *changed,
-            Self::Throttled { .. } => false,
         }
     }
 
@@ -252,8 +240,8 @@ impl PollOutcome {
             Self::Listed { changed, .. }
             | Self::Same { changed, .. }
             | Self::Absent { changed }
+            | Self::Throttled { changed, .. }
             | Self::Failed { changed, .. } => *changed = true,
-            Self::Throttled { .. } => {}
         }
     }
 

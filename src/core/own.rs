@@ -7,9 +7,8 @@ use crate::core::event::{Event, EventRule, EventRules, Occasion};
 use crate::core::fault::Fault;
 use crate::core::ids::{EntryKey, ItemKey, SourceName};
 use crate::core::json;
-use crate::core::parts::Parts;
 use crate::core::schedule::Schedule;
-use crate::core::source::{Baseline, Definition, Source, SourceState};
+use crate::core::source::{Baseline, Source, SourceState};
 use crate::core::time::{Timestamp, humane};
 
 /// The source they come from.
@@ -34,28 +33,8 @@ impl SourceState {
     /// Of doorbell's own source, after so many events.
     pub(crate) fn own(last_seq: u64) -> Self {
         let epoch = Timestamp::from_millis(0);
-        Self {
-            last_seq,
-            identity: Definition::default(),
-            comparison: Definition::default(),
-            parts: Parts::default(),
-            shape: None,
-            baseline: Baseline::Taken { at: epoch },
-            validator: None,
-            body_hash: None,
-            has_missing: false,
-            watermark: None,
-            sweep_due: None,
-            credentials: None,
-            schedule: Schedule { interval: Duration::ZERO, due: epoch, failures: 0 },
-            last_poll: None,
-            last_success: None,
-            last_change: None,
-            silent: None,
-            fault: None,
-            ended: None,
-            left: None,
-        }
+        let schedule = Schedule { interval: Duration::ZERO, due: epoch, failures: 0 };
+        Self { last_seq, ..Self::blank(Baseline::Taken { at: epoch }, schedule) }
     }
 }
 

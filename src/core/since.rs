@@ -139,9 +139,14 @@ impl Since {
         matches!(&self.mark, Mark::From { overlap, .. } if overlap.is_zero())
     }
 
+    /// Whether an answer's body says how far it goes, and not its items.
+    pub(crate) fn goes_by_token(&self) -> bool {
+        matches!(self.mark, Mark::Token(_))
+    }
+
     /// Whether a refusal with this status says that the token is too old.
     pub(crate) fn is_outdated(&self, status_code: &str) -> bool {
-        matches!(self.mark, Mark::Token(_)) && status_code == "http_410"
+        self.goes_by_token() && status_code == "http_410"
     }
 
     /// A watermark as it is asked for.

@@ -20,7 +20,7 @@ use crate::core::extract::Shape;
 use crate::core::fault::Fault;
 use crate::core::format::Format;
 use crate::core::http::route::Route;
-use crate::core::http::{BodyLimit, OUR_USER_AGENT, Reach, Request, Way};
+use crate::core::http::{BodyLimit, OUR_USER_AGENT, Reach, Request, Way, with_params};
 use crate::core::ids::{ItemKey, SourceName};
 use crate::core::jq::Expression;
 use crate::core::json;
@@ -207,24 +207,6 @@ impl Source {
 /// see less.
 pub(crate) const REFUSED: u32 = 0;
 
-/// A URL with one more parameter, in the place of any of that name.
-fn with_parameter(mut url: Url, name: &str, value: &Value) -> Url {
-    let text = json::number_text(value).or_else(|| json::as_text(value).map(str::to_owned));
-    let kept: Vec<(String, String)> = url
-        .query_pairs()
-        .filter(|(known, _)| known != name)
-        .map(|(a, b)| (a.into(), b.into()))
-        .collect();
-    let has_it = url.query_pairs().any(|(known, _)| known == name);
-    let mut pairs = url.query_pairs_mut();
-    if has_it {
-        pairs.clear().extend_pairs(kept);
-    }
-    pairs.append_pair(name, &text.unwrap_or_default());
-    drop(pairs);
-    url
-}
-
 fn nowhere() -> Url {
     Url::parse("http://nowhere.invalid/").expect("this is a URL")
 }
@@ -300,15 +282,15 @@ pub(crate) struct SourceState {
 }
 
 impl SourceState {
-    /// A source never polled before.
-    pub(crate) fn new(source: &Source, schedule: Schedule) -> Self {
+    /// A state in which nothing is known yet, of no declaration.
+    pub(crate) fn blank(baseline: Baseline, schedule: Schedule) -> Self {
         Self {
             last_seq: 0,
-            identity: source.identity(),
-            comparison: source.comparison(),
-            parts: Parts::of(source),
+            identity: Definition::default(),
+            comparison: Definition::default(),
+            parts: Parts::default(),
             shape: None,
-            baseline: Baseline::Due { silent: source.first_poll == FirstPoll::Baseline },
+            baseline,
             validator: None,
             body_hash: None,
             has_missing: false,
@@ -324,6 +306,14 @@ impl SourceState {
             ended: None,
             left: None,
         }
+    }
+
+    /// A source never polled before.
+    pub(crate) fn new(source: &Source, schedule: Schedule) -> Self {
+        let (identity, comparison) = (source.identity(), source.comparison());
+        let baseline = Baseline::Due { silent: source.first_poll == FirstPoll::Baseline };
+        let parts = Parts::of(source);
+        Self { identity, comparison, parts, ..Self::blank(baseline, schedule) }
     }
 
     /// The same source declared with another identity: its event numbers and schedule go on, a new baseline is taken
@@ -407,7 +397,9 @@ impl Source {
         let param = self.since.as_ref().and_then(|since| since.param.as_deref());
         match (param, context.since) {
             (Some(param), Some(value)) => {
-                Ok(Cow::Owned(with_parameter(url.into_owned(), param, value)))
+                let text = json::number_text(value);
+                let text = text.as_deref().or_else(|| json::as_text(value)).unwrap_or_default();
+                Ok(Cow::Owned(with_params(&url, &[(param, text)])))
             }
             _ => Ok(url),
         }

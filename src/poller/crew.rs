@@ -60,7 +60,7 @@ impl Members {
 
 /// Where an entry's item is.
 #[derive(Clone)]
-enum Origin {
+pub(super) enum Origin {
     Here(JsonText),
     Stored(UnitName, ItemKey),
 }
@@ -200,7 +200,7 @@ impl Poller {
             if !entry.is_none() {
                 return Err(PollError::UnknownEntry(name, entry.to_string()));
             }
-            return Ok(Declared { roster, source, entry, item: None, crew: None });
+            return Ok(Declared { roster, source, entry, origin: None, crew: None });
         }
         let members = self.members(&roster, &source).await?;
         if entry.is_none() {
@@ -208,19 +208,23 @@ impl Poller {
                 members.keys().take(ENTRIES_NAMED_MAX).map(EntryKey::as_str).collect();
             return Err(PollError::EntryNeeded(name, some.join(", ")));
         }
-        let Some(origin) = members.origins.get(&entry) else {
+        let Some(origin) = members.origins.get(&entry).cloned() else {
             return Err(PollError::UnknownEntry(name, entry.to_string()));
         };
-        let item = match origin {
-            Origin::Here(item) => Some(item.clone()),
+        let crew = Some(self.crew(&name));
+        Ok(Declared { roster, source, entry, origin: Some(origin), crew })
+    }
+
+    /// An entry's item, as it is now; `None` if it is no more.
+    pub(super) async fn item_at(&self, origin: &Origin) -> Result<Option<JsonText>, StoreError> {
+        match origin {
+            Origin::Here(item) => Ok(Some(item.clone())),
             Origin::Stored(unit, key) => {
                 let (unit, key) = (unit.clone(), key.clone());
                 let found = self.ports.store.read(move |store| store.items(&unit, &[key])).await?;
-                found.into_iter().next().map(|item| item.data)
+                Ok(found.into_iter().next().map(|item| item.data))
             }
-        };
-        let crew = Some(self.crew(&name));
-        Ok(Declared { roster, source, entry, item, crew })
+        }
     }
 }
 

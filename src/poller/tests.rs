@@ -8,3 +8,4 @@ mod long;
 mod rules;
 mod silence;
 mod standing;
+mod unkept;

@@ -76,9 +76,8 @@ pub(super) struct Turn<'a> {
     /// The pages of the last complete listing.
     pages: Option<KnownPages>,
     index: Index,
-    /// The body of the last answer, if it is long.
+    /// The body of the last page, if it is long.
     spool: Option<Spool>,
-    expects_listing: bool,
     began: Timestamp,
     report: PollReport,
 }
@@ -86,8 +85,7 @@ pub(super) struct Turn<'a> {
 /// A poll that came to an outcome.
 pub(super) struct Ended {
     pub(super) state: SourceState,
-    /// Whether the store has this very state.
-    pub(super) kept: bool,
+    pub(super) written: Written,
     /// Whether items were written, or how they stand.
     pub(super) touched: bool,
     /// The pages of the last complete listing, to ask for next time.
@@ -97,12 +95,32 @@ pub(super) struct Ended {
     pub(super) report: PollReport,
 }
 
+/// What the store has of a poll that came to an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// Its very state.
+    Whole,
+    /// All that it has to have, or all that it takes now. The rest is written later.
+    Later,
+    /// Somebody else wrote meanwhile: of this state, only the plan counts.
+    Overtaken,
+}
+
 /// Where a page of the listing is.
 struct Place {
     /// What led there: `{{page}}` of its request.
     token: Value,
     /// Without the credentials.
     address: Url,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// A page of the listing.
+    Page { conditional: bool },
+    /// One item by itself.
+    Item,
 }
 
 /// What a page was followed by.
@@ -166,7 +184,6 @@ impl<'a> Turn<'a> {
             pages: None,
             index: Index::default(),
             spool: None,
-            expects_listing: false,
             began,
             report,
         }
@@ -188,6 +205,10 @@ impl<'a> Turn<'a> {
         let has_ended = self.finish(&mut outcome, &mut delta).await?;
         let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
         let mut next = self.state.after(&outcome, self.source, now, unit);
+        if outcome.is_failure() && !delta.is_empty() {
+            // The last answer that was known does not show that.
+            next = next.unrecognised();
+        }
         self.advance(&mut next, &outcome, now);
         next.ended = next.ended.or(has_ended.then_some(now));
         self.tell_silence(&mut next, now).await?;
@@ -198,17 +219,17 @@ impl<'a> Turn<'a> {
         }
         let must_write = !delta.is_empty()
             || kept.is_none_or(|kept| kept.must_be_kept(&next) || self.wrote_since(kept));
-        let mut is_kept = must_write;
+        let mut written = Written::Later;
         if must_write {
-            let only_a_fault = outcome.is_failure() && delta.is_empty();
+            let is_held = |standing: &Standing| matches!(standing, Standing::Held { .. });
+            let held = delta.marks.iter().filter(|(_, standing)| is_held(standing)).count();
             match Box::pin(self.commit(next.clone(), delta)).await {
-                // When to ask again is heeded also while it cannot be written down.
-                Err(PollError::Store(fault)) if only_a_fault && fault.may_pass() => {
-                    warn!(source = %self.unit, %fault, "that the poll failed could not be kept");
-                    is_kept = false;
-                    self.state = next;
+                Ok(()) => written = Written::Whole,
+                Err(fault) if outcome.is_failure() && fault.may_pass() => {
+                    written = self.go_on_unkept(next, &fault);
+                    self.report.held = self.report.held.saturating_sub(held);
                 }
-                committed => committed?,
+                Err(fault) => return Err(fault),
             }
         } else {
             self.state = next;
@@ -216,14 +237,20 @@ impl<'a> Turn<'a> {
         self.tell(&outcome, now);
         let (touched, pages) = (self.touched, self.pages);
         let snapshot = self.index.into_snapshot();
-        Ok(Ended {
-            state: self.state,
-            kept: is_kept,
-            touched,
-            pages,
-            snapshot,
-            report: self.report,
-        })
+        Ok(Ended { state: self.state, written, touched, pages, snapshot, report: self.report })
+    }
+
+    /// When to ask again is heeded also while it cannot be written down. What would have rung with it is met again by
+    /// the next poll.
+    fn go_on_unkept(&mut self, next: SourceState, fault: &PollError) -> Written {
+        warn!(source = %self.unit, %fault, "that the poll failed could not be kept");
+        let has_rung = self.report.has_events();
+        let last_change = if has_rung { next.last_change } else { self.state.last_change };
+        self.state = SourceState { last_change, ..next };
+        match fault {
+            PollError::Conflict(_) => Written::Overtaken,
+            _ => Written::Later,
+        }
     }
 
     fn wrote_since(&self, kept: &SourceState) -> bool {
@@ -273,7 +300,7 @@ impl<'a> Turn<'a> {
                 self.same(true, outcome::confirmed(validator, &response.headers)).await
             }
             Answer::Throttled { wait, fault } => {
-                Ok((PollOutcome::Throttled { wait, fault }, Delta::default()))
+                Ok((self.throttled(wait, fault), Delta::default()))
             }
             Answer::Failed(fault) if self.is_nothing_there(&fault) => self.absent().await,
             Answer::Failed(fault) => Ok((self.failed(fault), Delta::default())),
@@ -326,6 +353,10 @@ impl<'a> Turn<'a> {
         PollOutcome::Failed { fault, pages: self.report.pages, changed: self.report.has_events() }
     }
 
+    fn throttled(&self, wait: Duration, fault: Fault) -> PollOutcome {
+        PollOutcome::Throttled { wait, fault, changed: self.report.has_events() }
+    }
+
     /// Asks for one page.
     async fn fetch(&mut self, place: &Place, validator: Option<&Validator>) -> Answer {
         let context = self.context(&place.token);
@@ -333,34 +364,39 @@ impl<'a> Turn<'a> {
             Ok(request) => request,
             Err(fault) => return Answer::Failed(fault),
         };
-        self.expect_listing();
-        let result = self.exchange(request, validator.is_some()).await;
+        // What is kept of the page before is not needed beside the next one.
+        self.spool = None;
+        let asked = Asked::Page { conditional: validator.is_some() };
+        let result = self.exchange(request, asked).await.map(|(response, spool)| {
+            self.spool = spool;
+            response
+        });
         let refused = result.as_ref().ok().filter(|response| response.status >= 400).cloned();
         let answer = outcome::judge(result, validator.is_some(), self.ports.clock.wall());
         self.heard(answer, refused.as_ref())
     }
 
-    /// Sends a request, and notes it for those who watch.
+    /// Sends a request, and notes it for those who watch. The body of a long page is in a file.
     async fn exchange(
         &mut self,
         request: Request,
-        conditional: bool,
-    ) -> Result<Response, TransportFault> {
+        asked: Asked,
+    ) -> Result<(Response, Option<Spool>), TransportFault> {
         let mut note = RequestNote {
             method: request.method.clone(),
             url: self.source.noted(&request.url),
             headers: shown_headers(&request.headers),
-            conditional,
+            conditional: asked == Asked::Page { conditional: true },
             status: None,
             body_bytes: 0,
             took: Duration::ZERO,
         };
         let began = self.ports.clock.now();
-        let result = self.send(request).await;
+        let result = self.send(request, asked).await;
         note.took = self.ports.clock.now().since(began);
-        if let Ok(response) = &result {
+        if let Ok((response, spool)) = &result {
             note.status = Some(response.status);
-            note.body_bytes = self.body_bytes(response);
+            note.body_bytes = spool.as_ref().map_or(response.body.len(), |spool| spool.bytes);
         }
         self.report.requests.push(note);
         result
@@ -417,11 +453,17 @@ impl<'a> Turn<'a> {
         };
         let (mut outcome, delta) = match walked {
             Ok((delta, last)) => return self.end(listing, trail.into_known(), delta, &last).await,
-            Err(outcome) => (outcome, self.ring_last(&mut listing, Delta::default()).await?),
+            Err(outcome) => {
+                match Box::pin(self.ring_last(&mut listing, Delta::default())).await {
+                    // The outcome is heeded all the same.
+                    Err(fault) if fault.may_pass() => (outcome, Delta::default()),
+                    rung => (outcome, rung?),
+                }
+            }
         };
         // The pages read before stand, and so does what they showed to be new.
-        if let PollOutcome::Failed { changed, .. } = &mut outcome {
-            *changed = !delta.events.is_empty() || self.report.has_events();
+        if !delta.events.is_empty() || self.report.has_events() {
+            outcome.set_changed();
         }
         Ok((outcome, delta))
     }

@@ -58,14 +58,14 @@ impl Witness {
         };
         let world = &mut *self.0.world();
         if world.notes.now < world.full_until {
-            world.forget(write, record.as_ref(), false);
+            world.forget(write, record.as_ref());
             let source = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), None);
             return Some(Err(StoreError::Full { source }));
         }
         let Write::Poll(commit) = write else { return None };
         if world.dice.u32(..1000) < world.conflict_rate {
             world.notes.sometimes("conflict");
-            world.forget(write, None, true);
+            world.forget(write, None);
             return Some(Ok(Refusal::Conflict { unit: commit.unit.clone() }));
         }
         None
@@ -130,16 +130,12 @@ impl Witness {
 
 impl World {
     /// A write came to nothing: what depends on it cannot be expected.
-    fn forget(&mut self, write: &Write, record: Option<&DeliveryRecord>, conflict: bool) {
+    fn forget(&mut self, write: &Write, record: Option<&DeliveryRecord>) {
         match write {
             Write::Poll(commit) => {
                 self.notes.sometimes("store: poll refused");
                 if let Some(desk) = self.api.desks.get_mut(commit.unit.as_str()) {
                     desk.watch.disturb();
-                    // After a conflict the poll is repeated at once.
-                    if conflict {
-                        desk.watch.earliest = 0;
-                    }
                 }
             }
             Write::Attempt(commit) => {

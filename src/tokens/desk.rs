@@ -7,12 +7,12 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tracing::{debug, error, info};
 
-use crate::core::auth::oauth2::{Grant, Granted, OAuth2, TokenKey, renewed_after};
+use crate::core::auth::oauth2::{Grant, Granted, OAuth2, TokenKey, no_token, renewed_after};
 use crate::core::fault::Fault;
+use crate::core::hex::hex;
 use crate::core::http::{Request, TransportFault};
 use crate::core::limits::{TOKEN_PAUSE_MAX, TOKEN_PAUSE_MIN, TOKEN_REFUSALS_PERIOD};
 use crate::core::secret::Secret;
-use crate::core::signature::hex;
 use crate::core::time::Timestamp;
 use crate::store::Write;
 
@@ -234,7 +234,7 @@ impl Renewal {
         let refresh = self.refresh_token(ports).await?;
         let wall = ports.clock.wall();
         let asked = self.oauth2.token_request(request, refresh.as_ref(), wall, &unique(ports));
-        let asked = asked.map_err(no_token)?;
+        let asked = asked.map_err(|fault| no_token(fault, None))?;
         let answer = ports.http.exchange(asked).await;
         self.oauth2.read(answer, refresh.as_ref(), wall)
     }
@@ -251,7 +251,7 @@ impl Renewal {
         }
         let sealed = ports.store.read(move |store| store.token(&key)).await.map_err(|failure| {
             let sentence = format!("the refresh token cannot be read from the state: {failure}");
-            no_token(Fault::us("oauth2_state", sentence))
+            no_token(Fault::us("oauth2_state", sentence), None)
         })?;
         let Some(sealed) = sealed else { return Ok(None) };
         let Some(kept) = seal::open(&sealed, configured, &key) else {
@@ -273,7 +273,7 @@ impl Renewal {
         let Grant::RefreshToken(configured) = &self.oauth2.grant else { return Ok(()) };
         let failed = |why: String| {
             let sentence = format!("the new refresh token could not be kept: {why}");
-            no_token(Fault::us("oauth2_state", sentence))
+            no_token(Fault::us("oauth2_state", sentence), None)
         };
         let sealed = seal::seal(rotated, configured, &key)
             .ok_or_else(|| failed(String::from("it could not be sealed")))?;
@@ -284,10 +284,6 @@ impl Renewal {
             Err(failure) => Err(failed(failure.to_string())),
         }
     }
-}
-
-fn no_token(fault: Fault) -> TransportFault {
-    TransportFault::NoToken { fault: Box::new(fault), wait: None }
 }
 
 /// How long a server that failed is left alone: what it says, else twice as long each time.

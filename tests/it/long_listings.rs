@@ -138,3 +138,24 @@ fn what_is_long_and_no_list_is_read_as_a_whole() {
     api.always(Reply::json(&json!([object(1)])));
     daemon.wait_until("a failed poll", |it| it.polls("things", "failed") > failed);
 }
+
+#[test]
+fn a_request_for_one_item_is_noted_with_its_own_size() {
+    let api = ApiServer::start();
+    let list = |count| Form::Lines.reply(Form::Lines.body((0..count).map(|id| (id, 0))));
+    let (url, check) = (api.url(), api.url_of("/things/{{key}}"));
+    let source = format!(
+        "{{ url: '{url}', paused: true, key: .id, format: ndjson, deletes: {{ check: '{check}' }} }}"
+    );
+    let daemon = Daemon::run(&format!("sources: {{ things: {source} }}\n"));
+    let noted = |at: usize, report: &Value| {
+        report["requests"][at]["body_bytes"].as_u64().expect("a request")
+    };
+    api.always(list(2_000));
+    daemon.cli_json(&["poll", "things", "--commit"]);
+    api.next(list(1_999));
+    api.next(Reply::json(&json!({ "id": 1_999 })));
+    let report = daemon.cli_json(&["poll", "things"]);
+    assert!(noted(0, &report) > 8 * 1024 * 1024, "{report}");
+    assert!(noted(1, &report) < 100, "{report}");
+}

@@ -28,9 +28,31 @@ struct Stage {
 }
 
 struct Desk {
+    /// As it is from the next listing on: nothing changes while its pages are read, unless a test bends them so.
+    next: Rules,
+    rules: Rules,
+    requests: Vec<Received>,
+}
+
+/// What there is, and what is said of it.
+#[derive(Clone)]
+struct Rules {
     items: Vec<Value>,
     bend: Option<Bend>,
-    requests: Vec<Received>,
+}
+
+impl Desk {
+    fn answer(&mut self, received: Received, speak: Speak) -> Reply {
+        let first = self.requests.first().unwrap_or(&received);
+        if (&first.target, &first.body) == (&received.target, &received.body) {
+            self.rules = self.next.clone();
+        }
+        let Rules { items, bend } = &self.rules;
+        let bent = bend.as_ref().and_then(|bend| bend(&received, items));
+        let reply = bent.unwrap_or_else(|| speak(&received, items));
+        self.requests.push(received);
+        reply
+    }
 }
 
 impl Stage {
@@ -38,14 +60,12 @@ impl Stage {
     #[track_caller]
     fn run(source: &str, speak: Speak, items: &Value) -> Self {
         let items = items.as_array().unwrap().clone();
-        let desk = Arc::new(Mutex::new(Desk { items, bend: None, requests: Vec::new() }));
+        let rules = Rules { items, bend: None };
+        let desk = Desk { next: rules.clone(), rules, requests: Vec::new() };
+        let desk = Arc::new(Mutex::new(desk));
         let behind = Arc::clone(&desk);
-        let server = Server::start(Arc::new(move |received| {
-            let mut desk = behind.lock().unwrap();
-            desk.requests.push(received.clone());
-            let bent = desk.bend.as_ref().and_then(|bend| bend(&received, &desk.items));
-            bent.unwrap_or_else(|| speak(&received, &desk.items))
-        }));
+        let server =
+            Server::start(Arc::new(move |received| behind.lock().unwrap().answer(received, speak)));
         let receiver = Receiver::start();
         let source = source.trim().replace("URL", &format!("http://{}", server.address()));
         let source = source.replace('\n', "\n    ");
@@ -71,16 +91,16 @@ endpoints:
     }
 
     fn set_items(&self, items: &Value) {
-        self.desk.lock().unwrap().items.clone_from(items.as_array().unwrap());
+        self.desk.lock().unwrap().next.items.clone_from(items.as_array().unwrap());
     }
 
-    /// From now on `bend` decides first.
+    /// From the next listing on `bend` decides first.
     fn bend(&self, bend: impl Fn(&Received, &[Value]) -> Option<Reply> + Send + Sync + 'static) {
-        self.desk.lock().unwrap().bend = Some(Arc::new(bend));
+        self.desk.lock().unwrap().next.bend = Some(Arc::new(bend));
     }
 
     fn straighten(&self) {
-        self.desk.lock().unwrap().bend = None;
+        self.desk.lock().unwrap().next.bend = None;
     }
 
     fn requests(&self) -> Vec<Received> {
@@ -116,7 +136,7 @@ endpoints:
         self.bend(bend);
         self.fails(case, words, log_end);
         self.straighten();
-        let id = self.desk.lock().unwrap().items.len() + 1;
+        let id = self.desk.lock().unwrap().next.items.len() + 1;
         self.set_items(&items(id));
         let created = format!("tickets.created {id}");
         let what = format!("only the new item after: {case}");
@@ -489,7 +509,7 @@ fn a_listing_that_moves_proves_no_absence() {
         Some(Reply::json(&json!({"total": 6, "issues": cut(&items[..4], from).0})))
     });
     // Really gone is told as ever.
-    let count = stage.desk.lock().unwrap().items.len();
+    let count = stage.desk.lock().unwrap().next.items.len();
     let told = stage.receiver.ledger().story().len();
     stage.set_items(&items(count - 1));
     let gone = format!("tickets.deleted {count}");

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::clock;
-use crate::core::signature::hex;
+use crate::core::hex::hex;
 
 /// A new directory that only this user may enter; removed with all that is in it when dropped.
 #[derive(Debug)]

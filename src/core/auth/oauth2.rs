@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use url::{Url, form_urlencoded};
 
 use crate::core::auth::jwt::Assertion;
@@ -24,6 +23,7 @@ use crate::core::limits::{
     TOKEN_RENEWAL_LEAD_MIN,
 };
 use crate::core::secret::Secret;
+use crate::core::source::Definition;
 use crate::core::time::Timestamp;
 
 /// How a source gets its token. Sources with equal ones share one token.
@@ -374,7 +374,8 @@ fn advice(error: &str) -> Option<&'static str> {
     KNOWN.iter().find(|(known, _)| *known == error).map(|(_, advice)| *advice)
 }
 
-fn no_token(fault: Fault, wait: Option<Duration>) -> TransportFault {
+/// No token came of it, and whoever wants it may wait.
+pub(crate) fn no_token(fault: Fault, wait: Option<Duration>) -> TransportFault {
     TransportFault::NoToken { fault: Box::new(fault), wait }
 }
 
@@ -400,12 +401,5 @@ pub(crate) fn renewed_after(lifetime: Duration) -> Duration {
 }
 
 fn digest(parts: &[String]) -> [u8; 16] {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update((part.len() as u64).to_le_bytes());
-        digest.update(part);
-    }
-    let mut short = [0; 16];
-    short.copy_from_slice(digest.finalize().first_chunk::<16>().expect("SHA-256 gives 32 bytes"));
-    short
+    Definition::of(parts.iter().map(String::as_bytes)).0
 }

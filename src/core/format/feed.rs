@@ -3,7 +3,6 @@
 //! Dates become RFC 3339 in UTC; one that cannot be read is null. An entry without an id is called by its link, and
 //! without that by a hash of what it says of itself that does not change later.
 
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
@@ -14,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::core::fault::Fault;
 use crate::core::format::markup::{BLANKS, Markup, Tag, Token};
+use crate::core::hex::hex;
 use crate::core::jq::Expression;
 use crate::core::json::{self, Value, as_text, entries, quote};
 
@@ -260,11 +260,7 @@ fn hash(title: Option<&str>, published: Option<&str>) -> String {
         .chain_update([0])
         .chain_update(published.unwrap_or_default())
         .finalize();
-    let mut hash = String::with_capacity(32);
-    for byte in digest.iter().take(16) {
-        write!(hash, "{byte:02x}").expect("a string takes any text");
-    }
-    hash
+    hex(digest.first_chunk::<16>().expect("SHA-256 gives 32 bytes"))
 }
 
 /// A date as feeds write them – RFC 3339, RFC 2822, without a time or without a zone (then UTC) – as RFC 3339 in UTC.

@@ -20,7 +20,7 @@ use crate::core::limits::JSON_DEPTH_MAX;
 
 pub(crate) use canonical::{canonical, number_text};
 pub(crate) use read::read;
-pub(crate) use write::{compact, string as quote};
+pub(crate) use write::{compact, quoted, string as quote};
 
 /// Any JSON value. Objects keep the order of their names, numbers their text.
 pub(crate) type Value = jaq_json::Val;

@@ -58,6 +58,13 @@ fn write(value: &Value, depth_left: usize, out: &mut String) -> Result<(), JsonF
     Ok(())
 }
 
+/// A string with its quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    string(text, &mut out);
+    out
+}
+
 /// Writes a string with its quotes.
 pub(crate) fn string(text: &str, out: &mut String) {
     out.push('"');

@@ -19,11 +19,10 @@ mod tests;
 use std::borrow::Cow;
 
 use url::Url;
-use url::form_urlencoded::{byte_serialize, parse};
 
 use crate::core::extract::Shape;
 use crate::core::fault::Fault;
-use crate::core::http::Response;
+use crate::core::http::{Response, with_params};
 use crate::core::jq::Expression;
 use crate::core::json::{self, JsonFault, Value};
 
@@ -128,14 +127,14 @@ impl Pages {
                 None => base,
             },
             Self::Cursor { cursor, .. } => match json::as_text(token) {
-                Some(text) => with_params(&base, &[(&cursor.param, text)]),
+                Some(text) => Cow::Owned(with_params(&base, &[(&cursor.param, text)])),
                 None => base,
             },
             Self::Number { number, .. } => {
-                counted(&base, &number.param, token, number.size.as_ref())
+                Cow::Owned(counted(&base, &number.param, token, number.size.as_ref()))
             }
             Self::Offset { offset, .. } => {
-                counted(&base, &offset.param, token, offset.limit.as_ref())
+                Cow::Owned(counted(&base, &offset.param, token, offset.limit.as_ref()))
             }
         };
         if let Some(first) = first {
@@ -228,27 +227,12 @@ fn count(value: &Value) -> Option<u64> {
     }
 }
 
-fn counted<'a>(base: &Url, param: &str, token: &Value, size: Option<&Size>) -> Cow<'a, Url> {
+fn counted(base: &Url, param: &str, token: &Value, size: Option<&Size>) -> Url {
     let at = count_of(token).to_string();
     let size = size.map(|size| (size.param.as_str(), size.count.to_string()));
     let mut params = vec![(param, at.as_str())];
     params.extend(size.as_ref().map(|(param, count)| (*param, count.as_str())));
     with_params(base, &params)
-}
-
-/// The URL with these parameters, instead of those of the same names. The others stay as they are spelled.
-fn with_params<'a>(url: &Url, params: &[(&str, &str)]) -> Cow<'a, Url> {
-    let is_other = |pair: &&str| {
-        let name = parse(pair.as_bytes()).next().map(|(name, _)| name);
-        !pair.is_empty() && !params.iter().any(|(param, _)| name.as_deref() == Some(*param))
-    };
-    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    let others = url.query().unwrap_or_default().split('&').filter(is_other).map(str::to_owned);
-    let ours = params.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
-    let pairs: Vec<String> = others.chain(ours).collect();
-    let mut url = url.clone();
-    url.set_query(Some(&pairs.join("&")));
-    Cow::Owned(url)
 }
 
 /// What an expression gives over a page's body; nothing at all counts as null.

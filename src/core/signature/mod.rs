@@ -22,6 +22,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
 
+use crate::core::hex::hex;
 use crate::core::secret::{Secret, same_bytes};
 use crate::core::time::{Timestamp, humane};
 
@@ -242,14 +243,6 @@ pub(crate) fn detect_in(headers: &HeaderMap, header: &HeaderName) -> Option<Sche
 /// A new secret in the spelling of Standard Webhooks, from bytes that nobody can guess.
 pub(crate) fn secret_from(random: &[u8; 32]) -> Secret {
     Secret::new(format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(random)))
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// HMAC-SHA256 over the parts, one after the other.

@@ -5,8 +5,7 @@ use proptest::prelude::*;
 
 use crate::core::secret::Secret;
 use crate::core::signature::{
-    Encoding, ID_HEADER, Received, Scheme, Signed, TIMESTAMP_HEADER, detect, detect_in, hex,
-    secret_from,
+    Encoding, ID_HEADER, Received, Scheme, Signed, TIMESTAMP_HEADER, detect, detect_in, secret_from,
 };
 use crate::core::time::Timestamp;
 
@@ -279,12 +278,6 @@ fn a_scheme_is_known_by_its_headers() {
 fn a_new_secret_is_a_standard_one() {
     let secret = secret_from(&[0xab; 32]);
     assert_eq!(secret.expose(), "whsec_q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=");
-}
-
-#[test]
-fn hex_is_lower_case_and_whole() {
-    assert_eq!(hex(&[]), "");
-    assert_eq!(hex(&[0x00, 0x0f, 0xa0, 0xff]), "000fa0ff");
 }
 
 proptest! {

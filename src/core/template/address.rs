@@ -252,15 +252,7 @@ fn check(template: &Template) -> Result<(), &'static str> {
         return Err("scheme, host and port of a URL cannot come from templates, \
                     unless all of it is one");
     }
-    let tried: String = template
-        .parts()
-        .iter()
-        .map(|part| match part {
-            Part::Text(text) => text.as_str(),
-            Part::Jq(_) => "x",
-        })
-        .collect();
-    if dot_segment(&tried) {
+    if dot_segment(&template.tried()) {
         return Err("a path with templates cannot hold the segments `.` and `..`");
     }
     Ok(())

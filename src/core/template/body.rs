@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::{Spot, Template, Words, scalar};
 use crate::core::fault::Fault;
-use crate::core::json::{Value, as_text, compact, text};
+use crate::core::json::{Value, as_text, compact, quote};
 
 /// The body of a source's requests.
 #[derive(Clone, PartialEq)]
@@ -106,7 +106,7 @@ impl Node {
     fn type_out(&self, json: &mut String) {
         match self {
             Self::Fixed(fixed) => json.push_str(fixed),
-            Self::Template(template) => json.push_str(&quoted(&template.text())),
+            Self::Template(template) => quote(&template.text(), json),
             Self::List(nodes) => {
                 json.push('[');
                 for node in nodes {
@@ -118,7 +118,7 @@ impl Node {
             Self::Map(entries) => {
                 json.push('{');
                 for (name, node) in entries {
-                    json.push_str(&quoted(name));
+                    quote(name, json);
                     json.push(':');
                     node.type_out(json);
                     json.push(',');
@@ -154,7 +154,7 @@ impl Node {
                         _ => None,
                     };
                     json.push_str(if json.len() == before { "" } else { "," });
-                    json.push_str(&quoted(name));
+                    quote(name, json);
                     json.push(':');
                     match value {
                         Some(value) => json.push_str(&written(&value)?),
@@ -178,10 +178,6 @@ fn written(value: &Value) -> Result<String, Fault> {
         let sentence = format!("a template in {} gives no JSON: {}", Spot::Body, fault.sentence);
         Fault::us("template", sentence)
     })
-}
-
-fn quoted(name: &str) -> String {
-    compact(&text(name)).map(|json| json.as_str().to_owned()).unwrap_or_default()
 }
 
 /// Only how long it is: anything may stand in it.

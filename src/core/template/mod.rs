@@ -232,6 +232,15 @@ impl Template {
         }
     }
 
+    /// The text with an `x` in place of each template, to see what can become of the rest.
+    pub(crate) fn tried(&self) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.as_str(),
+            Part::Jq(_) => "x",
+        });
+        parts.collect()
+    }
+
     /// The text it was read from, for digests.
     fn text(&self) -> String {
         let parts = self.parts.iter().map(|part| match part {

@@ -1,7 +1,7 @@
 //! One source `s` over an API that answers what it is told.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,12 +19,13 @@ use crate::core::ids::{ItemKey, SourceName, UnitName};
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::snapshot::StoredItem;
+use crate::core::source::SourceState;
 use crate::http::{Exchange, HttpClient};
 use crate::poller::hold::Decision;
 use crate::poller::{Poller, Ports};
 use crate::store::handle::StoreHandle;
 use crate::store::memory::MemoryStore;
-use crate::store::{EventFilter, Slice};
+use crate::store::{EventFilter, PollCommit, Slice, Write};
 use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
@@ -37,6 +38,7 @@ pub(super) struct Desk {
     api: Arc<Script>,
     clock: Arc<Hands>,
     roster: watch::Sender<Arc<Roster>>,
+    full: Arc<AtomicBool>,
 }
 
 /// What the API answers, and what it was asked.
@@ -131,7 +133,9 @@ impl Desk {
     pub(super) fn new(keys: &str) -> Self {
         let api = Arc::new(Script::default());
         let clock = Arc::new(Hands(AtomicI64::new(EPOCH)));
-        let store = StoreHandle::inline(Box::new(MemoryStore::default()));
+        let memory = MemoryStore::default();
+        let full = memory.full();
+        let store = StoreHandle::inline(Box::new(memory));
         let (sender, declared) = watch::channel(roster(keys));
         let ports = Ports {
             store: store.clone(),
@@ -143,7 +147,7 @@ impl Desk {
             deliver: Wake::default(),
         };
         let poller = Poller::new(ports, declared, Wake::default());
-        Self { poller, store, api, clock, roster: sender }
+        Self { poller, store, api, clock, roster: sender, full }
     }
 
     /// With a list keyed by `.id`, and a baseline of these items.
@@ -200,6 +204,44 @@ impl Desk {
             assert_ne!(report.outcome, "failed", "{items:?} at {place}: {:?}", report.fault);
             assert_eq!(story(&report), expected, "{items:?} at {place}: {:?}", report.fault);
         }
+    }
+
+    /// Polls if that is due, with these answers, as the loop does; says how long it is until the next poll.
+    pub(super) async fn look(&self, answers: impl IntoIterator<Item = Response>) -> Duration {
+        locked(&self.api.next).extend(answers);
+        let planned = self.poller.poll_due(&UnitName::new("s")).await;
+        locked(&self.api.next).clear();
+        let due = planned.expect("the poll comes to an outcome").due.expect("there is a next poll");
+        due.since(self.clock.now())
+    }
+
+    /// The disk is full, or no longer.
+    pub(super) fn fill(&self, is_full: bool) {
+        self.full.store(is_full, Ordering::Relaxed);
+    }
+
+    /// Somebody else moves the source's event numbers on.
+    pub(super) async fn overtake(&self) {
+        let (unit, state) = (UnitName::new("s"), self.state().await);
+        let expected_seq = state.last_seq;
+        let commit = PollCommit {
+            unit,
+            expected_seq,
+            state: SourceState { last_seq: expected_seq + 1, ..state },
+            upserts: Vec::new(),
+            marks: Vec::new(),
+            settling: Vec::new(),
+            events: Vec::new(),
+            at: self.clock.now(),
+        };
+        let written = self.store.write(Write::Poll(Box::new(commit))).await;
+        assert!(written.is_ok_and(|answer| answer.is_ok()));
+    }
+
+    /// The source's state, as the store has it.
+    pub(super) async fn state(&self) -> SourceState {
+        let read = self.store.read(|store| store.source(&UnitName::new("s")));
+        read.await.expect("the store reads").expect("it was polled")
     }
 
     /// Carries out a person's word; says on how many changes.

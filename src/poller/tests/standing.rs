@@ -1,8 +1,10 @@
 //! What is watched, what counts as another value, what has to last, and what waits for a person.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::desk::{Desk, listing, status, story, text};
+use super::desk::{Desk, listing, status, story, text, with};
+use crate::core::limits::COMMIT_BYTES_MAX;
 use crate::core::snapshot::Standing;
 use crate::poller::hold::Decision;
 
@@ -183,18 +185,35 @@ async fn a_flood_waits_for_a_person() {
 #[tokio::test]
 async fn what_a_listing_that_breaks_off_showed_rings_once() {
     let desk = Desk::knowing("pages: link, flood: 2, deleted_when: '.v == \"gone\"'", "1 2").await;
-    let first = || {
+    let first = |items| {
         let next = "<http://api.example/list?page=2>; rel=\"next\"";
-        super::desk::with(text(&listing("1:b 2:gone 3")), "link", next)
+        with(text(&listing(items)), "link", next)
     };
-    let report = desk.answer([first(), status(500)]).await;
+    let report = desk.answer([first("1:b 2:gone 3"), status(500)]).await;
     assert_eq!(story(&report), "updated 1:b, created 3, deleted 2");
-    let report = desk.answer([first(), text(&listing("4 5"))]).await;
+    let report = desk.answer([first("1:b 2:gone 3"), text(&listing("4 5"))]).await;
     assert_eq!(story(&report), "created 4, created 5");
+    let wait = with(status(429), "retry-after", "60");
+    desk.pass(Duration::from_secs(1));
+    let report = desk.answer([first("1:c"), wait]).await;
+    assert_eq!((story(&report), report.outcome), ("updated 1:c".into(), "limited"));
+    let state = desk.state().await;
+    assert_eq!(state.last_change, state.last_poll);
     // As many as were found before it broke off.
-    let next = "<http://api.example/list?page=2>; rel=\"next\"";
-    let many = super::desk::with(text(&listing("6 7 8")), "link", next);
-    assert_eq!(story(&desk.answer([many, status(500)]).await), "held 3");
+    assert_eq!(story(&desk.answer([first("6 7 8"), status(500)]).await), "held 3");
+}
+
+#[tokio::test]
+async fn after_a_long_answer_that_breaks_off_the_one_before_it_is_news() {
+    let desk = Desk::knowing("deletes: { after: 2 }", "1").await;
+    let long = "x".repeat(COMMIT_BYTES_MAX / 8);
+    let items: Vec<_> = (2..20).map(|id| format!(r#"{{"id":{id},"v":"{long}"}}"#)).collect();
+    let report = desk.answer([text(&format!("[{},", items.join(",")))]).await;
+    let created = report.events.len();
+    assert!(report.outcome == "failed" && created > 0, "{report:?}");
+    desk.expect("1", "").await;
+    let report = desk.answer([text(&listing("1"))]).await;
+    assert_eq!(report.changes, [("deleted", created as u64)]);
 }
 
 #[tokio::test]

@@ -1,15 +1,27 @@
 //! Making a part of a poll durable.
 
+use std::collections::BTreeMap;
+
 use super::Turn;
 use super::index::Changes;
 use crate::core::delivery::NewEvent;
 use crate::core::diff::ChangeKind;
+use crate::core::event::Event;
 use crate::core::listing::Delta;
 use crate::core::report::Mode;
 use crate::core::source::SourceState;
 use crate::poller::PollError;
 use crate::poller::crew::Number;
 use crate::store::{PollCommit, Refusal, Write};
+
+/// The events of a part.
+#[derive(Default)]
+struct Rung {
+    /// By type.
+    counts: BTreeMap<String, u64>,
+    /// If somebody wants to see them.
+    events: Vec<Event>,
+}
 
 impl Turn<'_> {
     /// Makes a part durable and goes on from `state`. A dry run only notes the events.
@@ -25,22 +37,10 @@ impl Turn<'_> {
         let state = SourceState { last_seq, ..state };
         let is_calm =
             delta.upserts.is_empty() && delta.marks.is_empty() && delta.settling.is_empty();
-        self.touched |= !is_calm;
         // Until the commit is done, nobody knows what the last number is.
         let mut number = self.number.take().filter(|_| self.mode == Mode::Commit);
         number.iter_mut().for_each(Number::forget);
-        for kind in
-            [ChangeKind::Created, ChangeKind::Updated, ChangeKind::Deleted, ChangeKind::Ended]
-        {
-            let count = delta.kinds.iter().filter(|found| **found == kind).count() as u64;
-            self.report.count(kind, count);
-        }
-        for NewEvent { event, .. } in &delta.events {
-            *self.report.event_counts.entry(event.event_type.clone()).or_default() += 1;
-        }
-        if self.shows_events {
-            self.report.events.extend(delta.events.iter().map(|new| new.event.clone()));
-        }
+        let rung = self.rung(&delta);
         if self.mode == Mode::Commit {
             let changes = Changes::of(&delta);
             let commit = PollCommit {
@@ -65,7 +65,33 @@ impl Turn<'_> {
                 self.ports.deliver.ring();
             }
         }
+        self.touched |= !is_calm;
+        self.tell_rung(rung, &delta.kinds);
         self.state = state;
         Ok(())
+    }
+    /// What a report says of a part's events, once it is written.
+    fn rung(&self, delta: &Delta) -> Rung {
+        let mut rung = Rung::default();
+        for NewEvent { event, .. } in &delta.events {
+            *rung.counts.entry(event.event_type.clone()).or_default() += 1;
+        }
+        if self.shows_events {
+            rung.events.extend(delta.events.iter().map(|new| new.event.clone()));
+        }
+        rung
+    }
+
+    fn tell_rung(&mut self, rung: Rung, kinds: &[ChangeKind]) {
+        for kind in
+            [ChangeKind::Created, ChangeKind::Updated, ChangeKind::Deleted, ChangeKind::Ended]
+        {
+            let count = kinds.iter().filter(|found| **found == kind).count() as u64;
+            self.report.count(kind, count);
+        }
+        for (event_type, count) in rung.counts {
+            *self.report.event_counts.entry(event_type).or_default() += count;
+        }
+        self.report.events.extend(rung.events);
     }
 }

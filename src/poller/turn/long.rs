@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 
-use super::{Next, Place, Trail, Turn, off_the_loop};
+use super::{Asked, Next, Place, Trail, Turn, off_the_loop};
 use crate::core::extract::{self, Shape};
 use crate::core::fault::Fault;
 use crate::core::format::{Begun, Cutter};
@@ -21,12 +21,6 @@ use crate::http::spool::Spool;
 use crate::poller::PollError;
 
 impl Turn<'_> {
-    /// Says that the next answer is the listing, which may be long.
-    pub(super) fn expect_listing(&mut self) {
-        self.spool = None;
-        self.expects_listing = self.may_be_long();
-    }
-
     /// Whether nothing needs its body as a whole.
     fn may_be_long(&self) -> bool {
         let Source { pages, fail_when, since, until, for_each, .. } = self.source;
@@ -35,25 +29,22 @@ impl Turn<'_> {
     }
 
     /// Sends a request; the body of a long listing goes to a file.
-    pub(super) async fn send(&mut self, request: Request) -> Result<Response, TransportFault> {
+    pub(super) async fn send(
+        &self,
+        request: Request,
+        asked: Asked,
+    ) -> Result<(Response, Option<Spool>), TransportFault> {
         let http = &self.ports.http;
-        if !std::mem::take(&mut self.expects_listing) {
-            return http.exchange(request).await;
+        if asked == Asked::Item || !self.may_be_long() {
+            return Ok((http.exchange(request).await?, None));
         }
-        let (response, spool) = http.exchange_long(request, self.ports.store.seed()).await?;
-        self.spool = spool;
-        Ok(response)
+        http.exchange_long(request, self.ports.store.seed()).await
     }
 
-    /// The hash of the body of the last answer.
+    /// The hash of the body of the last page.
     pub(super) fn body_hash(&self, response: &Response) -> BodyHash {
         let in_memory = || BodyHash::of(&response.body, self.ports.store.seed());
         self.spool.as_ref().map_or_else(in_memory, |spool| spool.hash)
-    }
-
-    /// Its length.
-    pub(super) fn body_bytes(&self, response: &Response) -> usize {
-        self.spool.as_ref().map_or(response.body.len(), |spool| spool.bytes)
     }
 
     /// Takes up a page, in parts if it is long and can be cut. Commits all of it but the listing's last part.

@@ -20,7 +20,7 @@ use crate::core::time::Timestamp;
 use crate::store::StoreError;
 
 use super::super::PollError;
-use super::Turn;
+use super::{Asked, Turn};
 
 /// What asking for one item by itself came to.
 enum Seen {
@@ -53,6 +53,9 @@ impl Turn<'_> {
     /// How far the listing came, if it turns out to be whole.
     pub(super) fn reach(&self, listing: &mut Listing<'_>, last: &Response) -> Option<Watermark> {
         let since = self.source.since.as_ref()?;
+        if !since.goes_by_token() {
+            return since.reached(self.state.watermark.as_ref(), listing.furthest());
+        }
         let read = format::document(last, self.source.format.as_ref());
         let read = read.as_ref().map_or(last, |document| &document.response);
         match since.token(&read.body) {
@@ -177,7 +180,9 @@ impl Turn<'_> {
         listing: &mut Listing<'_>,
         mut delta: Delta,
     ) -> Result<Delta, PollError> {
-        self.take_number().await?;
+        if listing.has_arrivals() {
+            self.take_number().await?;
+        }
         while listing.ring_arrivals(COMMIT_ITEMS_MAX, self.ringing(), &mut delta) {
             self.keep_part(std::mem::take(&mut delta)).await?;
             self.take_number().await?;
@@ -251,7 +256,7 @@ impl Turn<'_> {
             }
             None => return Seen::Unknown,
         };
-        match self.exchange(request, false).await {
+        match self.exchange(request, Asked::Item).await.map(|(response, _)| response) {
             Ok(Response { status: 404 | 410, .. }) => Seen::Gone,
             Ok(Response { status: 200..=299, .. }) => Seen::Found,
             Ok(Response { status: 429 | 500..=599, .. }) => Seen::Refused,

@@ -46,7 +46,7 @@ impl Turn<'_> {
                 }
                 Answer::Throttled { wait, fault } => {
                     self.pages = Some(known);
-                    return Recheck::Ended(PollOutcome::Throttled { wait, fault });
+                    return Recheck::Ended(self.throttled(wait, fault));
                 }
                 // What leads to a later page may have run out, as tokens do. The first page tells, whoever is to blame.
                 Answer::Failed(_) if at > 0 => return Recheck::Changed(None),
@@ -68,7 +68,7 @@ impl Turn<'_> {
     pub(super) async fn next_page(&mut self, place: &Place) -> Result<Response, PollOutcome> {
         match self.fetch(place, None).await {
             Answer::Body(page) => Ok(page),
-            Answer::Throttled { wait, fault } => Err(PollOutcome::Throttled { wait, fault }),
+            Answer::Throttled { wait, fault } => Err(self.throttled(wait, fault)),
             Answer::Failed(fault) => Err(self.failed(fault)),
             Answer::NotModified(_) => {
                 let fault = Fault::source("unasked_304", "a page answered 304 unasked");
