@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use crate::core::time::Timestamp;
 
@@ -26,12 +27,26 @@ pub(crate) trait Entropy: Send + Sync {
 pub(crate) struct SystemClock {
     started: tokio::time::Instant,
     started_at: Timestamp,
+    /// How long the machine had slept until then.
+    slept: Duration,
+}
+
+/// How long the machine has slept since it was booted. The steady clock stands still meanwhile; what was due is overdue.
+fn slept() -> Duration {
+    use rustix::time::ClockId;
+    let read = |clock: ClockId| {
+        let now = rustix::time::clock_gettime(clock);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+        Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
+    };
+    let awake = read(ClockId::Monotonic);
+    read(ClockId::Boottime).saturating_sub(awake)
 }
 
 impl SystemClock {
     /// A clock that agrees with the wall now.
     pub(crate) fn new() -> Self {
-        Self { started: tokio::time::Instant::now(), started_at: wall() }
+        Self { started: tokio::time::Instant::now(), started_at: wall(), slept: slept() }
     }
 }
 
@@ -42,7 +57,8 @@ fn wall() -> Timestamp {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        self.started_at.after(self.started.elapsed())
+        let slept = slept().saturating_sub(self.slept);
+        self.started_at.after(self.started.elapsed()).after(slept)
     }
 
     fn wall(&self) -> Timestamp {

@@ -8,9 +8,11 @@
 //! share, is in [`crew`].
 
 mod agenda;
+mod begin;
 mod crew;
 mod enlist;
 mod former;
+pub(crate) mod gate;
 pub(crate) mod hold;
 mod run;
 mod shelf;
@@ -33,7 +35,7 @@ use crate::core::pages::KnownPages;
 use crate::core::parts::Parts;
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
-use crate::core::schedule::Schedule;
+use crate::core::schedule::{Schedule, by_calendar};
 use crate::core::source::{Definition, Source, SourceState};
 use crate::core::template::Context;
 use crate::core::time::Timestamp;
@@ -44,6 +46,7 @@ use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
 use self::crew::{Crew, Origin};
+use self::gate::Gate;
 use self::shelf::{Kept, Shelf};
 pub(crate) use self::turn::LongPage;
 use self::turn::Written;
@@ -60,6 +63,8 @@ pub(crate) struct Ports {
     pub(crate) redactor: Redactor,
     /// Rung when there are new deliveries.
     pub(crate) deliver: Wake,
+    /// Before the client: what all requests wait at.
+    pub(crate) gate: Arc<Gate>,
 }
 
 /// Makes polls, one at a time per unit.
@@ -91,6 +96,8 @@ struct Memory {
     kept: Option<Arc<SourceState>>,
     /// The pages of the last complete listing, with their validators. A restart costs one listing that is read whole.
     pages: Option<KnownPages>,
+    /// Before that, the server does not want to be asked, or would give the same answer. Forgotten by a restart.
+    floor: Option<Timestamp>,
     /// The snapshot, if it is long and there is room.
     index: Option<Arc<Kept>>,
     /// The plan to go on with when the store is asked again: that a poll could not be kept does not undo its failures.
@@ -246,8 +253,8 @@ impl Poller {
             let due = self.ports.clock.now().after(PAUSED_LOOK_PERIOD);
             return Ok(Planned { due: Some(due), failed: None });
         }
-        let (every, identity) =
-            (declared.source.every, memory.definitions(&declared.source).identity);
+        let source = Arc::clone(&declared.source);
+        let (floor, identity) = (memory.floor, memory.definitions(&source).identity);
         let state = self.recall(&mut memory, unit, &declared.source).await?;
         let now = self.ports.clock.now();
         if state.ended.is_some() {
@@ -257,7 +264,7 @@ impl Poller {
             }
             Arc::make_mut(state).ended = None;
         }
-        let schedule = state.schedule.under(every, now);
+        let schedule = self.plan(state, &source, floor);
         if schedule != state.schedule {
             Arc::make_mut(state).schedule = schedule;
         }
@@ -269,6 +276,20 @@ impl Poller {
         let has_ended = memory.state.as_ref().is_some_and(|state| state.ended.is_some());
         let failed = Some(report.fault.is_some());
         Ok(Planned { due: Some(report.next_due).filter(|_| !has_ended), failed })
+    }
+
+    /// When a unit is due as it is declared now.
+    fn plan(&self, state: &SourceState, source: &Source, floor: Option<Timestamp>) -> Schedule {
+        let (now, wall) = (self.ports.clock.now(), self.ports.clock.wall());
+        let plan = state.schedule;
+        let plan = match (&source.cron, state.last_poll) {
+            (Some(cron), Some(last)) if plan.failures == 0 => {
+                Schedule { due: by_calendar(cron, last, (now, wall)), ..plan }
+            }
+            (Some(_), _) => plan,
+            (None, _) => plan.under(source.every, now),
+        };
+        Schedule { due: floor.map_or(plan.due, |floor| plan.due.max(floor)), ..plan }
     }
 
     async fn turn(
@@ -337,6 +358,7 @@ impl Poller {
                 }
                 memory.state = Some(state);
                 memory.pages = ended.pages;
+                memory.floor = ended.floor;
                 if let Some(snapshot) = ended.snapshot {
                     memory.index = self.shelf.keep(snapshot);
                 }
@@ -405,14 +427,30 @@ impl Poller {
         let new = || {
             let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
             if let Some(kept) = &memory.kept {
+                let plan = planned.unwrap_or(kept.schedule);
+                let clocks = (now, self.ports.clock.wall());
+                let plan = match (&source.cron, kept.last_poll, planned) {
+                    // One that was missed runs now.
+                    (Some(cron), Some(last), None) if plan.failures == 0 => {
+                        Schedule { due: by_calendar(cron, last, clocks), ..plan }
+                    }
+                    _ => plan,
+                };
                 let schedule =
-                    planned.unwrap_or_else(|| kept.schedule.resumed(source.every, now, unit));
+                    if planned.is_some() { plan } else { plan.resumed(source.every, now, unit) };
                 if schedule == kept.schedule {
                     return Arc::clone(kept);
                 }
                 Arc::new(SourceState { schedule, ..SourceState::clone(kept) })
             } else {
-                let first = || Schedule::first(source.every, now, unit);
+                let first = || {
+                    let first = Schedule::first(source.every, now, unit);
+                    let Some(cron) = &source.cron else { return first };
+                    Schedule {
+                        due: by_calendar(cron, now, (now, self.ports.clock.wall())),
+                        ..first
+                    }
+                };
                 let state = SourceState::new(source, planned.unwrap_or_else(first));
                 Arc::new(SourceState { last_seq, ..state })
             }

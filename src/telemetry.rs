@@ -60,6 +60,7 @@ pub(crate) struct Telemetry {
     pending: Gauges,
     held: Gauges,
     paused: Gauges,
+    budget_used: Gauges,
     reload_successful: Gauge,
     reload_time: Gauge,
     /// What every poll of a source counts, by source.
@@ -101,6 +102,7 @@ impl Telemetry {
         let pending = gauges("deliveries_pending", "Deliveries not settled yet");
         let held = gauges("held_changes", "Changes held for a person");
         let paused = gauges("source_paused", "1 if the source is not asked");
+        let budget_used = gauges("budget_used_ratio", "Part of a written limit that is in use");
         let mut plain_gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -135,6 +137,7 @@ impl Telemetry {
             pending,
             held,
             paused,
+            budget_used,
             reload_successful,
             reload_time,
             sources: Meters::default(),
@@ -235,6 +238,11 @@ impl Telemetry {
         } else {
             0.0
         });
+    }
+
+    /// How much of a written limit is in use, by the block of `apis` or the source that says it.
+    pub(crate) fn set_budget_used(&self, api: &str, ratio: f64) {
+        self.budget_used.get_or_create(&labels([("api", api)])).set(ratio);
     }
 
     /// A configuration was taken on, or refused.

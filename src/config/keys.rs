@@ -8,7 +8,7 @@ mod changes;
 mod credentials;
 mod endpoint;
 
-use crate::core::limits::{ITEMS_MAX, PAGES_MAX, REDIRECTS_MAX};
+use crate::core::limits::{BUDGET_CONCURRENCY_MAX, ITEMS_MAX, PAGES_MAX, REDIRECTS_MAX};
 
 pub(super) use self::changes::{BRAKE, DELETES, DELETES_WORDS, FIRST_POLL, OFF, SINCE};
 pub(super) use self::credentials::{AUTH, AUTH_STYLE, BASIC, GRANTS, OAUTH2, TLS};
@@ -18,7 +18,7 @@ pub(super) use self::endpoint::{
 
 use self::Shape::{
     Address, Anything, Count, Duration, Either, Expression, Flag, Interval, List, Map, Named,
-    NamedPart, OneOrList, Pairs, Part, Size, Text, Yes,
+    NamedPart, OneOrList, Pairs, Part, Rate, Size, Text, Yes,
 };
 
 /// The keys of one map.
@@ -62,6 +62,8 @@ pub(super) enum Shape {
     Interval,
     /// `8MiB`
     Size,
+    /// `5000/h`
+    Rate,
     /// A whole number within bounds.
     Count { min: usize, max: usize },
     /// `true`, nothing else.
@@ -221,12 +223,27 @@ pub(super) static SOURCE: Table = &[
     key("every", Interval, "How often to ask: adaptive between the two, or fixed with one value.")
         .default("30s..15m")
         .example("5m"),
-    later("cron"),
+    key(
+        "cron",
+        Text,
+        "Instead of `every`: minute, hour, day, month, weekday, and a time zone (UTC without one).",
+    )
+    .example("\"0 2 * * * Europe/Berlin\""),
     key("backoff", Map(BACKOFF), "Delays after failed polls, full jitter.")
         .default("{first: 1s, max: 15m}"),
     key("api", Text, "The block of `apis` whose keys hold where the source says nothing."),
-    later("limit"),
-    later("concurrency"),
+    key(
+        "limit",
+        OneOrList(&Either(&[Rate, Map(RATE)])),
+        "The most requests; several all hold. In `apis`, for all sources of that API together.",
+    )
+    .example("[5000/h, 20/s]"),
+    key(
+        "concurrency",
+        Count { min: 1, max: BUDGET_CONCURRENCY_MAX },
+        "The most requests at once. In `apis`, for all sources of that API together.",
+    )
+    .example("4"),
     later("weight"),
     key("paused", Flag, "Whether its state is kept and nothing is asked.")
         .default("false")
@@ -341,6 +358,12 @@ pub(super) static CSV: Table = &[
     key("encoding", Text, "The charset, where the answer does not say it.").example("windows-1252"),
 ];
 
+/// One of `limit` of a source, as a map.
+pub(super) static RATE: Table = &[
+    key("rate", Rate, "How fast the bucket is filled.").example("2/s").required(),
+    key("burst", Count { min: 1, max: 1_000_000 }, "How many requests it holds.").example("40"),
+];
+
 /// `backoff` of a source.
 pub(super) static BACKOFF: Table = &[
     key("first", Duration, "The bound of the first delay.").default("1s"),
@@ -428,7 +451,7 @@ pub(super) static CHANGES: Words =
 /// Every table, for what must hold of all keys.
 pub(super) static TABLES: &[Table] = &[
     TOP, SERVER, SOURCE, FORMAT, CSV, AUTH, OAUTH2, BASIC, TLS, BACKOFF, PAGES, SINCE, DELETES,
-    BRAKE, RULE, FOR_EACH, ENDPOINT, SIGN, GITHUB, RETRY, BREAKER,
+    BRAKE, RULE, FOR_EACH, ENDPOINT, SIGN, GITHUB, RETRY, BREAKER, RATE,
 ];
 
 /// Whether text under a key of this name may hold a secret.
@@ -451,6 +474,7 @@ impl Shape {
             Self::Duration => String::from("a duration such as `30s`"),
             Self::Interval => String::from("a duration such as `5m`, or two as in `30s..15m`"),
             Self::Size => String::from("a size such as `8MiB`"),
+            Self::Rate => String::from("a rate such as `20/s`"),
             Self::Count { min, max: usize::MAX } => format!("a whole number from {min}"),
             Self::Count { min, max } => format!("a whole number from {min} to {max}"),
             Self::Yes => String::from("`true`"),

@@ -1,10 +1,12 @@
 //! Durations, intervals and sizes as people write them. Pure text in, value or flaw out.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
 
 use crate::config::report::Flaw;
-use crate::core::limits::DURATION_MAX;
+use crate::core::budget::Rate;
+use crate::core::limits::{DURATION_MAX, RATE_COUNT_MAX};
 use crate::core::schedule::Every;
 use crate::core::time::humane;
 
@@ -121,6 +123,38 @@ pub(super) fn interval(text: &str) -> Result<Every, Flaw> {
             format!("did you mean `{max_text}..{min_text}`?"),
         )
     })
+}
+
+/// Reads `20/s`, `5000/h`, `100/15m`: so many in each period.
+pub(super) fn rate(text: &str) -> Result<Rate, Flaw> {
+    let wrong = || {
+        let sentence = format!("`{text}` is not a rate");
+        Flaw::new(sentence, "write `20/s`, `100/m`, `5000/h` or `100/15m`")
+    };
+    let (count, period) = text.split_once('/').ok_or_else(wrong)?;
+    if !count.bytes().all(|byte| byte.is_ascii_digit()) || count.is_empty() {
+        return Err(wrong());
+    }
+    let unit = DURATION_UNITS.iter().find(|(name, _)| *name == period);
+    let period = match unit {
+        Some((_, millis)) => Duration::from_millis(*millis),
+        None => duration(period).map_err(|flaw| {
+            let at = flaw.at.clone().unwrap_or(0..period.len());
+            let offset = count.len() + 1;
+            flaw.at(at.start + offset..at.end + offset)
+        })?,
+    };
+    if period.is_zero() {
+        return Err(Flaw::new("a period cannot be zero", "such as `20/s`"));
+    }
+    let count: u32 =
+        count.parse().ok().filter(|count| *count <= RATE_COUNT_MAX).ok_or_else(|| {
+            Flaw::new("this is more than can be asked", "leave the key out for no limit")
+        })?;
+    let count = NonZeroU32::new(count).ok_or_else(|| {
+        Flaw::new("nothing at all could be asked", "such as `20/s`; to ask nothing: `paused: true`")
+    })?;
+    Ok(Rate { count, period, burst: None })
 }
 
 /// Reads `8MiB`, `500KB`, `1GiB`: bytes.

@@ -8,11 +8,12 @@
 //! | `${…}` in string values | `fill`, `lookup` |
 //! | what sources share, written into each | `shared` |
 //! | which keys there are | `keys`, `schema` |
-//! | tree → typed values | `walk`, `measures`, `web`, `template`, `server`, `source`, `auth`, `route`, `format`, `for_each`, `rules`, `body`, `endpoint` |
+//! | tree → typed values | `walk`, `measures`, `web`, `template`, `server`, `source`, `budget`, `auth`, `route`, `format`, `for_each`, `rules`, `body`, `endpoint` |
 //! | what is wrong, shown to people | `report`, `hint`, `mask`, `problem` |
 
 mod auth;
 mod body;
+mod budget;
 mod endpoint;
 mod files;
 mod fill;
@@ -174,12 +175,13 @@ impl Top {
                 top.server(walk, node);
             }
             if let Some(node) = fields.get("defaults") {
-                source::check_shared(walk, node);
+                source::check_shared(walk, node, None);
                 once(walk, &mut top.defaults_place, node.place, "defaults");
             }
             if let Some(node) = fields.get("apis") {
-                top.apis
-                    .add(walk, node, "api", |walk, _, node, _| source::check_shared(walk, node));
+                top.apis.add(walk, node, "api", |walk, name, node, _| {
+                    source::check_shared(walk, node, Some(name))
+                });
             }
             if let Some(node) = fields.get("sources") {
                 top.sources.add(walk, node, "source", |walk, name, node, place| {

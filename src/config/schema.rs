@@ -69,6 +69,7 @@ fn of_shape(shape: &Shape) -> Value {
         Shape::Duration => pattern(DURATION),
         Shape::Interval => pattern(&format!(r"{DURATION}(\.\.{DURATION})?")),
         Shape::Size => pattern("[0-9]+(B|KB|MB|GB|KiB|MiB|GiB)"),
+        Shape::Rate => pattern("[0-9]+/([0-9]*(ms|s|m|h|d))+"),
         Shape::Count { min, max } => {
             let mut number = json!({"type": "integer", "minimum": min});
             if *max != usize::MAX

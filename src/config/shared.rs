@@ -11,6 +11,13 @@ use crate::config::report::{Finding, ReadFile};
 use crate::config::tree::{Key, Node, Place, Value};
 use crate::core::limits::{CONFIG_APIS_DEPTH_MAX, CONFIG_SHARED_NODES_MAX};
 
+const LIMIT: &str = "limit";
+const CONCURRENCY: &str = "concurrency";
+/// What makes a budget.
+const BUDGET: &[&str] = &[LIMIT, CONCURRENCY];
+/// What says when a source is asked.
+const TIMES: &[&str] = &["every", "cron"];
+
 /// The entries of a map.
 type Entries = Vec<(Key, Node)>;
 
@@ -18,12 +25,21 @@ type Entries = Vec<(Key, Node)>;
 #[derive(Debug, Default)]
 pub(super) struct Apis {
     parents: HashMap<String, Option<String>>,
+    /// What they say of `limit` and `concurrency`: that is theirs, and no source's own.
+    budgets: HashMap<String, Entries>,
 }
 
 impl Apis {
     /// All names, in no order.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.parents.keys().map(String::as_str)
+    }
+
+    /// What a block itself says of `limit` and `concurrency`.
+    pub(super) fn budget(&self, name: &str) -> (Option<&Node>, Option<&Node>) {
+        let entries = self.budgets.get(name).map_or(&[][..], Vec::as_slice);
+        let under = |name| entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node);
+        (under(LIMIT), under(CONCURRENCY))
     }
 
     /// A block, the one that it names, and so on; `None` if there is no such block.
@@ -45,7 +61,11 @@ impl Apis {
 pub(super) fn spread(files: &mut [ReadFile]) -> (Apis, Vec<Finding>) {
     let blocks = Blocks::of(files);
     let parents = blocks.apis.iter().map(|(name, block)| (name.clone(), api_of(block)));
-    let apis = Apis { parents: parents.collect() };
+    let budgets = blocks.apis.iter().map(|(name, block)| {
+        let own = block.iter().filter(|(key, _)| BUDGET.contains(&key.name.as_str()));
+        (name.clone(), own.cloned().collect())
+    });
+    let apis = Apis { parents: parents.collect(), budgets: budgets.collect() };
     let mut findings = circles(&blocks);
     if blocks.is_empty() {
         return (apis, findings);
@@ -112,18 +132,36 @@ impl Blocks {
         }
         let Value::Map(own) = &mut source.value else { return Some(()) };
         let api = api_of(own).or_else(|| api_of(&self.defaults));
+        // Budgets of an API are its own; the default is for sources without any.
+        let mut barred: Vec<&str> = BUDGET.to_vec();
+        let mut is_shared = false;
         for name in api.and_then(|api| apis.chain(&api)).unwrap_or_default() {
             if let Some(block) = self.apis.get(&name) {
-                fill_up(own, block, nodes_left)?;
+                is_shared |= block.iter().any(|(key, _)| BUDGET.contains(&key.name.as_str()));
+                fill_up(own, block, &barred, nodes_left)?;
             }
         }
-        fill_up(own, &self.defaults, nodes_left)
+        if !is_shared {
+            barred.clear();
+        }
+        fill_up(own, &self.defaults, &barred, nodes_left)
     }
 }
 
 /// Adds what a source does not say itself.
-fn fill_up(own: &mut Entries, block: &Entries, nodes_left: &mut usize) -> Option<()> {
+fn fill_up(
+    own: &mut Entries,
+    block: &Entries,
+    barred: &[&str],
+    nodes_left: &mut usize,
+) -> Option<()> {
+    // When to ask is said in one of two ways, and the nearer word counts.
+    let is_timed = own.iter().any(|(key, _)| TIMES.contains(&key.name.as_str()));
     for (key, node) in block {
+        let name = key.name.as_str();
+        if barred.contains(&name) || (is_timed && TIMES.contains(&name)) {
+            continue;
+        }
         if keys::SOURCE.iter().any(|known| known.name == key.name && known.own) {
             continue;
         }

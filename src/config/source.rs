@@ -7,6 +7,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::config::auth;
 use crate::config::body;
+use crate::config::budget;
 use crate::config::for_each;
 use crate::config::format;
 use crate::config::keys;
@@ -20,15 +21,18 @@ use crate::config::tree::{Node, Place, Value};
 use crate::config::walk::{Fields, Walk};
 use crate::core::auth::Auth;
 use crate::core::backoff::BackoffPolicy;
+use crate::core::budget::Terms;
 use crate::core::event::EventRules;
 use crate::core::format::{Format, feed_key};
 use crate::core::ids::SourceName;
 use crate::core::jq::Expression;
 use crate::core::limits::{
-    BODY_BYTES_DEFAULT, BODY_BYTES_MAX, BRAKE_COUNT, BRAKE_PERCENT, DELETE_AFTER_LISTINGS, FLOOD,
+    BODY_BYTES_DEFAULT, BODY_BYTES_MAX, BRAKE_COUNT, BRAKE_PERCENT, DELETE_AFTER_LISTINGS,
+    DURATION_MAX, FLOOD,
 };
 use crate::core::pages::Pages;
 use crate::core::schedule::Every;
+use crate::core::schedule::cron::Cron;
 use crate::core::since::Since;
 use crate::core::source::{Brake, Deletes, FirstPoll, Source};
 use crate::core::template::{Address, Body};
@@ -48,7 +52,11 @@ pub(super) fn read<'a>(
     owner: Place,
 ) -> Option<Source> {
     let fields = walk.fields(node, keys::SOURCE, owner)?;
-    let source = read_fields(walk, name, &fields);
+    let apis = fields.or("api", Vec::new(), |node| walk.apis(node));
+    let budgets = budget::read(walk, name, &fields, apis.as_deref().unwrap_or_default());
+    let shared = apis.zip(budgets);
+    let source = read_fields(walk, name, &fields, shared);
+    calendar(walk, &fields);
     key_for_lists(walk, &fields, owner);
     if let Some(source) = &source {
         unset_words(walk, &fields, source, owner);
@@ -59,14 +67,39 @@ pub(super) fn read<'a>(
     source
 }
 
-/// Reads what sources share: `defaults`, or a block of `apis`.
-pub(super) fn check_shared<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<()> {
+/// Reads what sources share: `defaults`, or the block of `apis` of this name.
+pub(super) fn check_shared<'a>(
+    walk: &mut Walk<'a>,
+    node: &'a Node,
+    api: Option<&str>,
+) -> Option<()> {
     let fields = walk.part(node, keys::SOURCE, |key| key.own)?;
-    read_fields(walk, &SourceName::new("shared"), &fields);
+    let name = SourceName::new("shared");
+    let apis = fields.or("api", Vec::new(), |node| walk.apis(node));
+    let budgets = match api {
+        Some(api) => budget::of_api(walk, api).map(|terms| vec![terms]),
+        None => budget::read(walk, &name, &fields, &[]),
+    };
+    read_fields(walk, &name, &fields, apis.zip(budgets));
+    calendar(walk, &fields);
     Some(())
 }
 
-fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) -> Option<Source> {
+/// When it is asked is said in one way.
+fn calendar(walk: &mut Walk<'_>, fields: &Fields<'_>) {
+    if let (Some(_), Some(cron)) = (fields.get("every"), fields.get("cron")) {
+        let finding = Finding::error(cron.place, "`every` and `cron` stand here together");
+        walk.report.add(finding.hint("keep one of the two"));
+    }
+}
+
+/// `shared` are the blocks of `apis` it names, and its budgets.
+fn read_fields<'a>(
+    walk: &mut Walk<'a>,
+    name: &SourceName,
+    fields: &Fields<'a>,
+    shared: Option<(Vec<String>, Vec<Terms>)>,
+) -> Option<Source> {
     let query = fields.or("query", Vec::new(), |node| walk.parameters(node));
     let url = fields.need("url", |node| walk.address(node, query));
     let headers = fields.or("headers", Headers::default(), |node| walk.source_headers(node));
@@ -75,13 +108,13 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
     let route = route::read(walk, fields);
     let redirects_max =
         fields.or("redirects", 0, |node| walk.count(node, keys::SOURCE, "redirects"));
-    let apis = fields.or("api", Vec::new(), |node| walk.apis(node));
     let paused = fields.or("paused", false, |node| walk.flag(node));
     let timeout = fields.or("timeout", TIMEOUT, |node| walk.span(node));
     let body_bytes_max =
         fields.or("max_body", BODY_BYTES_DEFAULT, |node| walk.size(node, BODY_BYTES_MAX));
     let fail_when = fields.or("fail_when", None, |node| walk.expression(node).map(Some));
     let every = fields.or("every", default_every(), |node| walk.interval(node));
+    let cron = fields.or("cron", None, |node| cron(walk, node).map(Some));
     let backoff = fields.or("backoff", default_backoff(), |node| {
         let fields = walk.fields(node, keys::BACKOFF, node.place)?;
         backoff(walk, &fields, node, (BACKOFF_FIRST, BACKOFF_MAX))
@@ -93,7 +126,7 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
         fields.or("events", EventRules::default_for(name), |node| rules::read(walk, name, node));
     let was = fields.or("was", None, |node| was(walk, node).map(Some));
     let (method, url, (headers, rendered_headers), body) = request?;
-    let watched = watched?;
+    let (watched, (apis, budgets), cron) = (watched?, shared?, cron?);
     let (deletes, check) = watched.deletes;
     Some(Source {
         name: name.clone(),
@@ -105,12 +138,14 @@ fn read_fields<'a>(walk: &mut Walk<'a>, name: &SourceName, fields: &Fields<'a>) 
         auth: auth?,
         route: route.ok()?,
         redirects_max: redirects_max?,
-        apis: apis?,
+        apis,
+        budgets: budgets.into(),
         paused: paused?,
         timeout: timeout?,
         body_bytes_max: body_bytes_max?,
         fail_when: fail_when?,
-        every: every?,
+        every: if cron.is_some() { by_calendar() } else { every? },
+        cron,
         backoff: backoff?,
         format: watched.format,
         items: watched.items,
@@ -199,6 +234,22 @@ fn default_backoff() -> BackoffPolicy {
 fn default_deletes() -> Deletes {
     let brake = Brake { count: BRAKE_COUNT, percent: BRAKE_PERCENT };
     Deletes::After { listings: DELETE_AFTER_LISTINGS, brake }
+}
+
+/// Of a source with a calendar the intervals have no bounds of their own.
+fn by_calendar() -> Every {
+    Every::try_new(EVERY_MIN, DURATION_MAX).expect("30s is less than a hundred years")
+}
+
+fn cron<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Cron> {
+    let text = walk.text(node)?;
+    Cron::parse(text).map_or_else(
+        |problem| {
+            let flaw = Flaw::new(problem.sentence, problem.hint).at(problem.at);
+            walk.flaw(node, "times of a calendar", &flaw)
+        },
+        Some,
+    )
 }
 
 /// Method, URL, headers and body: a body that is not text is JSON, and says so unless the headers say otherwise.

@@ -1,6 +1,7 @@
 //! Tests of the configuration: case files with their rendered problems, facts of valid files, secrets, hostile files.
 
 mod auth;
+mod budgets;
 mod cases;
 mod facts;
 mod hostile;

@@ -1,6 +1,7 @@
 //! From the tree to typed values. Every reader either gives a value or notes a problem and gives `None`; nobody stops at
 //! the first, so that all problems come at once.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::config::for_each::Feed;
@@ -13,6 +14,7 @@ use crate::config::report::{Finding, Flaw, ReadFile, Report, is_plain};
 use crate::config::route::Shared;
 use crate::config::shared::Apis;
 use crate::config::tree::{self, Node, Place, Value};
+use crate::core::budget::Terms;
 use crate::core::ids::SourceName;
 use crate::core::jq::Expression;
 use crate::core::limits::JQ_TEXT_BYTES_MAX;
@@ -92,6 +94,8 @@ pub(super) struct Walk<'a> {
     pub(super) shared: Shared,
     /// The former names of sources, with where they stand.
     pub(super) former: Vec<(SourceName, Place)>,
+    /// The budgets of blocks of `apis` that were read.
+    pub(super) budgets: HashMap<String, Option<Terms>>,
 }
 
 impl<'a> Walk<'a> {
@@ -103,7 +107,8 @@ impl<'a> Walk<'a> {
         report: Report,
     ) -> Self {
         let (shared, feeds, former) = (Shared::default(), Vec::new(), Vec::new());
-        Self { files, lookup, apis, report, feeds, shared, former }
+        let budgets = HashMap::new();
+        Self { files, lookup, apis, report, feeds, shared, former, budgets }
     }
 
     /// Reads a map with known keys. `owner` is where problems of the map as a whole are pointed at.
@@ -415,6 +420,7 @@ impl Shape {
             | Self::Duration
             | Self::Interval
             | Self::Size
+            | Self::Rate
             | Self::Expression
             | Self::Word(_) => is_text,
             Self::Count { .. } => matches!(kind, Value::Number(_) | Value::Filled(_)),

@@ -21,6 +21,9 @@ pub(crate) use way::Way;
 /// How doorbell names itself in every request, unless the operator's own headers say otherwise.
 pub(crate) const OUR_USER_AGENT: &str = concat!("doorbell/", env!("CARGO_PKG_VERSION"));
 
+/// The code of the fault that our own network is down.
+pub(crate) const OFFLINE: &str = "offline";
+
 /// The most that [`parse_retry_after`] gives. Callers have their own, shorter bounds; this one keeps sums in range.
 const RETRY_AFTER_SECONDS_MAX: u64 = u32::MAX as u64;
 
@@ -186,6 +189,10 @@ pub(crate) enum TransportFault {
     Redirect { how: String },
     /// No token could be had, so that the request was not made. `wait` is how long its server wants to be left alone.
     NoToken { fault: Box<Fault>, wait: Option<Duration> },
+    /// The server allows no more requests for so long: this one was not made.
+    Held { fault: Box<Fault>, wait: Duration },
+    /// Everything that used to answer stopped at once: our own network is down.
+    Offline { detail: String },
     /// No descriptors, no memory, no route: this machine's own trouble.
     Local { detail: String },
     /// Answers are taken from a recording, and it has none for this request.
@@ -228,7 +235,11 @@ impl TransportFault {
             Self::Redirect { how } => {
                 ("redirect", format!("the API answered a redirect {how}: it was not followed"))
             }
-            Self::NoToken { fault, .. } => return (**fault).clone(),
+            Self::NoToken { fault, .. } | Self::Held { fault, .. } => return (**fault).clone(),
+            Self::Offline { detail } => (
+                OFFLINE,
+                format!("nobody can be reached: is this machine's network down? {detail}"),
+            ),
             Self::Local { detail } => {
                 ("local", format!("this machine could not make the request: {detail}"))
             }
@@ -238,7 +249,10 @@ impl TransportFault {
             Self::Interrupted => ("interrupted", String::from("doorbell is stopping")),
         };
         let whose = match self {
-            Self::Local { .. } | Self::NotRecorded { .. } | Self::Interrupted => Whose::Us,
+            Self::Local { .. }
+            | Self::Offline { .. }
+            | Self::NotRecorded { .. }
+            | Self::Interrupted => Whose::Us,
             _ => other,
         };
         let fault = Fault { whose, ..Fault::us(code, sentence) };

@@ -79,6 +79,32 @@ pub(crate) const TOKEN_GRACE: Duration = Duration::from_secs(5);
 pub(crate) const POLLS_IN_FLIGHT_MAX: usize = 512;
 /// Polls that are due within so little of each other begin together: to wake up costs more than to poll.
 pub(crate) const POLLS_TOGETHER: Duration = Duration::from_millis(5);
+/// How long a credential is left alone at most after "too many requests" that does not say for how long.
+pub(crate) const LIMIT_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// How long a request waits, in the middle of a poll, for what a server holds back; longer, and the poll ends.
+pub(crate) const HELD_REQUEST_WAIT_MAX: Duration = Duration::from_mins(2);
+/// Failures in a row at one origin, for more than one unit, until it is asked by one probe at a time.
+pub(crate) const ORIGIN_FAILURES_MIN: u32 = 5;
+/// Polls under way at once at an origin that fails.
+pub(crate) const POLLS_AT_FAILING_ORIGIN_MAX: usize = 4;
+/// Requests a second to one origin by polls whose interval adapts, where nobody wrote a limit; a courtesy.
+pub(crate) const COURTESY_RATE: u32 = 20;
+/// How many of these may go out at once.
+pub(crate) const COURTESY_BURST: u32 = 100;
+/// Hosts that used to answer and cannot be reached all at once until it must be our own network.
+pub(crate) const OUTAGE_HOSTS_MIN: usize = 2;
+/// Hosts that are remembered to have answered.
+pub(crate) const OUTAGE_HOSTS_MAX: usize = 1_000;
+/// While our own network is down, sources are asked again within this time.
+pub(crate) const OUTAGE_LOOK_PERIOD: Duration = Duration::from_secs(30);
+/// Polls under way at once, over all sources, that one origin leaves to others: it has at most as many as are free.
+pub(crate) const POLLS_AT_ORIGIN_MIN: usize = 16;
+/// Origins that are remembered with how they fare.
+pub(crate) const ORIGINS_KNOWN_MAX: usize = 10_000;
+/// The most requests a written rate may allow in one period.
+pub(crate) const RATE_COUNT_MAX: u32 = 10_000_000;
+/// The most `concurrency` a budget may ask for.
+pub(crate) const BUDGET_CONCURRENCY_MAX: usize = 1024;
 /// Polls under way at once of the entries of one source, so that its thousands leave room for others.
 pub(crate) const ENTRIES_IN_FLIGHT_MAX: usize = 64;
 /// The same while nothing but failures comes back: a server that is down must not cost thousands of time-outs at once.

@@ -5,6 +5,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod backoff;
+pub(crate) mod budget;
 pub(crate) mod delivery;
 pub(crate) mod diff;
 pub(crate) mod endpoint;
@@ -22,6 +23,7 @@ pub(crate) mod limits;
 pub(crate) mod listing;
 pub(crate) mod outcome;
 pub(crate) mod own;
+pub(crate) mod pacing;
 pub(crate) mod pages;
 pub(crate) mod parts;
 pub(crate) mod plan;

@@ -6,11 +6,12 @@ mod tests;
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::{CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED};
 
 use crate::core::extract::Shape;
 use crate::core::fault::{Fault, Whose};
-use crate::core::http::{Response, TransportFault, parse_retry_after};
+use crate::core::http::{OFFLINE, Response, TransportFault};
+use crate::core::pacing::Pacing;
 use crate::core::parts::Parts;
 use crate::core::schedule::Signal;
 use crate::core::snapshot::{BodyHash, Coverage};
@@ -43,10 +44,13 @@ pub(crate) fn judge(
         Err(TransportFault::NoToken { fault, wait: Some(wait) }) => {
             return Answer::Throttled { wait, fault: *fault };
         }
+        Err(TransportFault::Held { fault, wait }) => {
+            return Answer::Throttled { wait, fault: *fault };
+        }
         Err(fault) => return Answer::Failed(fault.to_fault(Whose::Source)),
     };
     let status = response.status;
-    let wait = response.header(RETRY_AFTER.as_str()).and_then(|text| parse_retry_after(text, now));
+    let wait = Pacing::of(&response, now).hold.map(|(_, wait)| wait);
     match (status, wait) {
         (206, _) => Answer::Failed(Fault::source(
             "partial_content",
@@ -273,6 +277,11 @@ impl PollOutcome {
         }
     }
 
+    /// Whether our own network was down, so that nothing is to be put down to the source.
+    pub(crate) fn is_our_outage(&self) -> bool {
+        self.fault().is_some_and(|fault| fault.code == OFFLINE)
+    }
+
     fn signal(&self) -> Signal {
         match self {
             Self::Throttled { wait, .. } => Signal::Throttled { wait: *wait },
@@ -293,6 +302,10 @@ impl SourceState {
         now: Timestamp,
         unit: f64,
     ) -> Self {
+        if outcome.is_our_outage() {
+            let schedule = self.schedule.passed_over(now, unit);
+            return Self { schedule, last_poll: Some(now), ..self.clone() };
+        }
         let schedule =
             self.schedule.after(outcome.signal(), source.every, &source.backoff, now, unit);
         let since = self.fault.as_ref().map_or(now, |(_, since)| *since);

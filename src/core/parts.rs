@@ -121,7 +121,10 @@ pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
     let (other_since, other_sweep) = since_and_sweep(old.since.as_ref(), new.since.as_ref());
     let headers = |source: &Source| (source.headers.clone(), source.rendered_headers.clone());
     let (route, new_route) = (old.route.as_deref(), new.route.as_deref());
+    let (limits, concurrency) = budgets(old, new);
     let special = [
+        ("limit", limits),
+        ("concurrency", concurrency),
         ("url", base != new_base),
         ("query", query != new_query),
         ("headers", headers(old) != headers(new)),
@@ -131,7 +134,7 @@ pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
         ("sweep", other_sweep),
     ];
     let rows = rows! {
-        old, new, besides: [url, headers, rendered_headers, route, since],
+        old, new, besides: [url, headers, rendered_headers, route, since, budgets],
         "method": method,
         "body": body,
         "auth": auth,
@@ -142,6 +145,7 @@ pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
         "max_body": body_bytes_max,
         "fail_when": fail_when,
         "every": every,
+        "cron": cron,
         "backoff": backoff,
         "format": format,
         "items": items,
@@ -163,6 +167,19 @@ pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
         "was": was,
     };
     named(special.into_iter().chain(rows))
+}
+
+/// Whether `limit` and `concurrency` are others.
+fn budgets(old: &Source, new: &Source) -> (bool, bool) {
+    let limits = |source: &Source| -> Vec<_> {
+        let terms = source.budgets.iter().filter(|terms| !terms.limit.is_empty());
+        terms.map(|terms| (terms.holder.clone(), terms.limit.clone())).collect()
+    };
+    let concurrency = |source: &Source| -> Vec<_> {
+        let terms = source.budgets.iter().filter(|terms| terms.concurrency.is_some());
+        terms.map(|terms| (terms.holder.clone(), terms.concurrency)).collect()
+    };
+    (limits(old) != limits(new), concurrency(old) != concurrency(new))
 }
 
 /// Whether `since` and `sweep` are others.

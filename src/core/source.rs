@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::core::auth::Auth;
 use crate::core::backoff::BackoffPolicy;
+use crate::core::budget::{Account, Terms};
 use crate::core::diff::Comparing;
 use crate::core::entries::ForEach;
 use crate::core::event::EventRules;
@@ -20,13 +21,16 @@ use crate::core::extract::Shape;
 use crate::core::fault::Fault;
 use crate::core::format::Format;
 use crate::core::http::route::Route;
-use crate::core::http::{BodyLimit, OUR_USER_AGENT, Reach, Request, Way, with_params};
-use crate::core::ids::{ItemKey, SourceName};
+use crate::core::http::{
+    BodyLimit, OUR_USER_AGENT, Reach, Request, Way, is_credential, with_params,
+};
+use crate::core::ids::{ItemKey, SourceName, UnitName};
 use crate::core::jq::Expression;
 use crate::core::json;
 use crate::core::json::Value;
 use crate::core::pages::Pages;
 use crate::core::parts::Parts;
+use crate::core::schedule::cron::Cron;
 use crate::core::schedule::{Every, Schedule};
 use crate::core::since::{Since, Watermark};
 use crate::core::snapshot::BodyHash;
@@ -61,6 +65,10 @@ pub(crate) struct Source {
     /// Over the body: true makes it a failed poll whatever the status.
     pub(crate) fail_when: Option<Expression>,
     pub(crate) every: Every,
+    /// When it is asked instead: at these times.
+    pub(crate) cron: Option<Cron>,
+    /// What its requests are paid from, the narrowest first; all of them hold.
+    pub(crate) budgets: Arc<[Terms]>,
     pub(crate) backoff: BackoffPolicy,
     /// What answers are written in; `None` is what they say themselves.
     pub(crate) format: Option<Format>,
@@ -373,6 +381,30 @@ impl SourceState {
 }
 
 impl Source {
+    /// Who pays for the requests of one of its units.
+    pub(crate) fn account(&self, unit: &UnitName) -> Account {
+        Account {
+            source: self.name.clone(),
+            unit: unit.clone(),
+            budgets: Arc::clone(&self.budgets),
+            credential: self.credential(),
+            backoff: self.backoff,
+        }
+    }
+
+    /// A digest of who asks, whatever else the headers say.
+    fn credential(&self) -> u32 {
+        let (mut url, mut headers) = (nowhere(), self.headers.clone());
+        self.auth.apply(&mut url, &mut headers);
+        let shown = headers.iter().filter(|(name, _)| is_credential(name.as_str()));
+        let fields = shown.flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+        let granted = self.auth.oauth2().map(|oauth2| oauth2.identity());
+        let granted = granted.as_ref().map(<[u8; 16]>::as_slice);
+        let Definition([a, b, c, d, ..]) =
+            Definition::of(fields.chain([url.as_str().as_bytes()]).chain(granted));
+        u32::from_le_bytes([a, b, c, d])
+    }
+
     fn way(&self) -> Way {
         let credentials = if self.redirects_max == 0 {
             Vec::new()
@@ -385,6 +417,7 @@ impl Source {
             route: self.route.clone(),
             oauth2: self.auth.oauth2().cloned(),
             credentials,
+            account: None,
         }
     }
 

@@ -24,6 +24,7 @@ use crate::http::HttpClient;
 use crate::http::client::ReqwestClient;
 use crate::http::recording::{Recorder, Replayer};
 use crate::lines::StandardOutput;
+use crate::poller::gate::Gate;
 use crate::poller::hold::Decision;
 use crate::poller::{self, PollError, Poller};
 use crate::store::StoreError;
@@ -79,16 +80,23 @@ impl Works {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(Random::from_system());
         let telemetry = Arc::new(Telemetry::new());
+        let (poll, deliver) = (Wake::default(), Wake::default());
+        let gate = Arc::new(Gate::new(
+            Arc::new(ReqwestClient::new()?.spooling_in(state.to_owned())),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            Arc::clone(&telemetry),
+            poll.clone(),
+        ));
         let tokens = Arc::new(Tokens::new(tokens::Ports {
             store: store.clone(),
-            http: Arc::new(ReqwestClient::new()?.spooling_in(state.to_owned())),
+            http: Arc::clone(&gate) as Arc<dyn HttpClient>,
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             redactor: redactor.clone(),
         }));
         let http = Arc::clone(&tokens) as Arc<dyn HttpClient>;
         let (roster, declared) = watch::channel(Arc::new(roster_of(&config)));
-        let (poll, deliver) = (Wake::default(), Wake::default());
         let poller = Poller::new(
             poller::Ports {
                 store: store.clone(),
@@ -98,6 +106,7 @@ impl Works {
                 telemetry: Arc::clone(&telemetry),
                 redactor: redactor.clone(),
                 deliver: deliver.clone(),
+                gate,
             },
             declared.clone(),
             poll.clone(),

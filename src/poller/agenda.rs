@@ -1,6 +1,7 @@
 //! What is due when, and what has to wait although it is due.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use crate::core::ids::{SourceName, UnitName};
 use crate::core::limits::{
@@ -64,25 +65,35 @@ impl Agenda {
         self.by_time.first().map(|(due, _)| *due)
     }
 
-    /// A unit to poll now, longest due first. An entry whose source has enough polls under way waits for one of them.
-    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<UnitName> {
+    /// A unit to poll now and since when it is due, longest due first. An entry whose source has enough polls under way waits for one of them.
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<(UnitName, Timestamp)> {
         if let Some(unit) = self.ready.pop_front() {
-            return Some(unit);
+            return Some((unit, now));
         }
         while self.next_due().is_some_and(|due| due <= now) {
-            let (_, unit) = self.by_time.pop_first()?;
+            let (due, unit) = self.by_time.pop_first()?;
             self.by_name.remove(&unit);
             if unit.entry().is_none() {
-                return Some(unit);
+                return Some((unit, due));
             }
             let strain = self.strains.entry(unit.source()).or_default();
             if strain.has_room() {
                 strain.in_flight += 1;
-                return Some(unit);
+                return Some((unit, due));
             }
             strain.waiting.push_back(unit);
         }
         None
+    }
+
+    /// Plans those anew that are overdue, each `wait()` from now: after a long sleep all are.
+    pub(super) fn spread_overdue(&mut self, now: Timestamp, mut wait: impl FnMut() -> Duration) {
+        let later = self.by_time.split_off(&(now, UnitName::new("")));
+        for (_, unit) in std::mem::replace(&mut self.by_time, later) {
+            let due = now.after(wait()).rounded_up(POLLS_TOGETHER);
+            self.by_time.insert((due, unit.clone()));
+            self.by_name.insert(unit, due);
+        }
     }
 
     /// A poll that was taken is over; `failed` is `None` if none was made. Those that waited for it come next.

@@ -11,10 +11,11 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, debug, debug_span, error, warn};
+use tracing::{debug, error, warn};
 
 use super::agenda::Agenda;
 use super::crew::Members;
+use super::gate::Parked;
 use super::{Memory, Planned, PollError, Poller, locked};
 use crate::core::ids::{SourceName, UnitName};
 use crate::core::limits::{
@@ -30,8 +31,8 @@ use crate::store::Write;
 pub(super) struct Loop {
     pub(super) agenda: Agenda,
     pub(super) roster: Arc<Roster>,
-    polls: JoinSet<Result<Planned, PollError>>,
-    under_way: HashMap<Id, UnitName>,
+    pub(super) polls: JoinSet<Result<Planned, PollError>>,
+    pub(super) under_way: HashMap<Id, UnitName>,
     /// Of these, the ones whose plan changed meanwhile, to be looked at when they end.
     again: BTreeSet<UnitName>,
     /// The entries that are planned, of the sources that have some.
@@ -39,6 +40,11 @@ pub(super) struct Loop {
     /// Sources whose entries could not be looked at.
     pub(super) stale: BTreeSet<SourceName>,
     flushed: Timestamp,
+    /// Due, but something bars them.
+    pub(super) parked: Parked,
+    /// When the loop last looked around, and how far the wall clock was from the planning clock then, in milliseconds.
+    pub(super) looked: Timestamp,
+    pub(super) wall_offset: i64,
 }
 
 impl Loop {
@@ -47,12 +53,20 @@ impl Loop {
         if self.under_way.values().any(|polled| polled == unit) {
             self.again.insert(unit.clone());
         } else {
+            self.unpark(unit);
             self.agenda.set(unit.clone(), now);
         }
     }
 
+    /// A unit waits no longer for what bars it, and gives its place among the entries of its source up.
+    fn unpark(&mut self, unit: &UnitName) {
+        if self.parked.remove(unit).is_some() {
+            self.agenda.over(unit, None);
+        }
+    }
+
     /// Whether a unit is declared, as far as the loop has looked.
-    fn has(&self, unit: &UnitName) -> bool {
+    pub(super) fn has(&self, unit: &UnitName) -> bool {
         let (name, entry) = (unit.source(), unit.entry());
         match self.members.get(&name) {
             Some(members) => members.has(&entry),
@@ -74,6 +88,9 @@ impl Poller {
             members: BTreeMap::new(),
             stale: BTreeSet::new(),
             flushed: self.ports.clock.now(),
+            parked: Parked::default(),
+            looked: self.ports.clock.now(),
+            wall_offset: self.wall_offset(),
         };
         loop {
             self.tick(&mut own).await;
@@ -109,14 +126,14 @@ impl Poller {
                 own.look_at(&unit, now);
             }
         }
+        self.mind_the_clocks(own, now);
+        self.begin_parked(own, now);
         while own.polls.len() < POLLS_IN_FLIGHT_MAX
-            && let Some(unit) = own.agenda.take_due(now)
+            && let Some((unit, due)) = own.agenda.take_due(now)
         {
-            let (poller, span) = (Arc::clone(self), debug_span!("poll", source = %unit));
-            let polled = unit.clone();
-            let poll = async move { poller.poll_due(&polled).await }.instrument(span);
-            own.under_way.insert(own.polls.spawn(poll).id(), unit);
+            self.begin(own, unit, due);
         }
+        self.ports.gate.show();
         if now.since(own.flushed) >= STATE_FLUSH_PERIOD {
             own.flushed = now;
             self.flush().await;
@@ -126,7 +143,8 @@ impl Poller {
     fn wait(&self, own: &Loop) -> Duration {
         let now = self.ports.clock.now();
         let full = own.polls.len() >= POLLS_IN_FLIGHT_MAX;
-        let next = own.agenda.next_due().filter(|_| !full);
+        let (due, open) = (own.agenda.next_due(), own.parked.next());
+        let next = due.into_iter().chain(open).min().filter(|_| !full);
         next.map_or(SWEEP_PERIOD, |due| due.since(now)).min(SWEEP_PERIOD)
     }
 
@@ -137,6 +155,8 @@ impl Poller {
     ) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(unit) = own.under_way.remove(&id) else { return };
+        self.ports.gate.over(&unit);
+        own.parked.stir();
         let now = self.ports.clock.now();
         let (due, failed) = match ended {
             Ok((_, Ok(Planned { due, failed }))) => (due, failed),
@@ -224,6 +244,7 @@ impl Poller {
     /// A unit that is no longer declared: what was learned is written, and it is forgotten.
     pub(super) async fn let_go(&self, own: &mut Loop, unit: &UnitName) {
         own.agenda.remove(unit);
+        own.unpark(unit);
         self.forget(unit).await;
     }
 

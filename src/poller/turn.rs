@@ -3,6 +3,7 @@
 mod commit;
 mod end;
 mod entry;
+mod heard;
 mod index;
 mod long;
 mod own;
@@ -25,20 +26,21 @@ pub(super) use self::subject::Subject;
 use super::crew::{Crew, Number};
 use super::shelf::Kept;
 use super::{Definitions, PollError, Ports};
+use crate::core::budget::Account;
 use crate::core::diff::tombstone;
 use crate::core::entries::{self, Ending};
 use crate::core::fault::Fault;
-use crate::core::format;
-use crate::core::http::{Request, Response, TransportFault, shown_headers};
+use crate::core::http::{Request, Response, TransportFault, Way, shown_headers};
 use crate::core::ids::{EntryKey, ItemKey, UnitName};
 use crate::core::json::Value;
 use crate::core::limits::LIGHT_BODY_BYTES_MAX;
 use crate::core::listing::{self, Delta, Listing, Noted, Ringing};
 use crate::core::outcome::{self, Answer, PollOutcome};
+use crate::core::pacing::Pacing;
 use crate::core::pages::{KnownPages, Pages, Trail};
-use crate::core::refusal;
 use crate::core::report::{Mode, PollReport, RequestNote};
 use crate::core::roster::Roster;
+use crate::core::schedule::{Floors, composed};
 use crate::core::since::{Ask, Watermark};
 use crate::core::snapshot::{Snapshot, Standing};
 use crate::core::source::{Baseline, Source, SourceState, Validator};
@@ -78,6 +80,10 @@ pub(super) struct Turn<'a> {
     index: Index,
     /// The body of the last page, if it is long.
     spool: Option<Spool>,
+    /// Who pays for its requests.
+    account: Arc<Account>,
+    /// What the answers asked for.
+    pacing: Pacing,
     began: Timestamp,
     report: PollReport,
 }
@@ -90,6 +96,8 @@ pub(super) struct Ended {
     pub(super) touched: bool,
     /// The pages of the last complete listing, to ask for next time.
     pub(super) pages: Option<KnownPages>,
+    /// Before that, nobody should ask again.
+    pub(super) floor: Option<Timestamp>,
     /// The snapshot as this poll left it, if it looked at it.
     pub(super) snapshot: Option<Snapshot>,
     pub(super) report: PollReport,
@@ -184,6 +192,8 @@ impl<'a> Turn<'a> {
             pages: None,
             index: Index::default(),
             spool: None,
+            account: Arc::new(source.account(unit)),
+            pacing: Pacing::default(),
             began,
             report,
         }
@@ -210,6 +220,9 @@ impl<'a> Turn<'a> {
             next = next.unrecognised();
         }
         self.advance(&mut next, &outcome, now);
+        let floors = Floors::of(&self.pacing, now);
+        let rule = (self.source.every, self.source.cron.as_ref());
+        next.schedule = composed(next.schedule, rule, floors, (now, self.ports.clock.wall()));
         next.ended = next.ended.or(has_ended.then_some(now));
         self.tell_silence(&mut next, now).await?;
         if !self.entry.is_none() && self.state.last_poll.is_none() && !outcome.is_failure() {
@@ -236,8 +249,18 @@ impl<'a> Turn<'a> {
         }
         self.tell(&outcome, now);
         let (touched, pages) = (self.touched, self.pages);
+        let floor = self.state.schedule.due;
+        let floor = floors.binding.max(floors.fresh).map(|it| it.min(floor));
         let snapshot = self.index.into_snapshot();
-        Ok(Ended { state: self.state, written, touched, pages, snapshot, report: self.report })
+        Ok(Ended {
+            state: self.state,
+            written,
+            touched,
+            pages,
+            floor,
+            snapshot,
+            report: self.report,
+        })
     }
 
     /// When to ask again is heeded also while it cannot be written down. What would have rung with it is met again by
@@ -392,46 +415,16 @@ impl<'a> Turn<'a> {
             took: Duration::ZERO,
         };
         let began = self.ports.clock.now();
-        let result = self.send(request, asked).await;
+        let way = Way { account: Some(Arc::clone(&self.account)), ..request.way };
+        let result = self.send(Request { way, ..request }, asked).await;
         note.took = self.ports.clock.now().since(began);
         if let Ok((response, spool)) = &result {
+            self.pacing.add(Pacing::of(response, self.ports.clock.wall()));
             note.status = Some(response.status);
             note.body_bytes = spool.as_ref().map_or(response.body.len(), |spool| spool.bytes);
         }
         self.report.requests.push(note);
         result
-    }
-
-    /// The same answer, with what its body says of its failure. `refused` is it once more if its status is bad.
-    fn heard(&self, answer: Answer, refused: Option<&Response>) -> Answer {
-        let (method, fail_when) = (&self.source.method, self.source.fail_when.as_ref());
-        let explained = |fault| match refused {
-            Some(response) => self.masked(refusal::explained(fault, method, fail_when, response)),
-            None => fault,
-        };
-        match answer {
-            Answer::Body(response) => {
-                let declared = fail_when.and_then(|fail_when| {
-                    let document = format::document(&response, self.source.format.as_ref());
-                    let read = document.as_ref().map_or(&response, |read| &read.response);
-                    refusal::declared(fail_when, read)
-                });
-                match declared {
-                    Some(fault) => Answer::Failed(self.masked(fault)),
-                    None => Answer::Body(response),
-                }
-            }
-            Answer::Failed(fault) => Answer::Failed(explained(fault)),
-            Answer::Throttled { wait, fault } => {
-                Answer::Throttled { wait, fault: explained(fault) }
-            }
-            Answer::NotModified(response) => Answer::NotModified(response),
-        }
-    }
-
-    /// A fault that repeats an API's words, without secrets.
-    fn masked(&self, fault: Fault) -> Fault {
-        Fault { sentence: self.ports.redactor.clean(&fault.sentence), ..fault }
     }
 
     /// Reads the listing from its first page, which answered at `place`, to its end.

@@ -16,6 +16,7 @@ use crate::core::roster::Roster;
 use crate::deliverer::{self, Deliverer};
 use crate::http::HttpClient;
 use crate::lines::StandardOutput;
+use crate::poller::gate::Gate;
 use crate::poller::hold::Decision;
 use crate::poller::{self, Poller};
 use crate::store::handle::StoreHandle;
@@ -49,9 +50,16 @@ impl Process {
         let clock: Arc<dyn Clock> = Arc::new(StageClock(Arc::clone(stage)));
         let entropy: Arc<dyn Entropy> = Arc::new(Random::seeded(seed));
         let telemetry = Arc::new(Telemetry::new());
-        let http: Arc<dyn HttpClient> = Arc::new(StageClient(Arc::clone(stage)));
         let (roster, declared) = watch::channel(stage.world().plan.roster());
         let (poll, deliver) = (Wake::default(), Wake::default());
+        let gate = Arc::new(Gate::new(
+            Arc::new(StageClient(Arc::clone(stage))),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            Arc::clone(&telemetry),
+            poll.clone(),
+        ));
+        let http = Arc::clone(&gate) as Arc<dyn HttpClient>;
         let poller = Poller::new(
             poller::Ports {
                 store: store.clone(),
@@ -61,6 +69,7 @@ impl Process {
                 telemetry: Arc::clone(&telemetry),
                 redactor: Redactor::default(),
                 deliver: deliver.clone(),
+                gate,
             },
             declared.clone(),
             poll.clone(),

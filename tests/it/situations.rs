@@ -3,7 +3,9 @@
 
 mod balance;
 mod contact;
+mod crowd;
 mod orders;
 mod parcels;
+mod sale;
 mod tickets;
 mod vendors;

@@ -190,7 +190,11 @@ impl OAuth2 {
             limit: BodyLimit::Whole { bytes_max: TOKEN_ANSWER_BYTES_MAX },
             reach: request.reach,
             // No redirects: credentials are in the body.
-            way: Way { route: request.way.route.clone(), ..Way::default() },
+            way: Way {
+                route: request.way.route.clone(),
+                account: request.way.account.clone(),
+                ..Way::default()
+            },
         })
     }
 
@@ -207,7 +211,11 @@ impl OAuth2 {
         let response = match answer {
             Ok(response) => response,
             // What befalls this process says nothing about the server.
-            Err(TransportFault::Interrupted) => return Err(TransportFault::Interrupted),
+            Err(
+                fault @ (TransportFault::Interrupted
+                | TransportFault::Held { .. }
+                | TransportFault::Offline { .. }),
+            ) => return Err(fault),
             Err(fault) => {
                 let fault = fault.to_fault(Whose::Source);
                 let code = format!("oauth2_{}", fault.code);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::core::auth::oauth2::OAuth2;
+use crate::core::budget::Account;
 use crate::core::http::route::Route;
 
 /// What a request may and must do on its way. The default is straight to its URL.
@@ -16,4 +17,6 @@ pub(crate) struct Way {
     pub(crate) oauth2: Option<Arc<OAuth2>>,
     /// Names of query parameters that hold credentials, though they may not say so.
     pub(crate) credentials: Vec<String>,
+    /// Who pays for it; nobody for what is no poll's.
+    pub(crate) account: Option<Arc<Account>>,
 }

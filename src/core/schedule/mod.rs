@@ -3,13 +3,17 @@
 //! The rule is a simple one for now: a change halves the interval, quiet lets it grow by half, always inside
 //! `MIN..MAX`; one value is kept exactly. Only this module knows that.
 
+mod composition;
+pub(crate) mod cron;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
+pub(crate) use self::composition::{Floors, by_calendar, composed};
+
 use crate::core::backoff::{BackoffPolicy, delay};
-use crate::core::limits::{SOURCE_RETRY_AFTER_MAX, START_SPREAD_MAX};
+use crate::core::limits::{OUTAGE_LOOK_PERIOD, SOURCE_RETRY_AFTER_MAX, START_SPREAD_MAX};
 use crate::core::time::Timestamp;
 
 /// The bounds a person set for a source's interval.
@@ -122,6 +126,13 @@ impl Schedule {
                 self.failed(wait.min(SOURCE_RETRY_AFTER_MAX).max(step), now)
             }
         }
+    }
+
+    /// The plan after a poll that failed by no fault of the source: soon, and not with all others at once.
+    #[must_use]
+    pub(crate) fn passed_over(self, now: Timestamp, unit: f64) -> Self {
+        let wait = OUTAGE_LOOK_PERIOD.mul_f64(0.5 + unit.clamp(0.0, 1.0) / 2.0);
+        Self { due: now.after(wait), ..self }
     }
 
     fn failed(self, wait: Duration, now: Timestamp) -> Self {

@@ -101,6 +101,15 @@ impl Address {
         Self::Rendered(Box::new(Rendered { base, query, text, shown }))
     }
 
+    /// Where its requests go: scheme, host and port; `None` for a file, or where a template decides that.
+    pub(crate) fn origin(&self) -> Option<String> {
+        let (base, _) = self.halves();
+        let fixed = base.split("{{").next()?;
+        let is_decided = fixed.len() == base.len() || fixed.matches('/').count() >= 3;
+        let url = Url::parse(fixed).ok().filter(|url| is_decided && url.has_host())?;
+        Some(url.origin().ascii_serialization())
+    }
+
     /// The text that was typed, for digests; of a URL without templates the URL with its query.
     pub(crate) fn as_str(&self) -> &str {
         match self {

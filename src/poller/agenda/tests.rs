@@ -22,7 +22,7 @@ fn plain() -> UnitName {
 }
 
 fn take_all(agenda: &mut Agenda, now: i64) -> Vec<UnitName> {
-    std::iter::from_fn(|| agenda.take_due(at(now))).collect()
+    std::iter::from_fn(|| agenda.take_due(at(now)).map(|(unit, _)| unit)).collect()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use url::Url;
 
-use crate::clock::{Clock, Random};
+use crate::clock::{Clock, Entropy, Random};
 use crate::config;
 use crate::config::lookup::Surroundings;
 use crate::core::http::{Request, Response, TransportFault};
@@ -21,6 +21,7 @@ use crate::core::roster::Roster;
 use crate::core::snapshot::StoredItem;
 use crate::core::source::SourceState;
 use crate::http::{Exchange, HttpClient};
+use crate::poller::gate::Gate;
 use crate::poller::hold::Decision;
 use crate::poller::{Poller, Ports};
 use crate::store::handle::StoreHandle;
@@ -137,12 +138,23 @@ impl Desk {
         let full = memory.full();
         let store = StoreHandle::inline(Box::new(memory));
         let (sender, declared) = watch::channel(roster(keys));
+        let entropy = Arc::new(Random::seeded(7));
+        let telemetry = Arc::new(Telemetry::new());
+        let gate = Arc::new(Gate::new(
+            Arc::clone(&api) as Arc<dyn HttpClient>,
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::clone(&entropy) as Arc<dyn Entropy>,
+            Arc::clone(&telemetry),
+            Wake::default(),
+        ));
         let ports = Ports {
             store: store.clone(),
+            // Not through the gate: polls by hand would wait there for a clock that stands still.
             http: Arc::clone(&api) as Arc<dyn HttpClient>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            entropy: Arc::new(Random::seeded(7)),
-            telemetry: Arc::new(Telemetry::new()),
+            entropy,
+            telemetry,
+            gate,
             redactor: Redactor::default(),
             deliver: Wake::default(),
         };

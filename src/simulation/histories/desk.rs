@@ -23,6 +23,7 @@ use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::time::Timestamp;
 use crate::http::{Exchange, HttpClient};
+use crate::poller::gate::Gate;
 use crate::poller::hold::Decision;
 use crate::poller::{Poller, Ports};
 use crate::store::handle::StoreHandle;
@@ -225,13 +226,22 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn start(world: &World, store: StoreHandle, declared: Arc<Roster>) -> Self {
         let (roster, declared) = watch::channel(declared);
+        let gate = Arc::new(Gate::new(
+            Arc::new(Client(Arc::clone(&world.desk))),
+            Arc::clone(&world.clock),
+            Arc::clone(&world.entropy),
+            Arc::clone(&world.telemetry),
+            Wake::default(),
+        ));
         let ports = Ports {
             store: store.clone(),
+            // Not through the gate: polls by hand would wait there for a clock that stands still.
             http: Arc::new(Client(Arc::clone(&world.desk))),
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
             telemetry: Arc::clone(&world.telemetry),
             deliver: Wake::default(),
+            gate,
             redactor: Redactor::default(),
         };
         Self { store, roster, poller: Poller::new(ports, declared, Wake::default()) }

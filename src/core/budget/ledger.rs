@@ -1,0 +1,136 @@
+//! A written budget: its windows, how many requests are in flight, and who spends it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::{Gauge, Rate, Terms};
+use crate::core::ids::SourceName;
+use crate::core::time::Timestamp;
+
+/// Under contention, nobody is given more than this part of a budget while others wait.
+const SHARE_MAX: f64 = 0.2;
+/// What was spent fades with this time constant when shares are told.
+const SHARE_FADES: Duration = Duration::from_mins(5);
+/// What remains of a share is forgotten below this many requests.
+const SHARE_MIN: f64 = 0.05;
+
+/// A budget with what was taken of it.
+///
+/// The price of the budget belongs beside its windows: [`Ledger::take`] is where a request is paid for, and
+/// [`Ledger::planned`] is the rate to plan with.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    gauges: Vec<Gauge>,
+    /// Requests that were let in for polls that have not asked yet.
+    reserved: u32,
+    /// Requests that wait in the middle of a poll: they go before whoever begins.
+    waiting: u32,
+    spent: HashMap<SourceName, f64>,
+    spent_by_all: f64,
+    faded: Timestamp,
+}
+
+impl Ledger {
+    /// A budget that nothing was taken of as far as is known.
+    pub(crate) fn new(terms: &Terms, now: Timestamp) -> Self {
+        Self {
+            gauges: terms.limit.iter().map(|rate| Gauge::written(*rate, now)).collect(),
+            reserved: 0,
+            waiting: 0,
+            spent: HashMap::new(),
+            spent_by_all: 0.0,
+            faded: now,
+        }
+    }
+
+    /// Takes on other terms. Windows that are as they were go on; others begin anew, with nothing at hand.
+    pub(crate) fn renew(&mut self, terms: &Terms, now: Timestamp) {
+        let is_same = self.gauges.iter().map(Gauge::rate).eq(terms.limit.iter().copied());
+        if is_same {
+            return;
+        }
+        let mut old = std::mem::take(&mut self.gauges);
+        let mut kept = |rate: &Rate| {
+            let at = old.iter().position(|gauge| gauge.rate() == *rate)?;
+            Some(old.swap_remove(at))
+        };
+        let renewed = terms.limit.iter().map(|rate| {
+            kept(rate).unwrap_or_else(|| {
+                let mut gauge = Gauge::written(*rate, now);
+                gauge.drain(now);
+                gauge
+            })
+        });
+        self.gauges = renewed.collect();
+    }
+
+    /// When a poll may begin; a moment that is past means now. Those who wait in the middle of one go first.
+    pub(crate) fn opens_for_poll(&self, now: Timestamp) -> Timestamp {
+        let before = self.reserved.saturating_add(self.waiting);
+        self.gauges.iter().map(|gauge| gauge.opens(before, now)).max().unwrap_or(now)
+    }
+
+    /// When a request may be made; a moment that is past means now.
+    pub(crate) fn opens(&self, now: Timestamp) -> Timestamp {
+        self.gauges.iter().map(|gauge| gauge.opens(0, now)).max().unwrap_or(now)
+    }
+
+    /// Keeps a place for the first request of a poll.
+    pub(crate) fn reserve(&mut self) {
+        self.reserved = self.reserved.saturating_add(1);
+    }
+
+    /// Gives such a place up, or it is used now.
+    pub(crate) fn release(&mut self) {
+        self.reserved = self.reserved.saturating_sub(1);
+    }
+
+    /// A request waits, or no longer.
+    pub(crate) fn set_waiting(&mut self, waits: bool) {
+        let count = if waits { self.waiting.checked_add(1) } else { self.waiting.checked_sub(1) };
+        self.waiting = count.unwrap_or(self.waiting);
+    }
+
+    /// Pays for one request; `false` when there is nothing to pay with after all.
+    pub(crate) fn take(&mut self, source: &SourceName, now: Timestamp) -> bool {
+        let is_paid = self.gauges.iter_mut().fold(true, |paid, gauge| paid & gauge.take(now));
+        if is_paid {
+            self.fade(now);
+            *self.spent.entry(source.clone()).or_default() += 1.0;
+            self.spent_by_all += 1.0;
+        }
+        is_paid
+    }
+
+    fn fade(&mut self, now: Timestamp) {
+        let passed = now.since(self.faded);
+        // Seldom enough to cost nothing, often enough to be about right.
+        if passed < SHARE_FADES / 20 {
+            return;
+        }
+        self.faded = now;
+        let left = (-passed.as_secs_f64() / SHARE_FADES.as_secs_f64()).exp();
+        self.spent_by_all *= left;
+        self.spent.retain(|_, spent| {
+            *spent *= left;
+            *spent >= SHARE_MIN
+        });
+    }
+
+    /// Whether a source of this weight had more than its share, so that others who wait go first.
+    pub(crate) fn is_greedy(&self, source: &SourceName, weight: f64) -> bool {
+        let spent = self.spent.get(source).copied().unwrap_or_default();
+        spent > SHARE_MAX * weight * self.spent_by_all
+    }
+
+    /// How much of its fullest window is in use, `1.0` being all that was written; `None` without a limit.
+    pub(crate) fn used_ratio(&self, now: Timestamp) -> Option<f64> {
+        self.gauges.iter().map(|gauge| gauge.used_ratio(now)).reduce(f64::max)
+    }
+
+    /// Requests a second to plan with; `None` without a limit.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the price of a budget is made with it"))]
+    pub(crate) fn planned(&self) -> Option<f64> {
+        self.gauges.iter().map(Gauge::planned).reduce(f64::min)
+    }
+}

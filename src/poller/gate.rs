@@ -1,0 +1,292 @@
+//! The gate: every request that a poll makes goes through it, those for tokens and second tries too, and waits there for
+//! what was written, and for what the server said.
+//!
+//! Two things pass. A *poll* is let in by [`Gate::admit`] before anything is begun: one that has to wait holds no task,
+//! and the loop parks it with the others of its kind. A *request* of a poll under way waits here by itself; polls are
+//! let in so sparingly that few do. Nothing here is needed after a crash but what the written limits remember, and those
+//! begin with nothing at hand.
+
+mod book;
+mod parked;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::{info, warn};
+
+use self::book::{Book, Shut};
+use crate::clock::{Clock, Entropy};
+use crate::core::budget::{Account, is_out_of_reach};
+use crate::core::fault::Fault;
+use crate::core::http::{Request, Response, TransportFault};
+use crate::core::ids::UnitName;
+use crate::core::limits::{HELD_REQUEST_WAIT_MAX, SWEEP_PERIOD};
+use crate::core::pacing::{Pacing, Scope};
+use crate::core::source::Source;
+use crate::core::time::Timestamp;
+use crate::http::{Exchange, HttpClient, LongExchange};
+use crate::telemetry::Telemetry;
+use crate::wake::Wake;
+
+pub(super) use self::book::Barrier;
+pub(super) use self::parked::Parked;
+
+/// An HTTP client that keeps budgets.
+pub(crate) struct Gate {
+    http: Arc<dyn HttpClient>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    telemetry: Arc<Telemetry>,
+    book: Mutex<Book>,
+    /// Rung when somebody who is parked may go on.
+    wake: Wake,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Gate")
+    }
+}
+
+/// A poll that asks to begin.
+pub(super) struct Applicant<'a> {
+    pub(super) source: &'a Source,
+    pub(super) unit: &'a UnitName,
+    /// Until when the courtesy of a default may hold it up.
+    pub(super) latest: Timestamp,
+}
+
+impl Gate {
+    /// A gate before this client. `wake` is the signal of the loop that begins polls.
+    pub(crate) fn new(
+        http: Arc<dyn HttpClient>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        telemetry: Arc<Telemetry>,
+        wake: Wake,
+    ) -> Self {
+        Self { http, clock, entropy, telemetry, book: Mutex::default(), wake }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a poll begin, or says what bars it. `places` is how many more polls may begin at all. One that is let in
+    /// must be told to be [`Gate::over`].
+    ///
+    /// # Errors
+    /// What bars it, and until when at least.
+    pub(super) fn admit(&self, applicant: &Applicant<'_>, places: usize) -> Result<(), Barrier> {
+        self.book().admit(applicant, places, self.clock.now())
+    }
+
+    /// A poll that was let in is over.
+    pub(super) fn over(&self, unit: &UnitName) {
+        self.book().over(unit);
+    }
+
+    /// Whether a source had more than its share of what it shares with others.
+    pub(super) fn is_greedy(&self, source: &Source) -> bool {
+        self.book().is_greedy(source)
+    }
+
+    /// Shows how much of the budgets is in use.
+    pub(super) fn show(&self) {
+        let now = self.clock.now();
+        for (holder, ratio) in self.book().used(now) {
+            self.telemetry.set_budget_used(&holder, ratio);
+        }
+    }
+
+    /// Waits until a request may be made, and pays for it.
+    async fn pay(
+        &self,
+        account: Arc<Account>,
+        origin: String,
+    ) -> Result<Flight<'_>, TransportFault> {
+        let seats = self.book().seats(&account, self.clock.now());
+        let mut held = Vec::with_capacity(seats.len());
+        // The widest budget first, in the same order for all: nobody waits for whoever waits for them.
+        for seat in seats {
+            let permit = seat.acquire_owned().await;
+            held.push(permit.map_err(|_| TransportFault::Interrupted)?);
+        }
+        let mut waiting = None;
+        loop {
+            let now = self.clock.now();
+            let shut = match self.book().enter(&account, &origin, now) {
+                Ok(()) => {
+                    return Ok(Flight { gate: self, account, origin, _seats: held, ended: false });
+                }
+                Err(shut) => shut,
+            };
+            let wait = shut.until().since(now);
+            if let Shut::ByServer(_) = shut
+                && wait > HELD_REQUEST_WAIT_MAX
+            {
+                let sentence = "the API allows no more requests for now";
+                let fault = Box::new(Fault::source("held_back", sentence));
+                return Err(TransportFault::Held { fault, wait });
+            }
+            waiting.get_or_insert_with(|| Waiting::begin(self, Arc::clone(&account)));
+            tokio::time::sleep(wait.clamp(Duration::from_millis(1), SWEEP_PERIOD)).await;
+        }
+    }
+
+    /// Learns from what an exchange came to.
+    fn learn(
+        &self,
+        mut flight: Flight<'_>,
+        host: &str,
+        result: Result<Response, TransportFault>,
+    ) -> Result<Response, TransportFault> {
+        flight.ended = true;
+        let (now, wall, unit) = (self.clock.now(), self.clock.wall(), self.entropy.unit());
+        let (account, origin) = (&flight.account, &flight.origin);
+        let mut book = self.book();
+        match result {
+            Ok(response) => {
+                let pacing = Pacing::of(&response, wall);
+                book.tally(account, origin, now).hear(
+                    &response,
+                    &pacing,
+                    &account.backoff,
+                    (now, unit),
+                );
+                book.outage.answered(host);
+                let held = pacing.hold.filter(|(scope, _)| *scope == Scope::Host);
+                let place = book.origin(origin, now);
+                if let Some((_, wait)) = held {
+                    place.hold_until(now.after(wait));
+                }
+                let is_open = if response.status >= 500 && held.is_none() {
+                    place.breaker.fail(&account.unit, &account.backoff, (now, unit)).then_some(true)
+                } else {
+                    place.breaker.succeed().then_some(false)
+                };
+                drop(book);
+                self.tell(origin, is_open);
+                Ok(response)
+            }
+            Err(fault) => {
+                book.tally(account, origin, now).lose();
+                if is_out_of_reach(&fault) {
+                    book.outage.unreached(host, now);
+                    if book.outage.is_on(now) {
+                        let detail = fault.to_fault(crate::core::fault::Whose::Us).sentence;
+                        return Err(TransportFault::Offline { detail });
+                    }
+                }
+                let is_open = is_the_origins(&fault).then(|| {
+                    let breaker = &mut book.origin(origin, now).breaker;
+                    breaker.fail(&account.unit, &account.backoff, (now, unit)).then_some(true)
+                });
+                drop(book);
+                self.tell(origin, is_open.flatten());
+                Err(fault)
+            }
+        }
+    }
+
+    fn tell(&self, origin: &str, is_open: Option<bool>) {
+        match is_open {
+            Some(true) => {
+                warn!(origin, "one request after the other fails: one probe at a time is made");
+            }
+            Some(false) => {
+                info!(origin, "the origin answers again");
+                self.wake.ring();
+            }
+            None => {}
+        }
+    }
+}
+
+impl HttpClient for Gate {
+    fn exchange(&self, request: Request) -> Exchange<'_> {
+        let Some((account, origin, host)) = payer(&request) else {
+            return self.http.exchange(request);
+        };
+        Box::pin(async move {
+            let flight = self.pay(account, origin).await?;
+            let result = self.http.exchange(request).await;
+            self.learn(flight, &host, result)
+        })
+    }
+
+    fn exchange_long(&self, request: Request, seed: u64) -> LongExchange<'_> {
+        let Some((account, origin, host)) = payer(&request) else {
+            return self.http.exchange_long(request, seed);
+        };
+        Box::pin(async move {
+            let flight = self.pay(account, origin).await?;
+            let (result, spool) = match self.http.exchange_long(request, seed).await {
+                Ok((response, spool)) => (Ok(response), spool),
+                Err(fault) => (Err(fault), None),
+            };
+            Ok((self.learn(flight, &host, result)?, spool))
+        })
+    }
+}
+
+/// Who pays for a request, to which origin and host it goes. Files cost nothing.
+fn payer(request: &Request) -> Option<(Arc<Account>, String, String)> {
+    let account = request.way.account.clone()?;
+    let host = request.url.host_str()?.to_owned();
+    Some((account, request.url.origin().ascii_serialization(), host))
+}
+
+/// Whether a fault says something about the other side.
+fn is_the_origins(fault: &TransportFault) -> bool {
+    matches!(
+        fault,
+        TransportFault::Resolve { .. }
+            | TransportFault::Connect { .. }
+            | TransportFault::Tls { .. }
+            | TransportFault::Timeout { .. }
+            | TransportFault::Drip { .. }
+            | TransportFault::Cut { .. }
+            | TransportFault::Protocol { .. }
+    )
+}
+
+/// A request under way. Given up, it is counted as such.
+struct Flight<'g> {
+    gate: &'g Gate,
+    account: Arc<Account>,
+    origin: String,
+    _seats: Vec<OwnedSemaphorePermit>,
+    ended: bool,
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let now = self.gate.clock.now();
+            self.gate.book().tally(&self.account, &self.origin, now).lose();
+        }
+    }
+}
+
+/// A request that waits in the middle of a poll: whoever begins lets it go first.
+struct Waiting<'g> {
+    gate: &'g Gate,
+    account: Arc<Account>,
+}
+
+impl<'g> Waiting<'g> {
+    fn begin(gate: &'g Gate, account: Arc<Account>) -> Self {
+        gate.book().set_waiting(&account, true);
+        Self { gate, account }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.gate.book().set_waiting(&self.account, false);
+    }
+}
