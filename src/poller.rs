@@ -142,8 +142,11 @@ pub(crate) enum PollError {
     #[error("source {0} has no entry {1:?}")]
     UnknownEntry(SourceName, String),
     /// It is polled entry by entry. The second text names some of them.
-    #[error("source {0} is polled entry by entry: say which one, such as {1}")]
+    #[error("source {0} is polled entry by entry: say which one with `--entry`, such as {1}")]
     EntryNeeded(SourceName, String),
+    /// Nor is any known yet. The second text says what to do about that.
+    #[error("source {0} is polled entry by entry, and no entry of it is known yet{1}")]
+    NoEntry(SourceName, String),
     /// Somebody else wrote to the unit's state meanwhile.
     #[error("the state of {0} moved on during the poll")]
     Conflict(UnitName),
@@ -157,7 +160,10 @@ impl PollError {
         match self {
             Self::Conflict(_) => true,
             Self::Store(fault) => fault.may_pass(),
-            Self::Unknown(_) | Self::UnknownEntry(..) | Self::EntryNeeded(..) => false,
+            Self::Unknown(_)
+            | Self::UnknownEntry(..)
+            | Self::EntryNeeded(..)
+            | Self::NoEntry(..) => false,
         }
     }
 }

@@ -336,6 +336,13 @@ impl<'a> MakeWriter<'a> for RedactedStderr {
     }
 }
 
+/// Whether a part of what is wanted can be a filter: any other word would be taken for the name of a module, of which
+/// there is none.
+fn is_filter(part: &str) -> bool {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    part.contains(['=', '[']) || LEVELS.contains(&part.to_ascii_lowercase().as_str())
+}
+
 /// Starts the log on standard error. `wanted` is a comma-separated list of `json` and filters as `info` or
 /// `doorbell=debug`.
 ///
@@ -344,6 +351,11 @@ impl<'a> MakeWriter<'a> for RedactedStderr {
 pub(crate) fn start_log(wanted: &str, redactor: Redactor) -> Result<(), String> {
     let (json, filters): (Vec<_>, Vec<_>) = wanted.split(',').partition(|part| *part == "json");
     let filters = if filters.is_empty() { String::from("info") } else { filters.join(",") };
+    if let Some(word) = filters.split(',').find(|part| !is_filter(part)) {
+        let hint =
+            "there are error, warn, info, debug, trace and off, and filters as `doorbell=debug`";
+        return Err(format!("--log {wanted}: {word:?} is no level; {hint}"));
+    }
     let filter = EnvFilter::try_new(&filters).map_err(|error| {
         format!("--log {wanted}: {error}; write for example `info`, `json` or `json,debug`")
     })?;

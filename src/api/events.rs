@@ -57,8 +57,13 @@ pub(super) fn slice(limit: Option<usize>, order: Option<&str>) -> Slice {
 /// A time in a query.
 pub(super) fn time(text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
     let Some(text) = text else { return Ok(None) };
-    let parsed: jiff::Timestamp = text.parse().map_err(|_| {
-        Problem::bad_request(format!("{text:?} is no time; write 2026-11-21T03:00:00Z"))
+    // A date alone is its midnight in UTC.
+    let midnight = format!("{text}T00:00:00Z");
+    let is_date = text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok();
+    let time = if is_date { midnight.as_str() } else { text };
+    let parsed: jiff::Timestamp = time.parse().map_err(|_| {
+        let hint = "write 2026-11-21T03:00:00Z, or 2026-11-21";
+        Problem::bad_request(format!("{text:?} is no time; {hint}"))
     })?;
     Ok(Some(Timestamp::from_millis(parsed.as_millisecond())))
 }

@@ -46,6 +46,8 @@ pub(crate) enum Refused {
     Conflict(String),
     /// The request cannot be carried out as it is; one line per reason.
     Invalid(Vec<String>),
+    /// The request does not say enough.
+    Incomplete(String),
     /// Our own failure.
     Failed(String),
 }

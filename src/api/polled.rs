@@ -4,9 +4,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::view::{FaultView, raw};
-use crate::core::http::shown_url;
 use crate::core::recording::Recording;
-use crate::core::report::{PollReport, RequestNote};
+use crate::core::report::{PollReport, RequestNote, Sample};
 
 #[derive(Debug, Serialize)]
 pub(super) struct PollView {
@@ -30,6 +29,9 @@ pub(super) struct PollView {
     next_poll: String,
     fault: Option<FaultView>,
     requests: Vec<RequestView>,
+    /// The first item that was listed, with its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample: Option<SampleView>,
     events: Vec<Option<Box<RawValue>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recording: Option<Recording>,
@@ -66,9 +68,24 @@ impl PollView {
             next_poll: report.next_due.to_rfc3339(),
             fault: report.fault.as_ref().map(FaultView::of),
             requests: report.requests.iter().map(RequestView::of).collect(),
+            sample: report.sample.as_ref().map(SampleView::of),
             events: report.events.iter().map(|event| raw(&event.body)).collect(),
             recording,
         }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct SampleView {
+    key: String,
+    /// Absent if it is long.
+    item: Option<Box<RawValue>>,
+}
+
+impl SampleView {
+    fn of(sample: &Sample) -> Self {
+        let item = sample.item.clone().and_then(|item| RawValue::from_string(item).ok());
+        Self { key: sample.key.to_string(), item }
     }
 }
 
@@ -88,7 +105,7 @@ impl RequestView {
     fn of(note: &RequestNote) -> Self {
         Self {
             method: note.method.to_string(),
-            url: shown_url(&note.url),
+            url: note.url.clone(),
             headers: note.headers.clone(),
             conditional: note.conditional,
             status: note.status,

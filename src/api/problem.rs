@@ -61,6 +61,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Unknown(detail) => Self::not_found(detail),
+            Refused::Incomplete(detail) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
             Refused::Conflict(detail) => Self::new(StatusCode::CONFLICT, detail),
             Refused::Failed(detail) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
             Refused::Invalid(problems) => {

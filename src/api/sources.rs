@@ -12,12 +12,14 @@ use serde::Deserialize;
 use super::entries::Entries;
 use super::polled::PollView;
 use super::problem::Problem;
-use super::view::{CountView, HeldView, ItemView, ReloadView, SourceView};
+use super::view::{CountView, HeldReasons, HeldView, ItemView, ReloadView, SourceView};
 use super::{Refused, Shared};
 use crate::core::ids::{EntryKey, ItemKey, SourceName, UnitName};
 use crate::core::limits::LIST_ROWS_MAX;
+use crate::core::own::{HELD, OWN_SOURCE};
 use crate::core::recording::{Exchanges, Recording};
 use crate::core::report::Mode;
+use crate::store::{EventFilter, Slice};
 
 pub(super) async fn list(State(context): State<Shared>) -> Result<Json<Vec<SourceView>>, Problem> {
     let roster = context.operations.roster();
@@ -149,7 +151,19 @@ pub(super) async fn held(State(context): State<Shared>) -> Result<Json<Vec<HeldV
             units.extend(entries.iter().map(|entry| UnitName::of(&name, entry)));
         }
         for unit in units {
-            views.extend(store.held(&unit)?.iter().map(|item| HeldView::of(&unit, item)));
+            let held = store.held(&unit)?;
+            if held.is_empty() {
+                continue;
+            }
+            let told = EventFilter {
+                source: Some(SourceName::new(OWN_SOURCE)),
+                event_type: Some(HELD.to_owned()),
+                key: Some(ItemKey::new(unit.source().as_str())),
+                ..EventFilter::default()
+            };
+            let slice = Slice { newest_first: true, rows_max: LIST_ROWS_MAX };
+            let reasons = HeldReasons::of_events(&store.events(&told, slice)?);
+            views.extend(held.iter().map(|item| HeldView::of(&unit, item, &reasons)));
         }
         Ok(views)
     });

@@ -314,20 +314,56 @@ pub(super) struct HeldView {
     entry: String,
     key: String,
     kind: &'static str,
+    /// `flood`: too many are new at once. `brake`: too many are gone at once. `credentials`: gone for other ones.
+    why: String,
     held_since: Option<String>,
     item: Option<Box<RawValue>>,
 }
 
 impl HeldView {
-    pub(super) fn of(unit: &UnitName, item: &StoredItem) -> Self {
+    pub(super) fn of(unit: &UnitName, item: &StoredItem, reasons: &HeldReasons) -> Self {
         let since = match item.entry.standing {
-            Standing::Held { since } | Standing::HeldNew { since } => Some(since.to_rfc3339()),
+            Standing::Held { since } | Standing::HeldNew { since } => Some(since),
             _ => None,
         };
         let is_new = matches!(item.entry.standing, Standing::HeldNew { .. });
         let kind = if is_new { "created" } else { "deleted" };
         let (source, entry) = (unit.source().to_string(), unit.entry().to_string());
         let key = item.key.to_string();
-        Self { source, entry, key, kind, held_since: since, item: raw(&item.data) }
+        let why = match since {
+            Some(since) if !is_new => reasons.of(since),
+            _ => String::from("flood"),
+        };
+        let held_since = since.map(Timestamp::to_rfc3339);
+        Self { source, entry, key, kind, why, held_since, item: raw(&item.data) }
     }
+}
+
+/// Why items of a source that are gone are held, as doorbell's own events told it.
+#[derive(Debug, Default)]
+pub(super) struct HeldReasons(Vec<(String, String)>);
+
+impl HeldReasons {
+    /// From those events, in any order.
+    pub(super) fn of_events(records: &[EventRecord]) -> Self {
+        let mut told: Vec<_> = records.iter().filter_map(held_reason).collect();
+        told.sort_unstable();
+        Self(told)
+    }
+
+    /// Of an item that is held since then: what the first event from there on said, which its poll made.
+    fn of(&self, since: Timestamp) -> String {
+        let since = since.to_rfc3339();
+        let told = self.0.iter().find(|(at, _)| *at >= since);
+        told.map_or_else(|| String::from("brake"), |(_, why)| why.clone())
+    }
+}
+
+/// When changes were held, and why such as were gone.
+fn held_reason(record: &EventRecord) -> Option<(String, String)> {
+    let envelope: serde_json::Value = serde_json::from_str(record.event.body.as_str()).ok()?;
+    let told = envelope.get("data")?;
+    let words = told.get("why")?.as_array()?.iter().filter_map(serde_json::Value::as_str);
+    let why = words.filter(|word| *word != "flood").collect::<Vec<_>>().join(", ");
+    (!why.is_empty()).then_some((told.get("held_at")?.as_str()?.to_owned(), why))
 }

@@ -25,7 +25,7 @@ pub(crate) struct BackupArgs {
 /// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The daemon must not be running. The copy is verified before it takes the place of the state.\n\nExample:\n  systemctl stop doorbell && doorbell restore /backups/doorbell.db"
+    after_help = "The daemon must not be running. The copy is verified before it takes the place of the state, which is kept beside it as doorbell.db.replaced: `restore` with that file undoes it.\n\nExample:\n  systemctl stop doorbell && doorbell restore /backups/doorbell.db"
 )]
 pub(crate) struct RestoreArgs {
     /// A copy that `doorbell backup` made.
@@ -63,11 +63,20 @@ pub(crate) fn restore(args: &RestoreArgs, common: &Common) -> anyhow::Result<Exi
     if !args.file.exists() {
         return Err(Usage(format!("there is no file {}", args.file.display())).into());
     }
-    copy::restore(&common.state, &args.file).context("putting the copy back")?;
+    let restored = copy::restore(&common.state, &args.file).context("putting the copy back")?;
+    let replaced = restored.replaced.as_deref();
     if common.json {
-        print::line(&serde_json::json!({ "restored": common.state }).to_string())?;
+        let answer = serde_json::json!({ "restored": common.state, "replaced": replaced });
+        print::line(&answer.to_string())?;
     } else {
         print::line(&format!("the state in {} is that of the copy", common.state.display()))?;
+        if let Some(replaced) = replaced {
+            print::line(&format!(
+                "what was there before, with all that rang since the copy was made, is kept in {}: remove it when nobody \
+                 needs it",
+                replaced.display()
+            ))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

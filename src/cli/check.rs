@@ -30,7 +30,9 @@ pub(crate) fn run(_args: &Args, common: &Common) -> anyhow::Result<ExitCode> {
                     .iter()
                     .try_for_each(|warning| print::line(&warning.to_string()))?;
                 let file = common.config.display();
-                print::line(&format!("{file} is valid: {sources} sources, {endpoints} endpoints"))?;
+                let counts = [(sources, "source"), (endpoints, "endpoint")];
+                let [sources, endpoints] = counts.map(|(number, noun)| print::count(number, noun));
+                print::line(&format!("{file} is valid: {sources}, {endpoints}"))?;
             }
             Ok(ExitCode::SUCCESS)
         }

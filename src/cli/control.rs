@@ -10,6 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use http::{Method, Request, StatusCode};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -74,6 +75,12 @@ impl Control {
         self.call(Method::GET, path, None).await
     }
 
+    /// The same, and the answer as it came. For all that holds items: the order of their keys and the spelling of their
+    /// numbers are part of them.
+    pub(crate) async fn get_text(&self, path: &str) -> anyhow::Result<String> {
+        text(self.call_bytes(Method::GET, path, None).await?)
+    }
+
     /// Asks for something to be done.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.call(Method::POST, path, Some(body)).await
@@ -81,8 +88,7 @@ impl Control {
 
     /// The same, and the answer as it came: the order of its keys means something.
     pub(crate) async fn post_text(&self, path: &str, body: &Value) -> anyhow::Result<String> {
-        let bytes = self.call_bytes(Method::POST, path, Some(body)).await?;
-        String::from_utf8(bytes).context("reading the daemon's answer")
+        text(self.call_bytes(Method::POST, path, Some(body)).await?)
     }
 
     async fn call(
@@ -170,6 +176,15 @@ impl Control {
         }
         Ok(())
     }
+}
+
+fn text(bytes: Vec<u8>) -> anyhow::Result<String> {
+    String::from_utf8(bytes).context("reading the daemon's answer")
+}
+
+/// Reads the part of an answer that is shown to people.
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
+    serde_json::from_str(text).context("reading the daemon's answer")
 }
 
 /// What this process works with. What is stored can be looked at without a configuration.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::control::{Control, path_with, segment};
+use super::control::{Control, path_with, read, segment};
 use super::{Common, print, table};
 use crate::telemetry::Redactor;
 
@@ -45,6 +45,7 @@ enum Sub {
 /// Which deliveries.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Filter {
+    /// The endpoint's name.
     #[arg(long)]
     pub(crate) endpoint: Option<String>,
     /// waiting, pending, delivered, exhausted or discarded.
@@ -56,8 +57,10 @@ pub(crate) struct Filter {
     /// A glob on the event's type.
     #[arg(long = "type", value_name = "GLOB")]
     pub(crate) event_type: Option<String>,
+    /// The source's name.
     #[arg(long)]
     pub(crate) source: Option<String>,
+    /// The item's key.
     #[arg(long)]
     pub(crate) key: Option<String>,
     /// Events detected at or after this time (RFC 3339).
@@ -87,8 +90,8 @@ impl Filter {
 pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode> {
     let control = Control::open(common, Redactor::default()).await?;
     if let Some(Sub::Show { id }) = &args.command {
-        let detail = control.get(&format!("/v1/deliveries/{}", segment(id))).await?;
-        if common.json { print::line(&detail.to_string())? } else { table::delivery(&detail)? }
+        let detail = control.get_text(&format!("/v1/deliveries/{}", segment(id))).await?;
+        if common.json { print::line(&detail)? } else { table::delivery(&read(&detail)?)? }
     } else {
         list(&control, &args, common).await?;
     }
@@ -113,6 +116,7 @@ async fn list(control: &Control, args: &Args, common: &Common) -> anyhow::Result
     let mut seen: BTreeMap<String, Value> = BTreeMap::new();
     // One for all rounds: a signal between two of them must not be lost.
     let mut interrupted = pin!(tokio::signal::ctrl_c());
+    let mut hung_up = pin!(print::hang_up());
     loop {
         for row in rows {
             let id = row.get("id").map(Value::to_string).unwrap_or_default();
@@ -127,6 +131,7 @@ async fn list(control: &Control, args: &Args, common: &Common) -> anyhow::Result
         tokio::select! {
             biased;
             _ = &mut interrupted => return Ok(()),
+            () = &mut hung_up => return Ok(()),
             () = tokio::time::sleep(FOLLOW_PERIOD) => {}
         }
         rows = newest_last(control.get(&path).await?);

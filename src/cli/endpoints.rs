@@ -23,7 +23,10 @@ enum Sub {
     /// List them with their condition (the default).
     List,
     /// Try a failing or disabled endpoint again now.
-    Resume { endpoint: String },
+    Resume {
+        /// The endpoint's name.
+        endpoint: String,
+    },
 }
 
 pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode> {

@@ -4,9 +4,11 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::control::{Control, path_with};
+use super::control::{Control, path_with, read};
+use super::table::Envelope;
 use super::{Common, print, table};
 use crate::telemetry::Redactor;
 
@@ -22,10 +24,13 @@ pub(crate) struct Args {
     /// A glob on the type.
     #[arg(long = "type", value_name = "GLOB")]
     event_type: Option<String>,
+    /// The source's name.
     #[arg(long)]
     source: Option<String>,
+    /// Which entry, of a source that is polled entry by entry.
     #[arg(long)]
     entry: Option<String>,
+    /// The item's key.
     #[arg(long)]
     key: Option<String>,
     /// Detected at or after this time (RFC 3339).
@@ -42,22 +47,34 @@ pub(crate) struct Args {
     follow: bool,
 }
 
+/// A part of the listing. Events stay as they are sent.
+#[derive(Debug, Deserialize)]
+struct Page {
+    events: Vec<Row>,
+    cursor: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    event: Box<RawValue>,
+}
+
 pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode> {
     let control = Control::open(common, Redactor::default()).await?;
     let limit = args.limit.to_string();
     let newest = args.query(&[("order", Some("newest")), ("limit", Some(&limit))]);
-    let page = control.get(&newest).await?;
-    let mut events = list(&page);
+    let Page { mut events, cursor } = read(&control.get_text(&newest).await?)?;
     events.reverse();
-    let envelopes: Vec<Value> = events.iter().filter_map(|row| row.get("event").cloned()).collect();
     match (common.json, args.follow) {
-        (true, false) => print::line(&Value::Array(envelopes).to_string())?,
-        (true, true) => envelopes.iter().try_for_each(|event| print::line(&event.to_string()))?,
-        (false, _) => table::events(&envelopes)?,
+        (true, false) => {
+            let events: Vec<_> = events.iter().map(|row| row.event.get()).collect();
+            print::line(&format!("[{}]", events.join(",")))?;
+        }
+        (false, false) if events.is_empty() => print::note("no events")?,
+        _ => events.iter().try_for_each(|row| row.show(common.json))?,
     }
     if args.follow {
-        let cursor = page.get("cursor").and_then(Value::as_u64).unwrap_or(0);
-        follow(&control, &args, common.json, cursor).await?;
+        follow(&control, &args, common.json, cursor.unwrap_or(0)).await?;
     }
     control.close().await?;
     Ok(ExitCode::SUCCESS)
@@ -66,28 +83,29 @@ pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode>
 async fn follow(control: &Control, args: &Args, json: bool, mut cursor: u64) -> anyhow::Result<()> {
     // One for all rounds: a signal between two of them must not be lost.
     let mut interrupted = pin!(tokio::signal::ctrl_c());
+    let mut hung_up = pin!(print::hang_up());
     loop {
         let after = cursor.to_string();
-        let page = control.get(&args.query(&[("after", Some(&after))])).await?;
-        for row in list(&page) {
-            let envelope = row.get("event").cloned().unwrap_or_default();
-            if json {
-                print::line(&envelope.to_string())?;
-            } else {
-                table::event(&envelope)?;
-            }
-        }
-        cursor = page.get("cursor").and_then(Value::as_u64).unwrap_or(cursor);
+        let page: Page = read(&control.get_text(&args.query(&[("after", Some(&after))])).await?)?;
+        page.events.iter().try_for_each(|row| row.show(json))?;
+        cursor = page.cursor.unwrap_or(cursor);
         tokio::select! {
             biased;
             _ = &mut interrupted => return Ok(()),
+            () = &mut hung_up => return Ok(()),
             () = tokio::time::sleep(FOLLOW_PERIOD) => {}
         }
     }
 }
 
-fn list(page: &Value) -> Vec<Value> {
-    page.get("events").and_then(Value::as_array).cloned().unwrap_or_default()
+impl Row {
+    fn show(&self, json: bool) -> anyhow::Result<()> {
+        let text = self.event.get();
+        if json {
+            return Ok(print::line(text)?);
+        }
+        Ok(table::event(&read::<Envelope>(text)?)?)
+    }
 }
 
 impl Args {

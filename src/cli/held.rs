@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::control::{Control, segment};
+use super::control::{Control, load, read, segment};
 use super::{Common, print, table};
 use crate::telemetry::Redactor;
 
@@ -23,9 +23,15 @@ enum Sub {
     /// List what is held (the default).
     List,
     /// Let everything held of a source ring.
-    Release { source: String },
+    Release {
+        /// The source's name.
+        source: String,
+    },
     /// Drop everything held of a source; the items' return rings nothing.
-    Discard { source: String },
+    Discard {
+        /// The source's name.
+        source: String,
+    },
 }
 
 pub(crate) async fn run(
@@ -33,17 +39,22 @@ pub(crate) async fn run(
     common: &Common,
     redactor: Redactor,
 ) -> anyhow::Result<ExitCode> {
+    let command = args.command.unwrap_or(Sub::List);
+    if !matches!(command, Sub::List) && Control::daemon(common).await?.is_none() {
+        // What is held is decided by the declaration, so that what is wrong with it has to be told.
+        load(&common.config)?;
+    }
     let control = Control::open(common, redactor).await?;
-    match args.command.unwrap_or(Sub::List) {
+    match command {
         Sub::List => {
-            let held = control.get("/v1/held").await?;
-            if common.json { print::line(&held.to_string())? } else { table::held(&held)? }
+            let held = control.get_text("/v1/held").await?;
+            if common.json { print::line(&held)? } else { table::held(&read::<Vec<_>>(&held)?)? }
         }
         Sub::Release { source } => {
-            decide(&control, &source, "release", "ring now", common.json).await?;
+            decide(&control, &source, "release", "they ring now", common.json).await?;
         }
         Sub::Discard { source } => {
-            decide(&control, &source, "discard", "are dropped", common.json).await?;
+            decide(&control, &source, "discard", "they are dropped", common.json).await?;
         }
     }
     control.close().await?;
@@ -63,5 +74,6 @@ async fn decide(
         return Ok(print::line(&answer.to_string())?);
     }
     let count = answer.get("count").and_then(Value::as_u64).unwrap_or(0);
-    Ok(print::line(&format!("{count} held changes of {source} {fate}"))?)
+    let count = print::count(usize::try_from(count).unwrap_or(usize::MAX), "held change");
+    Ok(print::line(&format!("{count} of {source}: {fate}"))?)
 }

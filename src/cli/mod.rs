@@ -27,6 +27,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::daemon::DaemonError;
+use crate::store::StoreError;
 use crate::telemetry::{Redactor, start_log};
 
 /// Webhooks for APIs that have none: doorbell polls them, compares, and rings.
@@ -178,8 +180,17 @@ async fn dispatch(
         Command::Schema(args) => schema::run(&args),
         Command::Backup(args) => backup::backup(args, common).await,
         Command::Restore(args) => backup::restore(&args, common),
-        Command::Secret => secret::run(),
+        Command::Secret => secret::run(common),
     }
+}
+
+/// Whether the state itself is broken.
+fn is_damage(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let store = match cause.downcast_ref::<DaemonError>() {
+        Some(DaemonError::Store(fault)) => Some(fault),
+        _ => cause.downcast_ref::<StoreError>(),
+    };
+    store.is_some_and(StoreError::is_damage)
 }
 
 /// Prints the chain of causes once and chooses the exit code by whose failure it is.
@@ -190,5 +201,8 @@ fn fail(error: &anyhow::Error, redactor: &Redactor) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     print::failure(&redactor.clean(&format!("{error:#}")));
+    if error.chain().any(is_damage) {
+        print::note("`doorbell restore FILE` puts a copy back that `doorbell backup` made").ok();
+    }
     if error.downcast_ref::<Usage>().is_some() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

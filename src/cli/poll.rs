@@ -15,11 +15,15 @@ use super::pretty::indented;
 use super::print::{self, BAD, FAINT, GOOD, NAME, STRONG, count, printable, styled};
 use super::{Common, Usage};
 use crate::core::recording::Recording;
+use crate::core::source::Source;
 use crate::core::time::humane;
 use crate::telemetry::Redactor;
 
 /// The longest header value that is shown whole.
 const HEADER_CHARS_MAX: usize = 120;
+
+/// How much of an item is shown.
+const SAMPLE_LINES_MAX: usize = 30;
 
 /// Arguments of `poll`.
 #[derive(Debug, clap::Args)]
@@ -66,7 +70,15 @@ struct Report {
     requests: Vec<Request>,
     events: Vec<Box<RawValue>>,
     #[serde(default)]
+    sample: Option<Sample>,
+    #[serde(default)]
     recording: Option<Recording>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Sample {
+    key: String,
+    item: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,6 +103,10 @@ pub(crate) async fn run(
     common: &Common,
     redactor: Redactor,
 ) -> anyhow::Result<ExitCode> {
+    if let Some(file) = args.record.as_deref().filter(|file| file.exists()) {
+        let file = file.display();
+        return Err(Usage(format!("{file} exists already; name another file, or remove it")).into());
+    }
     // A mistake in the configuration is told before anything else.
     let config = load(&common.config)?;
     redactor.learn(&config.secrets);
@@ -98,9 +114,19 @@ pub(crate) async fn run(
         let order = json!({ "replay": BASE64_STANDARD.encode(read(file)?) });
         (Control::look(common, redactor)?, order)
     } else {
-        std::fs::create_dir_all(&common.state)?;
         let order = json!({ "record": args.record.is_some() });
-        (Control::open(common, redactor).await?, order)
+        // Without a state there is nothing to compare with, and none is made to keep nothing. Only a refresh token that
+        // its server replaces has to be kept whatever becomes of the rest.
+        let rotates = |source: &Source| source.auth.oauth2().is_some_and(|it| it.key().is_some());
+        if args.commit || config.sources.iter().any(rotates) {
+            std::fs::create_dir_all(&common.state)?;
+        }
+        let control = if common.state.exists() {
+            Control::open(common, redactor).await?
+        } else {
+            Control::look(common, redactor)?
+        };
+        (control, order)
     };
     let commit = args.commit.to_string();
     let query = [("commit", Some(commit.as_str())), ("entry", args.entry.as_deref())];
@@ -144,6 +170,9 @@ fn show(report: &Report, args: &Args) -> std::io::Result<()> {
     for event in &report.events {
         print::line(&indented(event.get()))?;
     }
+    if let Some(sample) = report.sample.as_ref().filter(|_| report.events.is_empty()) {
+        show_sample(sample)?;
+    }
     let interval = humane(std::time::Duration::from_millis(report.interval_ms));
     let would = if report.committed { "next poll" } else { "the next poll would be" };
     print::line(&styled(FAINT, &format!("{would} at {} (every {interval})", report.next_poll)))?;
@@ -153,6 +182,28 @@ fn show(report: &Report, args: &Args) -> std::io::Result<()> {
         (false, Some(file)) => {
             print::note(&format!("answered from {}; nothing was kept", file.display()))
         }
+    }
+}
+
+/// One item, so that whoever wrote `items` and `key` sees what they find.
+fn show_sample(sample: &Sample) -> std::io::Result<()> {
+    let key = printable(&sample.key, HEADER_CHARS_MAX);
+    let Some(item) = &sample.item else {
+        return print::line(&format!(
+            "the first item has the key {}, and is long",
+            styled(NAME, &key)
+        ));
+    };
+    print::line(&format!("the first item, with the key {}:", styled(NAME, &key)))?;
+    let text = indented(item.get());
+    let mut lines = text.lines();
+    lines.by_ref().take(SAMPLE_LINES_MAX).try_for_each(print::line)?;
+    match lines.count() {
+        0 => Ok(()),
+        more => print::line(&styled(
+            FAINT,
+            &format!("… and {} (--json shows all)", count(more, "more line")),
+        )),
     }
 }
 

@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::core::time::humane;
 
@@ -97,6 +99,17 @@ pub(crate) fn ask(text: &str) -> io::Result<()> {
 /// What went wrong, on standard error. When even that cannot be written, nothing is left to say it with.
 pub(crate) fn failure(text: &str) {
     writeln!(anstream::stderr().lock(), "{} {text}", styled(BAD, "error:")).unwrap_or_default();
+}
+
+/// Waits until nobody reads standard output any more: what is followed may be quiet for long. Never ends where that cannot
+/// be seen, as with a file.
+#[expect(deprecated, reason = "its safe successor is not there yet; standard output stays open")]
+pub(crate) async fn hang_up() {
+    let stdout = AsyncFd::with_interest(io::stdout(), Interest::ERROR);
+    match &stdout {
+        Ok(stdout) if stdout.ready(Interest::ERROR).await.is_ok() => {}
+        _ => std::future::pending().await,
+    }
 }
 
 /// Ends a command whose reader may have gone away (`… | head`), which is no failure.

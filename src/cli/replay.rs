@@ -34,7 +34,7 @@ pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode>
         if common.json {
             print::line(&counted.to_string())?;
         } else {
-            print::line(&format!("{count} deliveries would be made again"))?;
+            print::line(&format!("{} would be made again", deliveries(count)))?;
         }
         control.close().await?;
         return Ok(ExitCode::SUCCESS);
@@ -50,7 +50,8 @@ pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode>
         print::line(&done.to_string())?;
     } else {
         let count = done.get("count").and_then(Value::as_u64).unwrap_or(0);
-        print::line(&format!("{count} deliveries are made again"))?;
+        let verb = if count == 1 { "is" } else { "are" };
+        print::line(&format!("{} {verb} made again", deliveries(count)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -63,12 +64,16 @@ fn body(filter: &Filter, dry_run: bool) -> Value {
     Value::Object(body)
 }
 
+fn deliveries(count: u64) -> String {
+    if count == 1 { String::from("1 delivery") } else { format!("{count} deliveries") }
+}
+
 fn confirmed(count: u64) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         let hint = "add `--yes` to send them, or `--dry-run` to count only";
-        return Err(Usage(format!("{count} deliveries would be made again; {hint}")).into());
+        return Err(Usage(format!("{} would be made again; {hint}", deliveries(count))).into());
     }
-    print::ask(&format!("make {count} deliveries again? [y/N] "))?;
+    print::ask(&format!("make {} again? [y/N] ", deliveries(count)))?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

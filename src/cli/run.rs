@@ -6,6 +6,7 @@ use tracing::info;
 
 use super::Common;
 use super::control::load;
+use crate::core::schedule::Every;
 use crate::core::time::humane;
 use crate::daemon::works::Origin;
 use crate::daemon::{Daemon, Settings, Signals};
@@ -29,8 +30,11 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let config = load(&common.config)?;
     for source in &config.sources {
-        let (min, max) = (humane(source.every.min()), humane(source.every.max()));
-        info!(source = %source.name, url = source.url.shown(), every = format!("{min}..{max}"), "watching");
+        let every = match source.every {
+            Every::Fixed(every) => humane(every),
+            Every::Range { min, max } => format!("{}..{}", humane(min), humane(max)),
+        };
+        info!(source = %source.name, url = source.url.shown(), every, "watching");
     }
     let settings = Settings {
         config,

@@ -4,7 +4,9 @@ use std::io;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::print::{self, BAD, FAINT, GOOD, NAME, NEWS, STRONG, column, line, printable, styled};
 
@@ -23,15 +25,21 @@ fn text(value: &Value, name: &str) -> String {
 
 /// The time of day in UTC with the date, to the second.
 fn time(value: &Value, name: &str) -> String {
-    let text = text(value, name);
-    let short = text.split('.').next().unwrap_or(&text).replace('T', " ");
+    short_time(&text(value, name))
+}
+
+fn short_time(text: &str) -> String {
+    let short = text.split('.').next().unwrap_or(text).replace('T', " ");
     short.trim_end_matches('Z').to_owned()
 }
 
 /// `SOURCE/KEY`, or `SOURCE/ENTRY/KEY`. A single object of an entry has no key of its own.
 fn item(value: &Value) -> String {
-    let names = ["source", "entry", "key"].map(|name| text(value, name));
-    match &names {
+    named(&["source", "entry", "key"].map(|name| text(value, name)))
+}
+
+fn named(names: &[String; 3]) -> String {
+    match names {
         [source, entry, key] if entry.is_empty() => format!("{source}/{key}"),
         [source, entry, key] if key.is_empty() => format!("{source}/{entry}"),
         names => names.join("/"),
@@ -45,31 +53,58 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-/// Events, one a line.
-pub(crate) fn events(envelopes: &[Value]) -> io::Result<()> {
-    if envelopes.is_empty() {
-        return print::note("no events");
-    }
-    envelopes.iter().try_for_each(event)
+/// What a listing shows of an event. Its item is passed over, and the values that changed are as they came: no number is
+/// too long for them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Envelope {
+    id: String,
+    #[serde(rename = "type")]
+    event_type: String,
+    timestamp: String,
+    source: String,
+    entry: String,
+    key: String,
+    seq: u64,
+    changes: Vec<ChangeRow>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ChangeRow {
+    path: String,
+    #[serde(default, deserialize_with = "some")]
+    old: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "some")]
+    new: Option<Box<RawValue>>,
+}
+
+/// A value that is there, be it `null`.
+fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// One event with what changed.
-pub(crate) fn event(envelope: &Value) -> io::Result<()> {
+pub(crate) fn event(envelope: &Envelope) -> io::Result<()> {
+    let shown = |text: &str| printable(text, COLUMN_CHARS_MAX);
     line(&format!(
         "{}  {}  {}  {}  {}",
-        styled(FAINT, &time(envelope, "timestamp")),
-        column(STRONG, &text(envelope, "type"), 24),
-        column(NAME, &item(envelope), 24),
-        column(FAINT, &format!("seq {}", text(envelope, "seq")), 10),
-        styled(FAINT, &text(envelope, "id")),
+        styled(FAINT, &short_time(&shown(&envelope.timestamp))),
+        column(STRONG, &shown(&envelope.event_type), 24),
+        column(
+            NAME,
+            &named(&[&envelope.source, &envelope.entry, &envelope.key].map(|it| shown(it))),
+            24
+        ),
+        column(FAINT, &format!("seq {}", envelope.seq), 10),
+        styled(FAINT, &shown(&envelope.id)),
     ))?;
-    let changes = envelope.get("changes").and_then(Value::as_array);
-    for change in changes.into_iter().flatten().take(12) {
-        let side = |name| {
-            if change.get(name).is_some() { text(change, name) } else { String::from("∅") }
+    for change in envelope.changes.iter().take(12) {
+        let side = |value: Option<&RawValue>| {
+            let Some(text) = value.map(RawValue::get) else { return String::from("∅") };
+            shown(&serde_json::from_str::<String>(text).unwrap_or_else(|_| text.to_owned()))
         };
-        let path = styled(NAME, &text(change, "path"));
-        line(&format!("{:21}{path}: {} → {}", "", side("old"), side("new")))?;
+        let (old, new) = (side(change.old.as_deref()), side(change.new.as_deref()));
+        line(&format!("{:21}{}: {old} → {new}", "", styled(NAME, &shown(&change.path))))?;
     }
     Ok(())
 }
@@ -101,10 +136,16 @@ pub(crate) fn deliveries(rows: &[Value]) -> io::Result<()> {
     line(&table.to_string())
 }
 
+/// What is shown of a delivery. Its event is passed over.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Detail {
+    delivery: Value,
+    attempts: Vec<Value>,
+}
+
 /// One delivery with every attempt and what the receiver answered.
-pub(crate) fn delivery(detail: &Value) -> io::Result<()> {
-    let empty = Value::Null;
-    let row = detail.get("delivery").unwrap_or(&empty);
+pub(crate) fn delivery(detail: &Detail) -> io::Result<()> {
+    let row = &detail.delivery;
     let style = match text(row, "status").as_str() {
         "delivered" => GOOD,
         "exhausted" => BAD,
@@ -131,7 +172,7 @@ pub(crate) fn delivery(detail: &Value) -> io::Result<()> {
             line(&format!("  {word} {}", text(row, name)))?;
         }
     }
-    for attempt in detail.get("attempts").and_then(Value::as_array).into_iter().flatten() {
+    for attempt in &detail.attempts {
         let fault = attempt.get("fault").map(|fault| text(fault, "sentence")).unwrap_or_default();
         let status = text(attempt, "status");
         let outcome = if fault.is_empty() { styled(GOOD, "accepted") } else { styled(BAD, &fault) };
@@ -165,7 +206,10 @@ pub(crate) fn endpoints(rows: &Value) -> io::Result<()> {
         let fault = row.get("fault").map(|fault| text(fault, "sentence")).unwrap_or_default();
         table.add_row([
             text(row, "name"),
-            text(row, "condition"),
+            match row.get("declared") {
+                Some(Value::Bool(false)) => String::from("not declared"),
+                _ => text(row, "condition"),
+            },
             text(row, "pending"),
             text(row, "exhausted"),
             time(row, "since"),
@@ -176,23 +220,37 @@ pub(crate) fn endpoints(rows: &Value) -> io::Result<()> {
     line(&table.to_string())
 }
 
+/// What is shown of a held change. Its item is passed over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct HeldRow {
+    source: String,
+    entry: String,
+    key: String,
+    kind: String,
+    why: String,
+    held_since: Option<String>,
+}
+
 /// Held changes, one a line.
-pub(crate) fn held(rows: &Value) -> io::Result<()> {
-    let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();
+pub(crate) fn held(rows: &[HeldRow]) -> io::Result<()> {
     if rows.is_empty() {
         return print::note("nothing is held");
     }
-    let mut table = table(&["SOURCE", "KEY", "CHANGE", "HELD SINCE"]);
+    let mut table = table(&["ITEM", "CHANGE", "WHY", "HELD SINCE"]);
     for row in rows {
+        let names = [&row.source, &row.entry, &row.key];
         table.add_row([
-            text(row, "source"),
-            text(row, "key"),
-            text(row, "kind"),
-            time(row, "held_since"),
+            named(&names.map(|name| printable(name, COLUMN_CHARS_MAX))),
+            row.kind.clone(),
+            printable(&row.why, COLUMN_CHARS_MAX),
+            short_time(row.held_since.as_deref().unwrap_or_default()),
         ]);
     }
     line(&table.to_string())?;
-    print::note("`doorbell held release SOURCE` lets them ring, `discard SOURCE` drops them")
+    print::note(
+        "`doorbell held release SOURCE` lets them ring, `doorbell held discard SOURCE` drops them",
+    )
 }
 
 /// A plan: what happens first, and what stays as it is counted.

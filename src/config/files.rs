@@ -21,9 +21,13 @@ pub(super) fn read(path: &Path, lookup: &dyn Lookup) -> (Vec<ReadFile>, Vec<Find
             let hint = match fault {
                 FileFault::Missing => "`--config FILE` names another one",
                 FileFault::TooLong { .. } => "split it with `include`",
-                _ => "",
+                FileFault::Unreadable(_) => "`--config FILE` names a file, such as `sources.yaml`",
+                FileFault::NotText => "",
             };
-            let sentence = format!("the configuration cannot be read: {fault}");
+            let sentence = match &fault {
+                FileFault::Unreadable(why) => format!("the configuration cannot be read: {why}"),
+                fault => format!("the configuration cannot be read: {fault}"),
+            };
             reader.findings.push(Finding::error(Place::top(0), sentence).hint(hint));
             reader.files.push(ReadFile {
                 path: path.to_owned(),

@@ -17,7 +17,7 @@ const SYNONYMS: [(&str, &str); 12] = [
 ];
 
 /// The name that was probably meant: a known other word for it, or the nearest one by edits.
-pub(super) fn meant<'a>(
+pub(crate) fn meant<'a>(
     typed: &str,
     names: impl Iterator<Item = &'a str> + Clone,
 ) -> Option<&'a str> {

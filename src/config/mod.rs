@@ -19,7 +19,7 @@ mod files;
 mod fill;
 mod for_each;
 mod format;
-mod hint;
+pub(crate) mod hint;
 mod keys;
 pub(crate) mod lookup;
 mod mask;

@@ -160,7 +160,9 @@ impl<'a> Walk<'a> {
                     FileFault::NotText => "PEM is text; `openssl` converts other formats",
                     _ => "",
                 };
-                self.report.wrong(node, format!("{what} cannot be used: {fault}"), hint)
+                // What is no path may be the secret itself.
+                let named = if is_path(path) { format!(" {path:?}") } else { String::new() };
+                self.report.wrong(node, format!("{what}{named} cannot be used: {fault}"), hint)
             }
         }
     }
@@ -175,4 +177,14 @@ impl<'a> Walk<'a> {
         }
         Some(text.to_owned())
     }
+}
+
+/// Whether a text is surely the path of a file, and no key in base64, which has slashes, too.
+fn is_path(text: &str) -> bool {
+    const ENDINGS: [&str; 5] = [".pem", ".key", ".crt", ".cer", ".p8"];
+    const BYTES_MAX: usize = 256;
+    let lower = text.to_ascii_lowercase();
+    text.len() <= BYTES_MAX
+        && !text.contains(char::is_control)
+        && ENDINGS.iter().any(|ending| lower.ends_with(ending))
 }

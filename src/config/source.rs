@@ -275,6 +275,12 @@ fn is_number(node: &Node) -> bool {
     matches!(node.value, Value::Number(_))
 }
 
+/// The methods that get something: those of RFC 9110 but `CONNECT` and `TRACE`, and those that are made for asking.
+const METHODS: [&str; 11] = [
+    "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "QUERY", "SEARCH", "REPORT",
+    "PROPFIND",
+];
+
 fn method<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Method> {
     let text = walk.text(node)?;
     let upper = text.to_ascii_uppercase();
@@ -283,7 +289,7 @@ fn method<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Method> {
         return walk.flaw(node, "an HTTP method", &flaw);
     }
     match Method::from_bytes(text.as_bytes()) {
-        Ok(method) if method != Method::CONNECT => Some(method),
+        Ok(method) if METHODS.contains(&text) => Some(method),
         _ => walk.flaw(
             node,
             "an HTTP method",

@@ -33,6 +33,29 @@ pub(crate) struct Event {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EventRules(Vec<EventRule>);
 
+impl EventRules {
+    /// The same rules where types that begin with one source's name begin with another's.
+    pub(crate) fn renamed(&self, from: &SourceName, to: &SourceName) -> Self {
+        let renamed = |rule: &EventRule| {
+            let own = rule.event_type.strip_prefix(from.as_str());
+            let event_type = match own.filter(|rest| rest.starts_with('.')) {
+                Some(rest) => format!("{to}{rest}"),
+                None => rule.event_type.clone(),
+            };
+            EventRule { event_type, ..rule.clone() }
+        };
+        Self(self.0.iter().map(renamed).collect())
+    }
+
+    /// Whether some type begins with the source's name.
+    pub(crate) fn are_of(&self, name: &SourceName) -> bool {
+        let is_own = |rule: &EventRule| {
+            rule.event_type.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        };
+        self.0.iter().any(is_own)
+    }
+}
+
 /// One kind of event, and the changes that make it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EventRule {

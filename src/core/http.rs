@@ -29,19 +29,56 @@ const RETRY_AFTER_SECONDS_MAX: u64 = u32::MAX as u64;
 
 /// A URL as it may be shown: user, password and the values of its query are masked, because tokens stand there.
 pub(crate) fn shown_url(url: &Url) -> String {
-    if url.scheme() == "file" {
-        return url.as_str().to_owned();
-    }
-    let mut shown = url.clone();
-    let masked: Vec<(String, &str)> =
-        url.query_pairs().map(|(name, _)| (name.into_owned(), "…")).collect();
-    if !masked.is_empty() {
-        let text: Vec<String> =
-            masked.iter().map(|(name, mask)| format!("{name}={mask}")).collect();
-        shown.set_query(None);
-        return format!("{}?{}", without_user(shown), text.join("&"));
-    }
-    without_user(shown)
+    shown_url_with(url, |_| false)
+}
+
+/// The same with the values of those parameters that are known to hold no token.
+pub(crate) fn shown_url_with(url: &Url, is_harmless: impl Fn(&str) -> bool) -> String {
+    let Some(query) = url.query().filter(|_| url.scheme() != "file") else {
+        return if url.scheme() == "file" {
+            url.as_str().to_owned()
+        } else {
+            without_user(url.clone())
+        };
+    };
+    let shown = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let name = parse(pair.as_bytes()).next().map(|(name, _)| name).unwrap_or_default();
+        if is_harmless(&name) { pair.to_owned() } else { format!("{name}=…") }
+    });
+    let shown: Vec<_> = shown.collect();
+    let mut url = url.clone();
+    url.set_query(None);
+    let url = without_user(url);
+    if shown.is_empty() { url } else { format!("{url}?{}", shown.join("&")) }
+}
+
+/// Whether a parameter's name, in any spelling, sounds like a credential.
+pub(crate) fn sounds_secret(name: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "token",
+        "secret",
+        "passw",
+        "passphrase",
+        "pwd",
+        "auth",
+        "apikey",
+        "accesskey",
+        "privatekey",
+        "clientkey",
+        "subscriptionkey",
+        "sig",
+        "credential",
+        "session",
+        "jwt",
+        "bearer",
+        "assertion",
+        "nonce",
+    ];
+    const WHOLE: &[&str] =
+        &["key", "pass", "pin", "code", "user", "login", "sid", "hmac", "ticket", "appid"];
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    let plain = plain.to_ascii_lowercase();
+    WHOLE.contains(&plain.as_str()) || WORDS.iter().any(|word| plain.contains(word))
 }
 
 fn without_user(mut url: Url) -> String {

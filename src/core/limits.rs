@@ -147,6 +147,8 @@ pub(crate) const LIGHT_BODY_BYTES_MAX: usize = 128 * 1024;
 pub(crate) const STATE_FLUSH_PERIOD: Duration = Duration::from_mins(1);
 /// Over how long the first and the overdue polls are spread at most.
 pub(crate) const START_SPREAD_MAX: Duration = Duration::from_secs(5);
+/// An item that a poll by hand shows whole.
+pub(crate) const SAMPLE_BYTES_MAX: usize = 16 * 1024;
 /// Rows one listing call of the API or command line answers at most.
 pub(crate) const LIST_ROWS_MAX: usize = 1000;
 /// How long any loop sleeps at most before it looks again, whatever it was told.

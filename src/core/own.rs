@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::core::diff::{Change, ChangeKind, Comparing, Side};
 use crate::core::event::{Event, EventRule, EventRules, Occasion};
-use crate::core::fault::Fault;
+use crate::core::fault::{Fault, Retry};
 use crate::core::ids::{EntryKey, ItemKey, SourceName};
 use crate::core::json;
 use crate::core::schedule::Schedule;
@@ -14,8 +14,88 @@ use crate::core::time::{Timestamp, humane};
 /// The source they come from.
 pub(crate) const OWN_SOURCE: &str = "doorbell";
 
-/// Nothing of a source has changed for long.
-const SILENT: &str = "doorbell.source.silent";
+/// Failed polls in a row that are news: one is a blip, and the next one may go well.
+const FAILING_AFTER: u32 = 3;
+
+/// What there is to say of a source.
+#[derive(Debug)]
+pub(crate) enum News<'a> {
+    /// Nothing has changed for long.
+    Silent { since: Timestamp },
+    /// Its polls fail, and not by chance. `entry` is the first of its entries that does.
+    Failing { fault: &'a Fault, since: Timestamp, entry: &'a EntryKey },
+    /// Its polls go well again, those of all its entries.
+    Recovered { fault: &'a Fault, since: Timestamp },
+    /// Changes wait for a person.
+    Held { held: Held, at: Timestamp, entry: &'a EntryKey },
+}
+
+/// Why changes of one poll are held, with how many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Too many are new at once.
+    pub(crate) flood: usize,
+    /// Too many are gone at once.
+    pub(crate) brake: usize,
+    /// Gone, for whoever asks with other credentials than before.
+    pub(crate) credentials: usize,
+}
+
+impl Held {
+    /// All of them.
+    pub(crate) fn count(self) -> usize {
+        self.flood + self.brake + self.credentials
+    }
+
+    /// The words for why, in the order of this list.
+    pub(crate) fn reasons(self) -> Vec<&'static str> {
+        let all = [("flood", self.flood), ("brake", self.brake), ("credentials", self.credentials)];
+        all.into_iter().filter(|(_, count)| *count > 0).map(|(word, _)| word).collect()
+    }
+}
+
+/// The type of what says that changes are held.
+pub(crate) const HELD: &str = "doorbell.source.held";
+
+impl News<'_> {
+    /// The type of the event.
+    pub(crate) fn event_type(&self) -> &'static str {
+        match self {
+            Self::Silent { .. } => "doorbell.source.silent",
+            Self::Failing { .. } => "doorbell.source.failing",
+            Self::Recovered { .. } => "doorbell.source.recovered",
+            Self::Held { .. } => HELD,
+        }
+    }
+
+    fn data(&self, source: &Source) -> Vec<(&'static str, json::Value)> {
+        let time = |at: &Timestamp| json::text(&at.to_rfc3339());
+        let mut data = match self {
+            Self::Silent { since } => {
+                let period = source.silent_after.map_or_else(String::new, humane);
+                vec![("silent_since", time(since)), ("silent_after", json::text(&period))]
+            }
+            Self::Failing { fault, since, .. } | Self::Recovered { fault, since } => vec![
+                ("failing_since", time(since)),
+                ("fault", json::text(&fault.code)),
+                ("sentence", json::text(&fault.sentence)),
+            ],
+            Self::Held { held, at, .. } => vec![
+                ("held_at", time(at)),
+                ("count", json::integer(held.count())),
+                ("why", json::array(held.reasons().into_iter().map(json::text).collect())),
+                ("release", json::text(&format!("doorbell held release {}", source.name))),
+                ("discard", json::text(&format!("doorbell held discard {}", source.name))),
+            ],
+        };
+        if let Self::Failing { entry, .. } | Self::Held { entry, .. } = self
+            && !entry.is_none()
+        {
+            data.push(("entry", json::text(entry.as_str())));
+        }
+        data
+    }
+}
 
 impl SourceState {
     /// Since when nothing has changed, if that is news at `now`: it has lasted for `silent_after`, and was not told yet.
@@ -30,6 +110,16 @@ impl SourceState {
         (is_long && !is_told).then_some(since)
     }
 
+    /// The failure that polls have been meeting and since when, if that is more than a blip: several in a row, or one
+    /// that no later poll will mend.
+    pub(crate) fn failing(&self) -> Option<&(Fault, Timestamp)> {
+        let is_lasting = |fault: &Fault| match self.schedule.failures {
+            0 => false,
+            failures => failures >= FAILING_AFTER || fault.retry == Retry::Never,
+        };
+        self.fault.as_ref().filter(|(fault, _)| is_lasting(fault))
+    }
+
     /// Of doorbell's own source, after so many events.
     pub(crate) fn own(last_seq: u64) -> Self {
         let epoch = Timestamp::from_millis(0);
@@ -38,24 +128,19 @@ impl SourceState {
     }
 }
 
-/// The event that says that nothing of a source, or of an entry of it, has changed since then. Told twice of the same
-/// silence, it has the same id.
+/// The event that says so. Told twice of the same, it has the same id.
 ///
 /// # Errors
 /// None that can happen: what it says is JSON.
-pub(crate) fn silent(
+pub(crate) fn event(
     (source, entry): (&Source, &EntryKey),
-    since: Timestamp,
+    news: &News<'_>,
     at: Timestamp,
     seq: u64,
 ) -> Result<Event, Fault> {
-    let period = source.silent_after.map_or_else(String::new, humane);
-    let data = json::object(vec![
-        ("silent_since", json::text(&since.to_rfc3339())),
-        ("silent_after", json::text(&period)),
-    ]);
+    let data = json::object(news.data(source));
     let rule = EventRule {
-        event_type: SILENT.to_owned(),
+        event_type: news.event_type().to_owned(),
         on: vec![ChangeKind::Created],
         changed: Vec::new(),
         when: None,

@@ -76,6 +76,8 @@ pub(crate) struct SourcePlan {
     pub(crate) keys: Vec<String>,
     /// The name under which its state is found, if that is another one.
     pub(crate) was: Option<SourceName>,
+    /// Whether the types of its events begin with its name.
+    pub(crate) is_type_named: bool,
     /// What its first poll does; `None` if it has state.
     pub(crate) first_poll: Option<FirstPoll>,
     /// Of the name under which its state is found. Filled in by whoever has the store.
@@ -136,9 +138,10 @@ fn source_plan(source: &Source, old: Option<&Roster>, known: &Known) -> SourcePl
     let declared = |name: &SourceName| old.and_then(|old| old.sources.get(name));
     // With the name it has state under, what it was declared as before.
     let before = declared(moves.map_or(&source.name, |(was, _)| was));
-    let keys = before.map(|before| source_keys(before, source));
+    let keys = before.map(|before| keys_beside_name(before, source));
     let plan = SourcePlan {
         was: moves.map(|(was, _)| was.clone()),
+        is_type_named: source.events.are_of(&source.name),
         remark: former.filter(|_| own.is_some()).map(|(was, _)| {
             format!("`was: {was}` has no effect: {} has a state of its own", source.name)
         }),
@@ -174,6 +177,16 @@ fn source_plan(source: &Source, old: Option<&Roster>, known: &Known) -> SourcePl
         (None, None) if old.is_some() => SourcePlan { fate: Fate::Added, ..plan },
         (None, None) => plan,
     }
+}
+
+/// The keys by which two declarations differ, without what follows from the name being another.
+fn keys_beside_name(before: &Source, now: &Source) -> Vec<String> {
+    let mut keys = source_keys(before, now);
+    if before.name != now.name {
+        let follows = before.events.renamed(&before.name, &now.name) == now.events;
+        keys.retain(|key| key != "was" && !(key == "events" && follows));
+    }
+    keys
 }
 
 fn endpoint_plans(old: Option<&Roster>, new: &Roster, known: &Known) -> Vec<EndpointPlan> {
@@ -226,6 +239,7 @@ impl SourcePlan {
             fate,
             keys: Vec::new(),
             was: None,
+            is_type_named: false,
             first_poll: None,
             holding: Holding::default(),
             remark: None,
@@ -266,7 +280,14 @@ impl SourcePlan {
             Fate::Rebaselined => {
                 format!("{keys}; a new baseline in silence instead of the {items} known")
             }
-            Fate::Renamed => format!("{items}, event numbers and schedule go on"),
+            Fate::Renamed => {
+                let types = if self.is_type_named {
+                    format!("; event types follow the name: `{}.…`", self.name)
+                } else {
+                    String::new()
+                };
+                format!("{items}, event numbers and schedule go on{types}")
+            }
         };
         let moved = self.was.as_ref().map(|was| {
             let frozen = match waiting {

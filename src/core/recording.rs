@@ -11,6 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::core::http::{
     Request, Response, TransportFault, is_credential, shown_headers, shown_url,
@@ -63,7 +64,7 @@ pub(crate) struct Recorded {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Asked {
     pub(crate) method: String,
-    /// With the values of its query masked.
+    /// With the values of its query masked that may be secret.
     pub(crate) url: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) headers: BTreeMap<String, Values>,
@@ -110,12 +111,16 @@ fn gathered(headers: impl IntoIterator<Item = (String, String)>) -> BTreeMap<Str
 }
 
 impl Asked {
-    /// The request as it may be shown; `clean` takes known secrets out of a text.
-    pub(crate) fn of(request: &Request, clean: impl Fn(&str) -> String) -> Self {
+    /// The request as it may be shown; `shown` makes that of its URL, `clean` takes known secrets out of a text.
+    pub(crate) fn of(
+        request: &Request,
+        shown: impl Fn(&Url) -> String,
+        clean: impl Fn(&str) -> String,
+    ) -> Self {
         let headers = shown_headers(&request.headers).into_iter();
         Self {
             method: request.method.to_string(),
-            url: clean(&shown_url(&request.url)),
+            url: clean(&shown(&request.url)),
             headers: gathered(headers.map(|(name, value)| (name, clean(&value)))),
             body: clean(&String::from_utf8_lossy(&request.body)),
         }
@@ -129,18 +134,33 @@ impl Asked {
             || json(&self.body).is_some_and(|body| json(&other.body).is_some_and(|it| it == body));
         self.method.eq_ignore_ascii_case(&other.method)
             && same_body
-            && plain(&self.url) == plain(&other.url)
+            && is_same_url(&self.url, &other.url)
     }
 }
 
-/// A URL as far as it is compared: the values of its query are masked, and their order is nobody's promise. A URL that
-/// somebody typed in full is masked the same way.
-fn plain(url: &str) -> (String, Vec<String>) {
-    let shown = url::Url::parse(url).map_or_else(|_| url.to_owned(), |url| shown_url(&url));
-    let (path, query) = shown.split_once('?').unwrap_or((&shown, ""));
-    let mut names: Vec<_> = query.split('&').map(str::to_owned).collect();
-    names.sort_unstable();
-    (path.to_owned(), names)
+/// Whether two URLs ask for the same, as far as both show it: the order of a query is nobody's promise, and a value that
+/// one of them hides is any value. One that somebody typed in full is read as one.
+fn is_same_url(one: &str, other: &str) -> bool {
+    let (one, other) = (plain(one), plain(other));
+    let is_same = |((name, value), (other_name, other_value)): (&Pair, &Pair)| {
+        name == other_name && (value == other_value || value == HIDDEN || other_value == HIDDEN)
+    };
+    one.0 == other.0 && one.1.len() == other.1.len() && one.1.iter().zip(&other.1).all(is_same)
+}
+
+/// Name and value of a parameter.
+type Pair = (String, String);
+
+/// The value of a parameter that is not shown.
+const HIDDEN: &str = "…";
+
+/// A URL without its query and user, and the pairs of its query in order.
+fn plain(url: &str) -> (String, Vec<Pair>) {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let base = Url::parse(base).map_or_else(|_| base.to_owned(), |base| shown_url(&base));
+    let mut pairs: Vec<Pair> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    pairs.sort_unstable();
+    (base, pairs)
 }
 
 impl Answered {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
-use url::Url;
 
 use crate::core::diff::ChangeKind;
 use crate::core::event::Event;
+use crate::core::extract::Page;
 use crate::core::fault::Fault;
-use crate::core::ids::{SourceName, UnitName};
+use crate::core::ids::{ItemKey, SourceName, UnitName};
+use crate::core::limits::SAMPLE_BYTES_MAX;
 use crate::core::time::Timestamp;
 
 /// Whether a poll counts.
@@ -42,6 +43,8 @@ pub(crate) struct PollReport {
     /// Changes that were held back for a person in this poll.
     pub(crate) held: usize,
     pub(crate) requests: Vec<RequestNote>,
+    /// The first item that was listed, if somebody wants to see it.
+    pub(crate) sample: Option<Sample>,
     /// Changes by kind, whether or not a rule makes an event of them.
     pub(crate) changes: Vec<(&'static str, u64)>,
     pub(crate) took: Duration,
@@ -72,12 +75,29 @@ impl PollReport {
     }
 }
 
+/// An item with its key, as the API gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sample {
+    pub(crate) key: ItemKey,
+    /// JSON; none of an item longer than [`SAMPLE_BYTES_MAX`].
+    pub(crate) item: Option<String>,
+}
+
+impl Sample {
+    /// The first item of a page.
+    pub(crate) fn of(page: &Page<'_>) -> Option<Self> {
+        let found = page.items.first()?;
+        let item = (found.raw.len() <= SAMPLE_BYTES_MAX).then(|| found.raw.clone().into_owned());
+        Some(Self { key: found.key.clone(), item })
+    }
+}
+
 /// A request of a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestNote {
     pub(crate) method: Method,
-    /// Never shown as it is, but by [`shown_url`](crate::core::http::shown_url): secrets may stand in it.
-    pub(crate) url: Url,
+    /// As [`Source::shown`](crate::core::source::Source::shown) shows it.
+    pub(crate) url: String,
     /// As [`shown_headers`](crate::core::http::shown_headers) shows them.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) conditional: bool,

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::core::auth::Auth;
+use crate::core::auth::oauth2::OAuth2;
 use crate::core::backoff::BackoffPolicy;
 use crate::core::budget::{Account, Terms};
 use crate::core::diff::Comparing;
@@ -22,7 +23,8 @@ use crate::core::fault::Fault;
 use crate::core::format::Format;
 use crate::core::http::route::Route;
 use crate::core::http::{
-    BodyLimit, OUR_USER_AGENT, Reach, Request, Way, is_credential, with_params,
+    BodyLimit, OUR_USER_AGENT, Reach, Request, Way, is_credential, shown_url, shown_url_with,
+    sounds_secret, with_params,
 };
 use crate::core::ids::{ItemKey, SourceName, UnitName};
 use crate::core::jq::Expression;
@@ -463,13 +465,36 @@ impl Source {
         in_headers || self.url.uses(word) || self.body.uses(word)
     }
 
-    /// An address of its requests as it may be noted: without what templates made of the credentials.
-    pub(crate) fn noted(&self, address: &Url) -> Url {
+    /// An address of its requests as it may be shown: with the values that doorbell or the API put there – pages, how far
+    /// it came, an entry – and without those that were typed out or made of the credentials, or whose names sound like
+    /// some.
+    pub(crate) fn shown(&self, address: &Url) -> String {
         let mut noted = address.clone();
         if self.url.path_uses("auth") {
             noted.set_path("/***");
+            return shown_url(&noted);
         }
-        noted
+        let is_of_tokens = |oauth2: &OAuth2| oauth2.token_url.path() == address.path();
+        if self.auth.oauth2().is_some_and(|oauth2| is_of_tokens(oauth2)) {
+            return shown_url(&noted);
+        }
+        let ours: Vec<&str> = self
+            .pages
+            .parameters()
+            .chain(self.since.iter().filter_map(|it| it.param.as_deref()))
+            .collect();
+        let mut typed = self.url.parameters();
+        typed.extend(self.check.iter().flat_map(Address::parameters));
+        let made: Vec<&str> = self
+            .auth
+            .parameters()
+            .chain(self.url.parameters_using("auth"))
+            .chain(self.check.iter().flat_map(|it| it.parameters_using("auth")))
+            .collect();
+        shown_url_with(&noted, |name| {
+            let is_typed = typed.iter().any(|(typed, is_template)| typed == name && !is_template);
+            !made.contains(&name) && (ours.contains(&name) || !(is_typed || sounds_secret(name)))
+        })
     }
 
     /// The request for one page at `address`: [`Source::address`], or what the page before it named. `validator` makes

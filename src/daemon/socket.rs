@@ -11,6 +11,9 @@ use tracing::error;
 
 use super::DaemonError;
 
+/// What fits into `sun_path`, without its end.
+const PATH_BYTES_MAX: usize = 107;
+
 /// The command line's socket in a state directory.
 pub(crate) fn control_path(state: &Path) -> PathBuf {
     state.join("control.sock")
@@ -24,6 +27,10 @@ pub(super) fn control(state: &Path) -> Result<UnixListener, DaemonError> {
 /// Binds a unix socket that only its owner can open.
 pub(super) fn unix(path: &Path) -> Result<UnixListener, DaemonError> {
     let failed = |source| DaemonError::Bind { address: path.display().to_string(), source };
+    if path.as_os_str().len() > PATH_BYTES_MAX {
+        let sentence = "the path of a socket may have 107 bytes: put the state (--state) in a directory with a shorter one";
+        return Err(failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, sentence)));
+    }
     match std::fs::remove_file(path) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

@@ -12,8 +12,10 @@ use tracing::{error, info, warn};
 use super::planning;
 use crate::api::{Operation, Operations, Refused};
 use crate::clock::{Clock, Entropy, Random, SystemClock};
+use crate::config::hint::meant;
 use crate::config::lookup::Surroundings;
 use crate::config::{self, Config};
+use crate::core::http::shown_url;
 use crate::core::ids::{EndpointName, SourceName, UnitName};
 use crate::core::plan::Plan;
 use crate::core::recording::{Exchanges, Recording};
@@ -22,7 +24,7 @@ use crate::core::roster::Roster;
 use crate::deliverer::{self, Deliverer};
 use crate::http::HttpClient;
 use crate::http::client::ReqwestClient;
-use crate::http::recording::{Recorder, Replayer};
+use crate::http::recording::{Recorder, Replayer, Shown};
 use crate::lines::StandardOutput;
 use crate::poller::gate::Gate;
 use crate::poller::hold::Decision;
@@ -227,10 +229,14 @@ impl Works {
         mode: Mode,
         exchanges: Exchanges,
     ) -> Result<(PollReport, Option<Recording>), PollError> {
+        let declared = self.roster.borrow().sources.get(&unit.source()).cloned();
+        let shown: Shown = Arc::new(move |url| {
+            declared.as_ref().map_or_else(|| shown_url(url), |source| source.shown(url))
+        });
         match exchanges {
             Exchanges::Live => Ok((self.poller.poll(unit, mode).await?, None)),
             Exchanges::Recorded => {
-                let recorder = Recorder::new(Arc::clone(&self.http), self.redactor.clone());
+                let recorder = Recorder::new(Arc::clone(&self.http), shown, self.redactor.clone());
                 let recorder = Arc::new(recorder);
                 let http = Arc::clone(&recorder) as Arc<dyn HttpClient>;
                 let report = self.poller.poll_through(unit, mode, http).await?;
@@ -238,7 +244,7 @@ impl Works {
                 Ok((report, Some(recording)))
             }
             Exchanges::Replayed(recording) => {
-                let http = Arc::new(Replayer::new(recording, self.redactor.clone()));
+                let http = Arc::new(Replayer::new(recording, shown, self.redactor.clone()));
                 Ok((self.poller.poll_through(unit, Mode::DryRun, http).await?, None))
             }
         }
@@ -285,7 +291,7 @@ impl Operations for Works {
     ) -> Operation<'_, (PollReport, Option<Recording>)> {
         Box::pin(async move {
             let told = self.poll_by_hand(&unit, mode, exchanges).await;
-            told.map_err(|error| refused(&error))
+            told.map_err(|error| self.refused(&error))
         })
     }
 
@@ -306,13 +312,19 @@ impl Operations for Works {
 
     fn release(&self, source: SourceName) -> Operation<'_, usize> {
         Box::pin(async move {
-            self.poller.decide(&source, Decision::Release).await.map_err(|error| refused(&error))
+            self.poller
+                .decide(&source, Decision::Release)
+                .await
+                .map_err(|error| self.refused(&error))
         })
     }
 
     fn discard(&self, source: SourceName) -> Operation<'_, usize> {
         Box::pin(async move {
-            self.poller.decide(&source, Decision::Discard).await.map_err(|error| refused(&error))
+            self.poller
+                .decide(&source, Decision::Discard)
+                .await
+                .map_err(|error| self.refused(&error))
         })
     }
 
@@ -320,7 +332,12 @@ impl Operations for Works {
         Box::pin(async move {
             match self.deliverer.resume(&endpoint).await {
                 Ok(true) => Ok(()),
-                Ok(false) => Err(Refused::Unknown(format!("no endpoint {endpoint} is known"))),
+                Ok(false) => {
+                    let roster = Operations::roster(self);
+                    let names = roster.endpoints.keys().map(EndpointName::as_str);
+                    let hint = did_you_mean(endpoint.as_str(), names);
+                    Err(Refused::Unknown(format!("no endpoint {endpoint} is known{hint}")))
+                }
                 Err(fault) => Err(Refused::Failed(fault.to_string())),
             }
         })
@@ -340,13 +357,32 @@ impl Operations for Works {
     }
 }
 
-fn refused(error: &PollError) -> Refused {
-    let sentence = error.to_string();
-    match error {
-        PollError::Unknown(_) | PollError::UnknownEntry(..) => Refused::Unknown(sentence),
-        PollError::EntryNeeded(..) => Refused::Invalid(vec![sentence]),
-        PollError::Conflict(_) => Refused::Conflict(sentence),
-        PollError::Store(_) => Refused::Failed(sentence),
+impl Works {
+    fn refused(&self, error: &PollError) -> Refused {
+        let sentence = error.to_string();
+        match error {
+            PollError::Unknown(name) => {
+                let roster = Operations::roster(self);
+                let names = roster.sources.keys().map(SourceName::as_str);
+                Refused::Unknown(format!("{sentence}{}", did_you_mean(name.as_str(), names)))
+            }
+            PollError::UnknownEntry(..) => Refused::Unknown(sentence),
+            PollError::EntryNeeded(..) | PollError::NoEntry(..) => Refused::Incomplete(sentence),
+            PollError::Conflict(_) => Refused::Conflict(sentence),
+            PollError::Store(_) => Refused::Failed(sentence),
+        }
+    }
+}
+
+/// The name that was probably typed wrong, or those there are if they are few.
+fn did_you_mean<'a>(typed: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
+    const NAMED_MAX: usize = 8;
+    if let Some(meant) = meant(typed, names.clone()) {
+        return format!("; did you mean `{meant}`?");
+    }
+    match names.clone().count() {
+        1..=NAMED_MAX => format!("; there are {}", names.collect::<Vec<_>>().join(", ")),
+        _ => String::new(),
     }
 }
 

@@ -7,6 +7,8 @@ mod tests;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use url::Url;
+
 use crate::core::fault::Whose;
 use crate::core::http::Request;
 use crate::core::limits::RECORDING_BYTES_MAX;
@@ -18,9 +20,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Makes of a request's URL what may be shown of it.
+pub(crate) type Shown = Arc<dyn Fn(&Url) -> String + Send + Sync>;
+
 /// Passes requests on, and writes down what is asked and answered.
 pub(crate) struct Recorder {
     inner: Arc<dyn HttpClient>,
+    shown: Shown,
     redactor: Redactor,
     notes: Mutex<Notes>,
 }
@@ -40,8 +46,8 @@ impl fmt::Debug for Recorder {
 
 impl Recorder {
     /// Around a client; the redactor's secrets are not written down.
-    pub(crate) fn new(inner: Arc<dyn HttpClient>, redactor: Redactor) -> Self {
-        Self { inner, redactor, notes: Mutex::default() }
+    pub(crate) fn new(inner: Arc<dyn HttpClient>, shown: Shown, redactor: Redactor) -> Self {
+        Self { inner, shown, redactor, notes: Mutex::default() }
     }
 
     /// What was exchanged so far.
@@ -61,7 +67,7 @@ impl HttpClient for Recorder {
     fn exchange(&self, request: Request) -> Exchange<'_> {
         Box::pin(async move {
             let clean = |text: &str| self.redactor.clean(text);
-            let asked = Asked::of(&request, clean);
+            let asked = Asked::of(&request, &*self.shown, clean);
             let result = self.inner.exchange(request).await;
             let mut notes = locked(&self.notes);
             notes.bytes = notes.bytes.saturating_add(result.as_ref().map_or(0, |it| it.body.len()));
@@ -83,6 +89,7 @@ impl HttpClient for Recorder {
 /// Answers from a recording and opens no socket.
 pub(crate) struct Replayer {
     left: Mutex<Recording>,
+    shown: Shown,
     redactor: Redactor,
 }
 
@@ -94,15 +101,15 @@ impl fmt::Debug for Replayer {
 
 impl Replayer {
     /// Over a recording; the redactor's secrets are hidden in requests as they were when it was made.
-    pub(crate) fn new(recording: Recording, redactor: Redactor) -> Self {
-        Self { left: Mutex::new(recording), redactor }
+    pub(crate) fn new(recording: Recording, shown: Shown, redactor: Redactor) -> Self {
+        Self { left: Mutex::new(recording), shown, redactor }
     }
 }
 
 impl HttpClient for Replayer {
     fn exchange(&self, request: Request) -> Exchange<'_> {
         Box::pin(async move {
-            let asked = Asked::of(&request, |text| self.redactor.clean(text));
+            let asked = Asked::of(&request, &*self.shown, |text| self.redactor.clean(text));
             locked(&self.left).take(&asked)
         })
     }

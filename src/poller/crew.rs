@@ -1,6 +1,6 @@
 //! The entries of a source: which there are now, and what they share.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::MutexGuard;
@@ -27,6 +27,10 @@ pub(super) struct Crew {
     number: tokio::sync::Mutex<Option<u64>>,
     /// When entries vanished of late.
     vanished: Mutex<VecDeque<Timestamp>>,
+    /// The entries whose polls fail; `None` when the store has to be asked.
+    failing: tokio::sync::Mutex<Option<BTreeSet<EntryKey>>>,
+    /// When it was last told that changes of entries are held.
+    held_at: Mutex<Option<Timestamp>>,
 }
 
 /// The entries of one source as of one moment.
@@ -118,6 +122,46 @@ impl Crew {
         locked(&self.vanished).extend(std::iter::repeat_n(now, count));
     }
 
+    /// Notes whether an entry's polls fail, and says whether it is the first one that does, or was the last: what is
+    /// wrong with all of them is told once.
+    ///
+    /// # Errors
+    /// The store's, when it has to be asked.
+    pub(super) async fn fails(
+        &self,
+        store: &StoreHandle,
+        source: &SourceName,
+        entry: &EntryKey,
+        fails: bool,
+    ) -> Result<bool, StoreError> {
+        let mut known = self.failing.lock().await;
+        if known.is_none() {
+            let source = source.clone();
+            let states = store.read(move |store| store.entries(&source)).await?;
+            let fails =
+                states.into_iter().filter(|(_, it)| it.failing().is_some() && it.left.is_none());
+            *known = Some(fails.map(|(entry, _)| entry).collect());
+        }
+        let others = known.get_or_insert_default();
+        let members = self.members();
+        others.retain(|other| other != entry && (!members.is_known || members.has(other)));
+        let is_only = others.is_empty();
+        if fails {
+            others.insert(entry.clone());
+        }
+        Ok(is_only)
+    }
+
+    /// Whether that changes of entries are held is news: many that are held together are told once.
+    pub(super) fn is_held_anew(&self, now: Timestamp) -> bool {
+        let mut told = locked(&self.held_at);
+        let is_new = told.is_none_or(|at| now.since(at) > ENTRIES_VANISHED_WINDOW);
+        if is_new {
+            *told = Some(now);
+        }
+        is_new
+    }
+
     /// Who they are now.
     pub(super) fn members(&self) -> Arc<Members> {
         Arc::clone(&locked(&self.members))
@@ -204,6 +248,15 @@ impl Poller {
         }
         let members = self.members(&roster, &source).await?;
         if entry.is_none() {
+            if members.keys().next().is_none() {
+                let hint = match &source.for_each {
+                    Some(ForEach::Source { name, .. }) => {
+                        format!(": `doorbell poll {name} --commit` first, which feeds it")
+                    }
+                    _ => String::new(),
+                };
+                return Err(PollError::NoEntry(name, hint));
+            }
             let some: Vec<_> =
                 members.keys().take(ENTRIES_NAMED_MAX).map(EntryKey::as_str).collect();
             return Err(PollError::EntryNeeded(name, some.join(", ")));

@@ -162,7 +162,14 @@ impl Poller {
             Ok((_, Ok(Planned { due, failed }))) => (due, failed),
             // Removed; if it is back already, it is planned anew.
             Ok((_, Err(PollError::Unknown(_)))) => (Some(now), None),
-            Ok((_, Err(PollError::UnknownEntry(..) | PollError::EntryNeeded(..)))) => (None, None),
+            Ok((
+                _,
+                Err(
+                    PollError::UnknownEntry(..)
+                    | PollError::EntryNeeded(..)
+                    | PollError::NoEntry(..),
+                ),
+            )) => (None, None),
             Ok((_, Err(PollError::Conflict(_)))) => {
                 debug!(source = %unit, "the poll met a conflicting write and is repeated");
                 (Some(now), None)

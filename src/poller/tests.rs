@@ -5,6 +5,7 @@ mod desk;
 mod histories;
 mod incremental;
 mod long;
+mod news;
 mod rules;
 mod silence;
 mod standing;

@@ -36,6 +36,7 @@ use crate::core::json::Value;
 use crate::core::limits::LIGHT_BODY_BYTES_MAX;
 use crate::core::listing::{self, Delta, Listing, Noted, Ringing};
 use crate::core::outcome::{self, Answer, PollOutcome};
+use crate::core::own::Held;
 use crate::core::pacing::Pacing;
 use crate::core::pages::{KnownPages, Pages, Trail};
 use crate::core::report::{Mode, PollReport, RequestNote};
@@ -85,6 +86,8 @@ pub(super) struct Turn<'a> {
     /// What the answers asked for.
     pacing: Pacing,
     began: Timestamp,
+    /// Why changes are held for a person, of those that are.
+    held: Held,
     report: PollReport,
 }
 
@@ -163,6 +166,7 @@ impl<'a> Turn<'a> {
             event_counts: BTreeMap::new(),
             held: 0,
             requests: Vec::new(),
+            sample: None,
             changes: Vec::new(),
             took: Duration::ZERO,
             ended: ports.clock.wall(),
@@ -195,6 +199,7 @@ impl<'a> Turn<'a> {
             account: Arc::new(source.account(unit)),
             pacing: Pacing::default(),
             began,
+            held: Held::default(),
             report,
         }
     }
@@ -211,6 +216,7 @@ impl<'a> Turn<'a> {
 
     /// Makes the poll. `kept` is the state as the store has it.
     pub(super) async fn make(mut self, kept: Option<&SourceState>) -> Result<Ended, PollError> {
+        let failing = self.state.failing().cloned();
         let (mut outcome, mut delta) = self.outcome().await?;
         let has_ended = self.finish(&mut outcome, &mut delta).await?;
         let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
@@ -224,7 +230,7 @@ impl<'a> Turn<'a> {
         let rule = (self.source.every, self.source.cron.as_ref());
         next.schedule = composed(next.schedule, rule, floors, (now, self.ports.clock.wall()));
         next.ended = next.ended.or(has_ended.then_some(now));
-        self.tell_silence(&mut next, now).await?;
+        Box::pin(self.tell_news(failing, &mut next, now)).await?;
         if !self.entry.is_none() && self.state.last_poll.is_none() && !outcome.is_failure() {
             let unit = self.ports.entropy.unit();
             let interval = next.schedule.interval;
@@ -407,7 +413,7 @@ impl<'a> Turn<'a> {
     ) -> Result<(Response, Option<Spool>), TransportFault> {
         let mut note = RequestNote {
             method: request.method.clone(),
-            url: self.source.noted(&request.url),
+            url: self.ports.redactor.clean(&self.source.shown(&request.url)),
             headers: shown_headers(&request.headers),
             conditional: asked == Asked::Page { conditional: true },
             status: None,

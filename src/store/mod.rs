@@ -139,7 +139,9 @@ pub(crate) enum StoreError {
     Sqlite { action: &'static str, source: rusqlite::Error },
     #[error("{action} {path}")]
     File { action: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("another doorbell uses {path}")]
+    #[error(
+        "another doorbell uses {path}: stop that one first, or name another directory with --state"
+    )]
     Locked { path: PathBuf },
     /// The database is behind what was once acknowledged: an older copy was put back, or its `-wal` was removed.
     #[error(
@@ -168,6 +170,19 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
+    /// Whether what is on disk cannot be read as a state any more.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Open { source, .. } | Self::Sqlite { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt)
+            ),
+            Self::Group(fault) => fault.is_damage(),
+            _ => false,
+        }
+    }
+
     /// Whether a later try may succeed: nothing was written, and nothing is broken. After any other failure of a
     /// write the process has to stop.
     pub(crate) fn may_pass(&self) -> bool {

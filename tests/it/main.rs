@@ -20,6 +20,7 @@ mod known_pages;
 mod long_listings;
 mod misbehaviour;
 mod moving_pages;
+mod newcomers;
 mod oddities;
 mod operations;
 mod pages;

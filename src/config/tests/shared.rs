@@ -189,15 +189,45 @@ fn source_of(keys: &str) -> Source {
 }
 
 #[test]
-fn credentials_in_a_path_are_not_noted() {
-    let source = source_of("auth: {bearer: s3cret}\nquery: {a: '{{auth.bearer}}'}");
-    let address = source.address(&Context::default()).unwrap();
-    assert_eq!(source.noted(&address), *address);
+fn what_was_put_into_a_url_is_shown_and_credentials_are_not() {
+    let check = |keys: &str, url: &str, expected: &str| {
+        let source = source_of(&format!("key: .id\n{keys}"));
+        let url = format!("https://a.example/x{url}").parse().unwrap();
+        assert_eq!(source.shown(&url), format!("https://a.example/x{expected}"), "{keys}");
+    };
+    check(
+        "pages: {page: page, size: {per_page: 30}}",
+        "?page=2&per_page=30&b=c",
+        "?page=2&per_page=30&b=c",
+    );
+    check(
+        "query: {page: 1, state: hush}\npages: {page: page}",
+        "?page=2&state=hush",
+        "?page=2&state=…",
+    );
+    check("pages: {cursor: .next, param: page_token}", "?page_token=abc", "?page_token=abc");
+    check(
+        "since: {from: .at, param: after}",
+        "?after=2026-11-21T00%3A00",
+        "?after=2026-11-21T00%3A00",
+    );
+    check(
+        "query: {of: '{{since}}', x: 'hush{{since}}'}\nsince: {from: .at}",
+        "?of=7&x=hush7",
+        "?of=7&x=…",
+    );
+    check("auth: {query: {q: s3cret}}", "?q=s3cret", "?q=…");
+    check("auth: {bearer: s3cret}\nquery: {a: '{{auth.bearer}}'}", "?a=s3cret", "?a=…");
+    for name in
+        ["api_key", "X-Amz-Signature", "access_token", "sig", "key", "PassWord", "client_secret"]
+    {
+        check("pages: link", &format!("?{name}=hush"), &format!("?{name}=…"));
+    }
     let text =
         "sources: {s: {url: 'https://a.example/{{auth.bearer}}/x?y=1', auth: {bearer: s3cret}}}";
     let source = self::source(text, "s");
     let address = source.address(&Context::default()).unwrap();
     assert_eq!(address.as_str(), "https://a.example/s3cret/x?y=1");
-    assert_eq!(source.noted(&address).as_str(), "https://a.example/***?y=1");
+    assert_eq!(source.shown(&address), "https://a.example/***?y=…");
     assert_eq!(source.url.shown(), "https://a.example/{{auth.bearer}}/x?…");
 }

@@ -86,6 +86,11 @@ pub(crate) fn text(text: &str) -> Value {
     Value::utf8_str(bytes::Bytes::copy_from_slice(text.as_bytes()))
 }
 
+/// A whole number.
+pub(crate) fn integer(number: usize) -> Value {
+    Value::from(isize::try_from(number).unwrap_or(isize::MAX))
+}
+
 /// An array.
 pub(crate) fn array(values: Vec<Value>) -> Value {
     Value::Arr(values.into())

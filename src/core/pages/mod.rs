@@ -97,6 +97,17 @@ impl From<Next> for Step {
 }
 
 impl Pages {
+    /// The names of the parameters that the short forms put into the URL.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
+        let (param, size) = match self {
+            Self::Cursor { cursor, .. } => (Some(&cursor.param), None),
+            Self::Number { number, .. } => (Some(&number.param), number.size.as_ref()),
+            Self::Offset { offset, .. } => (Some(&offset.param), offset.limit.as_ref()),
+            _ => (None, None),
+        };
+        param.into_iter().chain(size.map(|size| &size.param)).map(String::as_str)
+    }
+
     /// What leads to the first page.
     pub(crate) fn first(&self) -> Value {
         match self {

@@ -274,6 +274,7 @@ fn the_first_page_has_its_number() {
 
 mod trail {
     use super::*;
+    use crate::core::extract;
     use crate::core::snapshot::BodyHash;
 
     fn url(text: &str) -> Url {
@@ -288,15 +289,23 @@ mod trail {
     fn a_page_is_known_by_body_and_by_keys() {
         let first = url("https://api.example/");
         let mut trail = Trail::begin(&Pages::One, &first);
-        let mut take =
-            |body, keys: Option<u128>| code(trail.take(BodyHash(body), keys.map(BodyHash)));
-        assert_eq!(take(1, Some(10)), "fine");
-        assert_eq!(take(2, Some(20)), "fine");
-        assert_eq!(take(1, Some(30)), "repeated_page", "the same body");
-        assert_eq!(take(4, Some(20)), "repeated_page", "the same keys in another body");
-        // Empty pages may be alike.
-        assert_eq!(take(5, None), "fine");
-        assert_eq!(take(5, None), "fine");
+        let key = [jq(".id")];
+        let mut take = |body, items: &str| {
+            let page = extract::page(items.as_bytes(), None, &key).unwrap();
+            trail.take(&page, BodyHash(body), 0)
+        };
+        let fine = |result| assert_eq!(code(result), "fine");
+        fine(take(1, r#"[{"id":1}]"#));
+        fine(take(2, r#"[{"id":2}]"#));
+        assert_eq!(code(take(1, r#"[{"id":3}]"#)), "repeated_page", "the same body");
+        assert_eq!(code(take(4, r#"[{"id":2,"new":1}]"#)), "repeated_page", "the same keys");
+        // Empty pages may be alike, but not those whose items have no key.
+        fine(take(5, "[]"));
+        fine(take(5, "[]"));
+        fine(take(6, r#"[{"no":1}]"#));
+        let fault = take(6, r#"[{"no":1}]"#).unwrap_err();
+        assert_eq!(fault.code, "repeated_page");
+        assert!(fault.sentence.contains("item 1 has no key"), "{fault}");
     }
 
     #[test]

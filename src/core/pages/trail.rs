@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use url::Url;
 
+use crate::core::extract::Page;
 use crate::core::fault::Fault;
 use crate::core::json::{self, Value};
 use crate::core::pages::{KnownPage, KnownPages, Pages};
@@ -39,21 +40,24 @@ impl Trail {
         Self { announced: self.announced, ..Self::begin(pages, address) }
     }
 
-    /// Takes up a page that came. `keys` is the hash of its item keys; none for an empty page, which may come again:
-    /// some APIs cut their pages first and leave items out of them later.
+    /// Takes up a page that came. An empty one may come again: some APIs cut their pages first and leave items out of
+    /// them later. One whose items have no key is known by its body alone.
     ///
     /// # Errors
     /// `repeated_page` when one before it was the same.
-    pub(crate) fn take(&mut self, body: BodyHash, keys: Option<BodyHash>) -> Result<(), Fault> {
-        let Some(keys) = keys else { return Ok(()) };
-        if self.bodies.insert(body.0) && self.contents.insert(keys.0) {
+    pub(crate) fn take(&mut self, page: &Page<'_>, body: BodyHash, seed: u64) -> Result<(), Fault> {
+        if page.count == 0 {
             return Ok(());
         }
-        Err(Fault::source(
-            "repeated_page",
-            "a page of the listing came twice, so that its end cannot be reached; does the API know the parameter that \
-             asks for the next one?",
-        ))
+        let keys = page.keys_hash(seed);
+        if self.bodies.insert(body.0) && keys.is_none_or(|keys| self.contents.insert(keys.0)) {
+            return Ok(());
+        }
+        let sentence = "a page of the listing came twice, so that its end cannot be reached; does the API know the \
+                        parameter that asks for the next one?";
+        let keyless = page.faults.first().filter(|_| keys.is_none());
+        let why = keyless.map(|fault| format!(" Nor have its items a key: {fault}"));
+        Err(Fault::source("repeated_page", format!("{sentence}{}", why.unwrap_or_default())))
     }
 
     /// Keeps what it takes to recognise the page that was taken up.

@@ -165,6 +165,24 @@ impl Address {
         })
     }
 
+    /// The names of the parameters that are typed out, and for each whether one template is all of its value.
+    pub(crate) fn parameters(&self) -> Vec<(String, bool)> {
+        let (_, mut query) = self.halves();
+        if let Self::Rendered(rendered) = self
+            && matches!(rendered.base, Base::Template(_))
+        {
+            query = rendered.text.split_once('?').map_or(query, |(_, query)| query.to_owned());
+        }
+        let pairs = query.split('&').filter_map(|pair| {
+            let (name, value) = form_urlencoded::parse(pair.as_bytes()).next()?;
+            let is_template = value.starts_with("{{")
+                && value.ends_with("}}")
+                && value.matches("{{").count() == 1;
+            Some((name.into_owned(), is_template))
+        });
+        pairs.collect()
+    }
+
     /// Whether a template of the URL itself uses a word.
     pub(crate) fn path_uses(&self, word: &str) -> bool {
         match self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault, Way};
+use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault, Way, shown_url};
 use crate::core::secret::Secret;
 use crate::http::recording::{Recorder, Replayer};
 use crate::http::{Exchange, HttpClient};
@@ -47,7 +47,7 @@ fn request(path: &str) -> Request {
 async fn what_was_recorded_is_answered() {
     let redactor = Redactor::default();
     redactor.learn(&[Secret::new("hunter2-known")]);
-    let recorder = Recorder::new(Arc::new(Echo), redactor.clone());
+    let recorder = Recorder::new(Arc::new(Echo), Arc::new(shown_url), redactor.clone());
     for path in ["/a", "/b", "/down"] {
         let expected = Echo.exchange(request(path)).await;
         let found = recorder.exchange(request(path)).await;
@@ -56,7 +56,7 @@ async fn what_was_recorded_is_answered() {
     let recording = recorder.recording("tickets", String::from("now"));
     assert_eq!((recording.exchanges.len(), recording.source.as_str()), (3, "tickets"));
     assert!(!recording.text().contains("hunter2"), "{}", recording.text());
-    let replayer = Replayer::new(recording, redactor);
+    let replayer = Replayer::new(recording, Arc::new(shown_url), redactor);
     assert_eq!(replayer.exchange(request("/b")).await.expect("an answer").body, "/b •••");
     assert_eq!(replayer.exchange(request("/a")).await.expect("an answer").body, "/a •••");
     assert!(matches!(replayer.exchange(request("/down")).await, Err(TransportFault::Cut { .. })));

@@ -15,7 +15,7 @@ use crate::clock::{Clock, Entropy, Random};
 use crate::config;
 use crate::config::lookup::Surroundings;
 use crate::core::http::{Request, Response, TransportFault};
-use crate::core::ids::{ItemKey, SourceName, UnitName};
+use crate::core::ids::{EntryKey, ItemKey, SourceName, UnitName};
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::snapshot::StoredItem;
@@ -201,6 +201,29 @@ impl Desk {
         let polled = self.poller.poll(&UnitName::new("s"), Mode::Commit).await;
         locked(&self.api.next).clear();
         polled.expect("the poll comes to an outcome")
+    }
+
+    /// Polls an entry, with these answers for the next requests.
+    pub(super) async fn answer_entry(
+        &self,
+        entry: &str,
+        answers: impl IntoIterator<Item = Response>,
+    ) -> PollReport {
+        locked(&self.api.next).extend(answers);
+        let unit = UnitName::of(&SourceName::new("s"), &EntryKey::new(entry));
+        let polled = self.poller.poll(&unit, Mode::Commit).await;
+        locked(&self.api.next).clear();
+        polled.expect("the poll comes to an outcome")
+    }
+
+    /// The `data` of the newest event.
+    pub(super) async fn data(&self) -> Value {
+        let slice = Slice { newest_first: true, rows_max: 1 };
+        let read = self.store.read(move |store| store.events(&EventFilter::default(), slice));
+        let events = read.await.expect("the store reads");
+        let body = events.first().expect("an event").event.body.as_str().to_owned();
+        let envelope: Value = serde_json::from_str(&body).expect("an envelope");
+        envelope["data"].clone()
     }
 
     /// Polls a listing and compares what rings: `created 1, updated 2:b, deleted 3`, then `held 4` if so many are.

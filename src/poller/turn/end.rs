@@ -10,6 +10,7 @@ use crate::core::extract;
 use crate::core::http::Response;
 use crate::core::listing::{Delta, Listing};
 use crate::core::outcome::{self, PollOutcome};
+use crate::core::own::Held;
 use crate::core::pages::{KnownPages, Pages, Trail};
 use crate::core::since::Since;
 use crate::core::snapshot::{BodyHash, Coverage, Standing};
@@ -126,7 +127,12 @@ impl Turn<'_> {
             absent.is_open || absent.marks.iter().any(|(_, standing)| waits(standing));
         let held =
             absent.marks.iter().filter(|(_, standing)| matches!(standing, Standing::Held { .. }));
-        self.report.held += held.count();
+        let held = held.count();
+        self.hold(if self.are_credentials_known() {
+            Held { brake: held, ..Held::default() }
+        } else {
+            Held { credentials: held, ..Held::default() }
+        });
         delta.marks.extend(absent.marks);
         delta.upserts.extend(absent.dropped);
         if !absent.deleted.is_empty() {

@@ -12,6 +12,7 @@ use crate::core::listing::Listing;
 use crate::core::outcome;
 use crate::core::pages::{self, Answered, KnownPage, Pages, Trail};
 use crate::core::refusal;
+use crate::core::report::Sample;
 use crate::core::snapshot::BodyHash;
 use crate::core::source::Source;
 
@@ -41,19 +42,22 @@ impl Turn<'_> {
                 _ => follow((source, seed), trail, listing, &page, (place, response))?,
             };
             let noted = listing.note(&page)?;
+            let wants_sample = self.shows_events && self.report.sample.is_none();
+            let sample = wants_sample.then(|| Sample::of(&page)).flatten();
             match Ending::find(source, &page, seed) {
-                Ok(ending) => Ok((next, noted, ending)),
+                Ok(ending) => Ok((next, noted, ending, sample)),
                 Err(fault) => {
                     listing.set_fault(Some(fault));
-                    Ok((next, noted, None))
+                    Ok((next, noted, None, sample))
                 }
             }
         };
-        let (next, mut noted, ending) = match off_the_loop(response.body.len(), read) {
+        let (next, mut noted, ending, sample) = match off_the_loop(response.body.len(), read) {
             Ok(read) => read,
             Err(fault) => return Ok(Err(fault)),
         };
         self.report.pages += 1;
+        self.report.sample = self.report.sample.take().or(sample);
         self.ending = self.ending.take().or(ending);
         while noted.len() > COMMIT_ITEMS_MAX {
             let rest = noted.split_off(COMMIT_ITEMS_MAX);
@@ -81,7 +85,7 @@ fn follow(
 ) -> Result<pages::Next, Fault> {
     source.pages.check_shape(page.shape)?;
     let body = BodyHash::of(&response.body, seed);
-    trail.take(body, page.keys_hash(seed))?;
+    trail.take(page, body, seed)?;
     let (token, address, received) = (&place.token, &place.address, page.count as u64);
     let step = source.pages.next(&Answered { token, address, response, received })?;
     let validator = outcome::validator(&response.headers);

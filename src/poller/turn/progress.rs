@@ -13,6 +13,7 @@ use crate::core::limits::{CHECKS_MAX, COMMIT_ITEMS_MAX, SWEEP_AGAIN};
 use crate::core::listing;
 use crate::core::listing::{Delta, Listing};
 use crate::core::outcome::PollOutcome;
+use crate::core::own::Held;
 use crate::core::since::{Ask, Watermark};
 use crate::core::snapshot::{Coverage, Settling, Snapshot, Standing, StoredItem};
 use crate::core::source::{Baseline, REFUSED, SourceState};
@@ -189,7 +190,8 @@ impl Turn<'_> {
         }
         let marked = delta.marks.len();
         let mut departures = listing.departures(self.ports.clock.now(), &mut delta);
-        self.report.held += listing.flooded_count() + delta.marks.len() - marked;
+        let brake = delta.marks.len() - marked;
+        self.hold(Held { flood: listing.flooded_count(), brake, ..Held::default() });
         while !departures.is_empty() {
             let rest = departures.split_off(COMMIT_ITEMS_MAX.min(departures.len()));
             let (name, keys) = (self.known_as.clone(), departures);

@@ -20,6 +20,17 @@ use super::{failure, hash, mark, migrate, open};
 /// Where a copy is made ready before it takes the database's place.
 const NEW_NAME: &str = "doorbell.db.new";
 
+/// What the database is called that a restored one replaced; of several, the later ones are numbered.
+const REPLACED_NAME: &str = "doorbell.db.replaced";
+
+/// A backup that was put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Restored {
+    pub(crate) verified: Verified,
+    /// Where the state is that was there before, if there was one.
+    pub(crate) replaced: Option<PathBuf>,
+}
+
 /// What was looked at and found whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verified {
@@ -69,11 +80,12 @@ fn sync_with_directory(path: &Path) -> Result<(), StoreError> {
 
 /// Puts a backup in the place of the state in `dir`, which nobody may be using, and takes it on.
 ///
-/// The copy is verified before anything changes. A crash at any point leaves the old state or the new one.
+/// The copy is verified before anything changes, and the state that was there is kept aside: it may hold events that the
+/// copy does not. A crash at any point leaves the old state or the new one.
 ///
 /// # Errors
 /// [`StoreError::Locked`], [`StoreError::Damaged`] and [`StoreError::NewerSchema`] leave the old state as it was.
-pub(crate) fn restore(dir: &Path, from: &Path) -> Result<Verified, StoreError> {
+pub(crate) fn restore(dir: &Path, from: &Path) -> Result<Restored, StoreError> {
     let _lock = open::lock(dir)?;
     let new = dir.join(NEW_NAME);
     remove_database(&new)?;
@@ -87,6 +99,7 @@ pub(crate) fn restore(dir: &Path, from: &Path) -> Result<Verified, StoreError> {
     };
     let database = dir.join(DATABASE_NAME);
     settle_old(&database);
+    let replaced = keep_aside(dir, &database)?;
     // Without a mark any state is taken on, so a crash from here on is harmless.
     Mark::remove(dir)?;
     // The old log first: beside another database it would be taken for that one's.
@@ -98,7 +111,26 @@ pub(crate) fn restore(dir: &Path, from: &Path) -> Result<Verified, StoreError> {
     fs::rename(&new, &database).map_err(file_error("replacing", &database))?;
     mark::sync_directory(dir).map_err(file_error("syncing", dir))?;
     meta.mark().write(dir)?;
-    Ok(verified)
+    Ok(Restored { verified, replaced })
+}
+
+/// Gives a database another name beside its own, and its log, should that not be part of it already, a copy.
+fn keep_aside(dir: &Path, database: &Path) -> Result<Option<PathBuf>, StoreError> {
+    if !open::has_state(dir)? {
+        return Ok(None);
+    }
+    let numbered = (2..).map(|number| format!("{REPLACED_NAME}-{number}"));
+    let names = std::iter::once(REPLACED_NAME.to_owned()).chain(numbered);
+    let free = names.map(|name| dir.join(name)).find(|path| !path.exists());
+    let aside = free.expect("some number is free");
+    let log = with_suffix(database, "-wal");
+    if fs::metadata(&log).is_ok_and(|about| about.len() > 0) {
+        let kept = with_suffix(&aside, "-wal");
+        fs::copy(&log, &kept).map_err(file_error("keeping aside", &log))?;
+        File::open(&kept).and_then(|file| file.sync_all()).map_err(file_error("syncing", &kept))?;
+    }
+    fs::hard_link(database, &aside).map_err(file_error("keeping aside", database))?;
+    Ok(Some(aside))
 }
 
 /// Copies a backup to `new`, brings it to the present schema and looks at every row.

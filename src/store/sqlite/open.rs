@@ -63,7 +63,14 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
         let path = path.to_owned();
         move |source| StoreError::File { action, path, source }
     };
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed("creating", dir))?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            io::Error::new(error.kind(), "there is a file; the state is a directory (--state)")
+        }
+        _ => error,
+    })
+    .map_err(failed("creating", dir))?;
     let path = dir.join(LOCK_NAME);
     let file = private_file(&path).map_err(failed("opening", &path))?;
     match file.try_lock() {

@@ -432,8 +432,8 @@ fn a_backup_can_be_put_back() {
     done(&mut store, delivered(1, 1, 100));
     store.is_stopped = true;
     drop(store);
-    let verified = restore(dir.path(), &copy).expect("it is put back");
-    assert_eq!((verified.items, verified.events), (1, 3));
+    let restored = restore(dir.path(), &copy).expect("it is put back");
+    assert_eq!((restored.verified.items, restored.verified.events), (1, 3));
     let mut store = open(dir.path());
     assert_eq!(last_seq(&store), 3);
     assert_eq!(store.attempts(DeliveryId(1)).expect("it reads"), vec![]);
@@ -441,6 +441,15 @@ fn a_backup_can_be_put_back() {
     assert_eq!(mode(&dir.path().join("doorbell.db")), 0o600);
     store.verify().expect("all is whole");
     assert!(!dir.path().join("doorbell.db.new").exists());
+    // What was there before is kept aside, and can be put back itself.
+    store.is_stopped = true;
+    drop(store);
+    let aside = restored.replaced.expect("there was a state before");
+    assert_eq!((aside.clone(), mode(&aside)), (dir.path().join("doorbell.db.replaced"), 0o600));
+    let undone = restore(dir.path(), &aside).expect("it is put back, too");
+    assert_eq!(undone.verified.events, 7);
+    assert_eq!(undone.replaced, Some(dir.path().join("doorbell.db.replaced-2")));
+    assert_eq!(last_seq(&open(dir.path())), 7);
 }
 
 #[test]
@@ -450,7 +459,8 @@ fn a_backup_makes_a_state_elsewhere() {
     write_events(&mut store, 3);
     let copy = from.path().join("copy");
     SqliteReader::open(from.path()).expect("it opens").backup(&copy).expect("it copies");
-    restore(to.path(), &copy).expect("it is put there");
+    let restored = restore(to.path(), &copy).expect("it is put there");
+    assert_eq!(restored.replaced, None);
     assert_eq!(last_seq(&open(to.path())), 3);
 }
 
