@@ -1,9 +1,14 @@
 //! The deliverer: sends what is due and commits what came of it. The imperative shell – what to send is
 //! [`sink::outbound`]'s word, what an answer means [`sink::judge`]'s and [`settle`]'s.
 //!
+//! A delivery's bytes were made with its event. Only where an endpoint's expressions failed then are they made here, and
+//! written down before they are sent.
+//!
 //! One desk per endpoint, so that a slow or dead receiver delays no other. A desk takes no input: it looks into the
 //! store for deliveries that are due, and again whenever it is woken or a period has passed. Claims live in memory: a
 //! killed process has attempted nothing that it will not attempt again.
+
+mod unmade;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::pin::Pin;
@@ -26,7 +31,8 @@ use crate::core::limits::{
     ATTEMPTS_PER_REQUEST_MAX, CLAIMS_AHEAD_MAX, RECORDED_ANSWER_BYTES_MAX, SWEEP_PERIOD,
 };
 use crate::core::roster::Roster;
-use crate::core::sink::{self, Outbound};
+use crate::core::sink::content::Content;
+use crate::core::sink::{self, Outbound, Parcel};
 use crate::core::time::Timestamp;
 use crate::http::HttpClient;
 use crate::lines::LineWriter;
@@ -334,7 +340,10 @@ impl Deliverer {
                     tray.claimed.insert(due.delivery.id);
                     tray.ready.push_back(*due);
                 }
-                Due::Damaged(record) => self.bury(*record, now).await,
+                Due::Damaged(record) => {
+                    let reason = "what is stored of it is damaged";
+                    self.bury(&record, reason, now).await;
+                }
             }
         }
     }
@@ -372,9 +381,18 @@ impl Deliverer {
         flight: Flight<'_>,
         due: DueDelivery,
     ) -> Kept {
-        let DueDelivery { delivery, event } = due;
+        let DueDelivery { delivery, event, content } = due;
         let began = self.ports.clock.now();
-        let outbound = sink::outbound(&event, endpoint, self.ports.clock.wall());
+        let made = match content {
+            Content::Envelope => None,
+            Content::Made(made) => Some(made),
+            Content::Unmade => match self.make(&delivery, &event, endpoint, began).await {
+                Ok(made) => Some(made),
+                Err(kept) => return kept,
+            },
+        };
+        let parcel = Parcel { event: &event, made: made.as_ref() };
+        let outbound = sink::outbound(parcel, endpoint, self.ports.clock.wall());
         let sent = self.send(outbound, endpoint.timeout).await;
         let now = self.ports.clock.now();
         let (commit, result) = self.settled(desk, endpoint, &delivery, sent, (began, now));
@@ -496,22 +514,6 @@ impl Deliverer {
                 let fault = result.fault().map(ToString::to_string).unwrap_or_default();
                 warn!(delivery = %delivery.id, %fault, again = %due, "not attempted by a fault of ours");
             }
-        }
-    }
-
-    /// An event whose stored bytes are damaged is never sent.
-    async fn bury(&self, record: DeliveryRecord, now: Timestamp) {
-        error!(event = %record.event_id, delivery = %record.id, "the stored event is damaged and is not sent");
-        let commit = AttemptCommit {
-            delivery: record.id,
-            attempt: None,
-            verdict: Verdict::Exhausted { reason: String::from("the stored event is damaged") },
-            started: None,
-            health: None,
-            at: now,
-        };
-        if let Err(fault) = self.ports.store.write(Write::Attempt(Box::new(commit))).await {
-            error!(%fault, "a damaged delivery could not be set aside");
         }
     }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::events::{slice, time};
 use super::problem::Problem;
-use super::view::{DeliveryDetailView, DeliveryView, ReplayView};
+use super::view::{BodyView, DeliveryDetailView, DeliveryView, ReplayView};
 use crate::core::delivery::DeliveryState;
 use crate::core::ids::{DeliveryId, EndpointName, EntryKey, EventId, ItemKey, SourceName};
 use crate::store::{DeliveryFilter, EventFilter, Write, Written};
@@ -76,10 +76,11 @@ pub(super) async fn show(
     let found = context.store.read(move |store| {
         let Some(delivery) = store.delivery(wanted)? else { return Ok(None) };
         let event = store.event(&delivery.event_id)?;
-        Ok(Some((delivery, event, store.attempts(wanted)?)))
+        Ok(Some((delivery, event, store.content(wanted)?, store.attempts(wanted)?)))
     });
-    let (delivery, event, attempts) = found.await?.ok_or_else(unknown)?;
-    Ok(Json(DeliveryDetailView::of(&delivery, event.as_ref(), &attempts)))
+    let (delivery, event, content, attempts) = found.await?.ok_or_else(unknown)?;
+    let body = BodyView::of(content, &context.redactor);
+    Ok(Json(DeliveryDetailView::of(&delivery, event.as_ref(), body, &attempts)))
 }
 
 pub(super) async fn replay(

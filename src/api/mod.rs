@@ -32,7 +32,7 @@ use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::secret::Secret;
 use crate::store::handle::StoreHandle;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Redactor, Telemetry};
 
 /// An operation's answer to come.
 pub(crate) type Operation<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refused>> + Send + 'a>>;
@@ -85,6 +85,8 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) operations: Arc<dyn Operations>,
+    /// What endpoints are sent may hold what the configuration fills in.
+    pub(crate) redactor: Redactor,
     /// For anything but health; `None` where the listener itself keeps strangers out.
     pub(crate) token: Option<Secret>,
     /// Where a backup may be prepared.

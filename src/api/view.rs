@@ -9,10 +9,12 @@ use crate::core::fault::Fault;
 use crate::core::ids::{EndpointName, EntryKey, SourceName, UnitName};
 use crate::core::json::JsonText;
 use crate::core::roster::Roster;
+use crate::core::sink::content::Content;
 use crate::core::snapshot::{Standing, StoredItem};
 use crate::core::source::{Baseline, SourceState};
 use crate::core::time::Timestamp;
 use crate::store::{Attempt, DeliveryRecord, EventRecord, Tally};
+use crate::telemetry::Redactor;
 
 pub(super) fn raw(text: &JsonText) -> Option<Box<RawValue>> {
     RawValue::from_string(text.as_str().to_owned()).ok()
@@ -117,21 +119,42 @@ impl DeliveryView {
 pub(super) struct DeliveryDetailView {
     delivery: DeliveryView,
     attempts: Vec<AttemptView>,
-    /// The envelope as it is sent.
+    /// The envelope; sent as it is unless there is a `body`.
     event: Option<Box<RawValue>>,
+    /// What its endpoint is sent in place of the envelope.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<BodyView>,
 }
 
 impl DeliveryDetailView {
     pub(super) fn of(
         record: &DeliveryRecord,
         event: Option<&EventRecord>,
+        body: Option<BodyView>,
         attempts: &[Attempt],
     ) -> Self {
         Self {
             delivery: DeliveryView::of(record),
             attempts: attempts.iter().map(AttemptView::of).collect(),
             event: event.and_then(|record| raw(&record.event.body)),
+            body,
         }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct BodyView {
+    content_type: String,
+    /// The bytes as text, without secrets.
+    text: String,
+}
+
+impl BodyView {
+    /// Of what was made; nothing for the envelope itself, and for what could not be made.
+    pub(super) fn of(content: Content, redactor: &Redactor) -> Option<Self> {
+        let Content::Made(made) = content else { return None };
+        let content_type = made.media_type.to_string();
+        Some(Self { content_type, text: redactor.clean(&made.body) })
     }
 }
 

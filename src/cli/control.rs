@@ -220,6 +220,7 @@ fn context(works: Arc<Works>, state: &Path) -> Arc<api::Context> {
         store: works.store.clone(),
         clock: Arc::clone(&works.clock),
         telemetry: Arc::clone(&works.telemetry),
+        redactor: works.redactor.clone(),
         operations: works,
         token: None,
         state: state.to_owned(),

@@ -140,6 +140,9 @@ pub(crate) fn deliveries(rows: &[Value]) -> io::Result<()> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Detail {
     delivery: Value,
+    /// What was sent in place of the event.
+    #[serde(default)]
+    body: Option<Value>,
     attempts: Vec<Value>,
 }
 
@@ -172,6 +175,10 @@ pub(crate) fn delivery(detail: &Detail) -> io::Result<()> {
             line(&format!("  {word} {}", text(row, name)))?;
         }
     }
+    if let Some(body) = &detail.body {
+        let kind = styled(FAINT, &text(body, "content_type"));
+        line(&format!("  sent {kind} {}", beginning(&text(body, "text"))))?;
+    }
     for attempt in &detail.attempts {
         let fault = attempt.get("fault").map(|fault| text(fault, "sentence")).unwrap_or_default();
         let status = text(attempt, "status");
@@ -185,6 +192,16 @@ pub(crate) fn delivery(detail: &Detail) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What fits on a few lines of a screen.
+fn beginning(text: &str) -> String {
+    const CHARS_MAX: usize = 400;
+    let rest = text.chars().count().saturating_sub(CHARS_MAX);
+    if rest == 0 {
+        return text.to_owned();
+    }
+    format!("{}… and {rest} more characters", text.chars().take(CHARS_MAX).collect::<String>())
 }
 
 /// Endpoints, one a line.

@@ -1,4 +1,4 @@
-//! `auth` of a source: exactly one scheme, and for `oauth2` exactly what its grant needs.
+//! `auth` of a source or an endpoint: exactly one scheme, and for `oauth2` exactly what its grant needs.
 
 use crate::config::keys;
 use crate::config::report::Finding;
@@ -10,7 +10,7 @@ use crate::core::auth::oauth2::{Client, ClientStyle, Grant, OAuth2};
 use crate::core::limits::TOKEN_BYTES_MAX;
 use crate::core::secret::Secret;
 
-/// Reads the credentials of a source.
+/// Reads the credentials of a source or an endpoint.
 pub(super) fn read<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Auth> {
     let fields = walk.fields(node, keys::AUTH, node.place)?;
     let bearer = fields.or("bearer", None, |node| Some(Some(Auth::Bearer(bearer(walk, node)?))));

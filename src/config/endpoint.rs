@@ -4,21 +4,28 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::header::HeaderMap;
+use http::Method;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use url::Url;
 
+use crate::config::auth;
+use crate::config::body;
 use crate::config::keys;
 use crate::config::report::{Finding, Flaw};
 use crate::config::rules::is_type_character;
 use crate::config::source::backoff;
 use crate::config::tree::{Node, Place, Value};
 use crate::config::walk::{Fields, Walk};
+use crate::core::auth::Auth;
 use crate::core::backoff::BackoffPolicy;
-use crate::core::endpoint::{BreakerPolicy, Endpoint, Order, RetryPolicy, Subscription, Target};
+use crate::core::endpoint::{
+    BreakerPolicy, Endpoint, Format, Order, Reshaping, RetryPolicy, Subscription, Target,
+};
 use crate::core::ids::EndpointName;
 use crate::core::limits::ENDPOINT_CONCURRENCY_DEFAULT;
 use crate::core::secret::Secret;
 use crate::core::signature::{Encoding, Scheme};
+use crate::core::sink::content::{JSON, is_json_type};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 const RETRY_FIRST: Duration = Duration::from_secs(5);
@@ -38,12 +45,14 @@ pub(super) fn read<'a>(
     let target = fields.need("url", |node| target(walk, node));
     let subscription =
         fields.or("events", Subscription::default_types(), |node| subscription(walk, node));
+    let where_ = fields.or("where", None, |node| walk.expression(node).map(Some));
     let sign = fields.or("sign", Scheme::Standard, |node| sign(walk, node));
     let secrets = fields.or("secret", Vec::new(), |node| secrets(walk, node, sign.as_ref()));
     let retry = retry(walk, &fields);
     let breaker = fields.or("breaker", BREAKER, |node| breaker(walk, node));
     let timeout = fields.or("timeout", TIMEOUT, |node| walk.span(node));
-    let headers = fields.or("headers", HeaderMap::new(), |node| headers(walk, node));
+    let auth = fields.or("auth", Auth::None, |node| auth::read(walk, node));
+    let form = form(walk, &fields, target.as_ref());
     let concurrency = fields.or("concurrency", ENDPOINT_CONCURRENCY_DEFAULT, |node| {
         walk.count(node, keys::ENDPOINT, "concurrency")
     });
@@ -56,19 +65,108 @@ pub(super) fn read<'a>(
         walk.report.add(Finding::error(owner, sentence).hint(hint));
         return None;
     }
+    let Form { format, body, content_type, method, headers } = form?;
     Some(Endpoint {
         name: name.clone(),
         target: target?,
         subscription: subscription?,
+        where_: where_?,
+        format,
+        body,
+        content_type,
+        method,
         secrets: secrets?,
         sign: sign?,
         retry: retry?,
         breaker: breaker?,
         timeout: timeout?,
-        headers: headers?,
+        auth: auth?,
+        headers,
         concurrency: concurrency?,
         order: order?,
     })
+}
+
+/// What a request looks like.
+struct Form {
+    format: Format,
+    body: Option<Reshaping>,
+    content_type: HeaderValue,
+    method: Method,
+    headers: HeaderMap,
+}
+
+fn form<'a>(walk: &mut Walk<'a>, fields: &Fields<'a>, target: Option<&Target>) -> Option<Form> {
+    let headers = fields.or("headers", HeaderMap::new(), |node| headers(walk, node));
+    let format = fields.or("format", Format::Standard, |node| format(walk, node));
+    let body = fields.or("body", None, |node| body::reshaping(walk, node).map(Some));
+    let content_type = fields.or("content_type", None, |node| content_type(walk, node).map(Some));
+    let method = fields.or("method", Method::POST, |node| method(walk, node));
+    if target == Some(&Target::Stdout) && format == Some(Format::CloudEventsBinary) {
+        let sentence = "standard output has no headers, where this format puts the attributes";
+        return walk.report.wrong(fields.get("format")?, sentence, "write `cloudevents`");
+    }
+    if target == Some(&Target::Stdout) {
+        for name in ["content_type", "method", "auth"] {
+            if let Some(node) = fields.get(name) {
+                let sentence =
+                    format!("standard output knows no `{name}`: each event is a line of JSON");
+                return walk.report.wrong(node, sentence, "take it away");
+            }
+        }
+    }
+    let (mut headers, content_type) = (headers?, content_type?);
+    // One place for it: it is fixed with the bytes.
+    let among_headers = headers.remove(CONTENT_TYPE);
+    if let (Some(node), Some(_)) = (fields.get("content_type"), &among_headers) {
+        let sentence = "`headers` has a Content-Type too";
+        return walk.report.wrong(node, sentence, "keep one of them");
+    }
+    let content_type = content_type.or(among_headers);
+    let content_type = content_type.unwrap_or(HeaderValue::from_static(JSON));
+    let is_json = content_type.to_str().is_ok_and(is_json_type);
+    if let (Some(node), Some(Some(Reshaping::Template(_))), false) =
+        (fields.get("body"), &body, is_json)
+    {
+        let hint = "such as `body: '\"name=\\(.data.name | @uri)\"'`, or a `content_type` of JSON";
+        let sentence = "a map is sent as JSON, which is not what the content type says";
+        return walk.report.wrong(node, sentence, hint);
+    }
+    Some(Form { format: format?, body: body?, content_type, method: method?, headers })
+}
+
+fn format<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Format> {
+    match walk.word(node, keys::LAYOUTS)? {
+        "cloudevents" => Some(Format::CloudEvents),
+        "cloudevents-binary" => Some(Format::CloudEventsBinary),
+        _ => Some(Format::Standard),
+    }
+}
+
+fn content_type<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<HeaderValue> {
+    let text = walk.text(node)?;
+    walk.no_template(node)?;
+    let essence = text.split(';').next().unwrap_or_default().trim_end();
+    let is_token = |part: &str| {
+        let is_sign = |c: char| c.is_ascii_alphanumeric() || "!#$&^_.+-".contains(c);
+        !part.is_empty() && part.chars().all(is_sign)
+    };
+    let is_type = essence.split_once('/').is_some_and(|(a, b)| is_token(a) && is_token(b));
+    match HeaderValue::from_str(text) {
+        Ok(value) if is_type && text.is_ascii() => Some(value),
+        _ => {
+            let hint = "such as `application/json` or `text/plain; charset=utf-8`";
+            walk.flaw(node, "a media type", &Flaw::new("this is not a media type", hint))
+        }
+    }
+}
+
+fn method<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Method> {
+    match walk.word(node, keys::METHODS)? {
+        "PUT" => Some(Method::PUT),
+        "PATCH" => Some(Method::PATCH),
+        _ => Some(Method::POST),
+    }
 }
 
 fn target<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Target> {

@@ -7,6 +7,7 @@ use crate::config::body;
 use crate::config::hint::meant;
 use crate::config::keys;
 use crate::config::report::{Finding, Report};
+use crate::config::template::Input;
 use crate::config::tree::{Node, Place, Value};
 use crate::config::walk::{Fields, Walk};
 use crate::core::entries::ForEach;
@@ -89,7 +90,7 @@ fn entry<'a>(
     node: &'a Node,
     key: Option<&Expression>,
 ) -> Option<(EntryKey, JsonText)> {
-    let template::Node::Fixed(text) = body::tree(walk, node)? else {
+    let template::Node::Fixed(text) = body::tree(walk, node, Input::Words)? else {
         return walk.report.wrong(node, "an entry cannot hold templates (`{{ … }}`)", "");
     };
     let Ok(value) = json::read(&text) else {

@@ -13,7 +13,7 @@ use crate::core::limits::{BUDGET_CONCURRENCY_MAX, ITEMS_MAX, PAGES_MAX, REDIRECT
 pub(super) use self::changes::{BRAKE, DELETES, DELETES_WORDS, FIRST_POLL, OFF, SINCE};
 pub(super) use self::credentials::{AUTH, AUTH_STYLE, BASIC, GRANTS, OAUTH2, TLS};
 pub(super) use self::endpoint::{
-    BREAKER, ENCODINGS, ENDPOINT, GITHUB, ORDER, RETRY, SIGN, SIGN_WORDS,
+    BREAKER, ENCODINGS, ENDPOINT, GITHUB, LAYOUTS, METHODS, ORDER, RETRY, SIGN, SIGN_WORDS,
 };
 
 use self::Shape::{
@@ -76,6 +76,8 @@ pub(super) enum Shape {
     Word(Words),
     /// Any value at all.
     Anything,
+    /// A map or list of anything, sent as JSON with templates in its texts.
+    Tree,
     /// A list.
     List(&'static Shape),
     /// One value, or a list of them.
@@ -482,6 +484,7 @@ impl Shape {
             Self::Expression => String::from("a jq expression such as `.id`"),
             Self::Word(words) => one_of(words),
             Self::Anything => String::from("a value"),
+            Self::Tree => String::from("a map such as `{id: \"{{.data.id}}\"}`"),
             Self::List(_) => String::from("a list"),
             Self::OneOrList(shape) => format!("{}, or a list of such", shape.expected()),
             Self::Map(table) | Self::Part(table) => match table.iter().find(|key| key.supported) {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::config::mask::{Excerpts, Showing};
 use crate::config::problem::{Problem, Problems, Severity};
+use crate::config::template::Input;
 use crate::config::tree::{Key, Node, Place, Scalar, Value};
 use crate::core::jq::Expression;
 use crate::core::secret::Secret;
@@ -79,7 +80,7 @@ pub(super) struct Report {
     /// Compiled expressions by text: thousands of sources share a few.
     pub(super) expressions: HashMap<String, Result<Expression, Flaw>>,
     /// What stands in templates, likewise.
-    pub(super) formulas: HashMap<String, Result<Formula, Flaw>>,
+    pub(super) formulas: HashMap<(String, Input), Result<Formula, Flaw>>,
 }
 
 impl Report {

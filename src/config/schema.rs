@@ -87,6 +87,7 @@ fn of_shape(shape: &Shape) -> Value {
         Shape::Expression => json!({"type": ["string", "number"], "minLength": 1}),
         Shape::Word(words) => words_of(words),
         Shape::Anything => json!({}),
+        Shape::Tree => json!({"type": ["object", "array"]}),
         Shape::List(shape) => json!({"type": "array", "items": of_shape(shape), "minItems": 1}),
         Shape::OneOrList(shape) => {
             let one = of_shape(shape);

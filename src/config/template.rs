@@ -8,7 +8,7 @@ use url::Url;
 use crate::config::fill::references;
 use crate::config::report::{Finding, Flaw, inside};
 use crate::config::tree::{Node, Place, Value};
-use crate::config::walk::Walk;
+use crate::config::walk::{Walk, without_dot};
 use crate::config::web::{pairs, web_address};
 use crate::core::auth::names_a_credential;
 use crate::core::template::{Address, Formula, Parameter, Part, Span, Template, split};
@@ -18,12 +18,26 @@ pub(super) fn is_template(node: &Node) -> bool {
     node.typed().is_some_and(|typed| typed.contains("{{"))
 }
 
+/// What templates run over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Input {
+    /// Nothing: words are at hand.
+    Words,
+    /// An event's envelope.
+    Envelope,
+}
+
 /// Headers of every request, and those that are rendered for each.
 pub(super) type Headers = (HeaderMap, Vec<(HeaderName, Template)>);
 
 impl<'a> Walk<'a> {
-    /// A text with templates in it.
+    /// A text with templates in it, with the words of a source at hand.
     pub(super) fn template(&mut self, node: &'a Node) -> Option<Template> {
+        self.template_over(node, Input::Words)
+    }
+
+    /// A text with templates in it.
+    pub(super) fn template_over(&mut self, node: &'a Node, input: Input) -> Option<Template> {
         self.report.filled_in(node);
         self.report.reveal_templates(node);
         let typed = node.typed()?;
@@ -39,17 +53,29 @@ impl<'a> Walk<'a> {
             .into_iter()
             .map(|span| match span {
                 Span::Text(at) => Some(Part::Text(filled.text(&at))),
-                Span::Jq(at) => self.formula(node, &filled, at).map(Part::Jq),
+                Span::Jq(at) => self.formula(node, &filled, at, input).map(Part::Jq),
             })
             .collect();
         Some(Template::new(parts.into_iter().collect::<Option<_>>()?))
     }
 
-    fn formula(&mut self, node: &Node, filled: &Filled<'_>, at: Range<usize>) -> Option<Formula> {
-        let text = filled.text(&at);
+    fn formula(
+        &mut self,
+        node: &Node,
+        filled: &Filled<'_>,
+        at: Range<usize>,
+        input: Input,
+    ) -> Option<Formula> {
+        let text = (filled.text(&at), input);
         if !self.report.formulas.contains_key(&text) {
-            let compiled = Formula::parse(&text).map_err(|problem| {
-                Flaw::new(problem.sentence, problem.hint.unwrap_or_default()).at(problem.at)
+            let parse = match input {
+                Input::Words => Formula::parse,
+                Input::Envelope => Formula::parse_over,
+            };
+            let compiled = parse(&text.0).map_err(|problem| {
+                let dot = (input == Input::Envelope).then(|| without_dot(text.0.trim())).flatten();
+                let hint = dot.or(problem.hint).unwrap_or_default();
+                Flaw::new(problem.sentence, hint).at(problem.at)
             });
             self.report.formulas.insert(text.clone(), compiled);
         }
@@ -61,7 +87,7 @@ impl<'a> Walk<'a> {
             let sentence = "with what is filled in here, a template is not a jq expression";
             return self.report.wrong(node, sentence, "");
         }
-        let place = flaw.at.clone().unwrap_or(0..text.len());
+        let place = flaw.at.clone().unwrap_or(0..text.0.len());
         let flaw = flaw.at(place.start + at.start..place.end + at.start);
         self.flaw_as_typed(node, &flaw)
     }

@@ -400,12 +400,16 @@ fn compile(text: &str) -> Result<Expression, Flaw> {
         return Err(Flaw::new(sentence, ""));
     }
     Expression::parse(text).map_err(|problem| {
-        let bare = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
-        let dotless = bare && text.starts_with(|c: char| c.is_ascii_alphabetic());
-        let hint =
-            if dotless { Some(format!("paths begin with a dot: `.{text}`")) } else { problem.hint };
+        let hint = without_dot(text).or(problem.hint);
         Flaw::new(problem.sentence, hint.unwrap_or_default()).at(problem.at)
     })
+}
+
+/// What is meant by a path that begins with a name.
+pub(super) fn without_dot(text: &str) -> Option<String> {
+    let bare = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
+    let dotless = bare && text.starts_with(|c: char| c.is_ascii_alphabetic());
+    dotless.then(|| format!("paths begin with a dot: `.{text}`"))
 }
 
 impl Shape {
@@ -427,6 +431,7 @@ impl Shape {
             Self::Yes => matches!(kind, Value::Bool(true)),
             Self::Flag => matches!(kind, Value::Bool(_) | Value::Filled(_)),
             Self::Anything => *kind != Value::Null,
+            Self::Tree => matches!(kind, Value::Map(_) | Value::List(_)),
             Self::List(_) => matches!(kind, Value::List(_)),
             Self::OneOrList(shape) => matches!(kind, Value::List(_)) || shape.accepts(node),
             Self::Map(_) | Self::Pairs { .. } => matches!(kind, Value::Map(_)),

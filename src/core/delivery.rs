@@ -16,6 +16,7 @@ use crate::core::event::Event;
 use crate::core::fault::{Fault, Retry, Whose};
 use crate::core::ids::{DeliveryId, EndpointName, EntryKey, ItemKey, SourceName, UnitName};
 use crate::core::limits::ENDPOINT_RETRY_AFTER_MAX;
+use crate::core::sink::content::{Content, Envelope};
 use crate::core::time::Timestamp;
 
 /// Why a delivery exists.
@@ -123,19 +124,26 @@ pub(crate) struct NewDelivery {
     pub(crate) endpoint: EndpointName,
     /// See [`lane`].
     pub(crate) lane: Option<i64>,
+    /// What it sends. The same event to the same endpoint sends this whenever it is sent.
+    pub(crate) content: Content,
 }
 
-/// Event → one delivery for each endpoint that wants its type.
+/// Event → one delivery for each endpoint that wants it, with what that endpoint gets. An expression of an endpoint that
+/// fails loses nothing: see [`Content::Unmade`].
 pub(crate) fn fan_out<'a>(
     event: Event,
     endpoints: impl IntoIterator<Item = &'a Endpoint>,
 ) -> NewEvent {
+    let envelope = Envelope::of(&event);
     let deliveries = endpoints
         .into_iter()
         .filter(|endpoint| endpoint.subscription.wants(&event.event_type))
-        .map(|endpoint| NewDelivery {
-            endpoint: endpoint.name.clone(),
-            lane: lane(endpoint.order, &event.source, &event.entry, &event.key),
+        .filter_map(|endpoint| {
+            Some(NewDelivery {
+                endpoint: endpoint.name.clone(),
+                lane: lane(endpoint.order, &event.source, &event.entry, &event.key),
+                content: envelope.content(endpoint)?,
+            })
         })
         .collect();
     NewEvent { event, deliveries }

@@ -3,15 +3,19 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, Method};
 use url::Url;
 
+use crate::core::auth::Auth;
 use crate::core::backoff::BackoffPolicy;
 use crate::core::ids::EndpointName;
+use crate::core::jq::Expression;
 use crate::core::secret::Secret;
 use crate::core::signature::Scheme;
+use crate::core::template;
 
 /// A receiver. Comparable, so that a reload can tell which endpoints changed.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +24,14 @@ pub(crate) struct Endpoint {
     pub(crate) target: Target,
     /// Which event types it wants.
     pub(crate) subscription: Subscription,
+    /// Over the envelope: only the events for which it is true.
+    pub(crate) where_: Option<Expression>,
+    pub(crate) format: Format,
+    /// What it gets in place of the envelope, or of the data in any other format.
+    pub(crate) body: Option<Reshaping>,
+    /// What its bodies are.
+    pub(crate) content_type: HeaderValue,
+    pub(crate) method: Method,
     /// Newest first; every one signs while rotating. Empty only for `sign: none` and for sinks that do not sign.
     pub(crate) secrets: Vec<Secret>,
     pub(crate) sign: Scheme,
@@ -27,6 +39,8 @@ pub(crate) struct Endpoint {
     pub(crate) breaker: BreakerPolicy,
     /// For one whole attempt.
     pub(crate) timeout: Duration,
+    /// What it wants to be shown, beside the proof.
+    pub(crate) auth: Auth,
     /// The operator's own headers.
     pub(crate) headers: HeaderMap,
     /// Requests in flight at once.
@@ -41,6 +55,36 @@ pub(crate) enum Target {
     Http { url: Url },
     /// `stdout:`, one event a line.
     Stdout,
+}
+
+/// How an event is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// The envelope.
+    Standard,
+    /// CloudEvents 1.0, structured: all of it in the body.
+    CloudEvents,
+    /// CloudEvents 1.0, binary: the data in the body, the attributes in headers.
+    CloudEventsBinary,
+}
+
+/// How an envelope becomes the body that a receiver wants.
+#[derive(Clone, PartialEq)]
+pub(crate) enum Reshaping {
+    /// Over the envelope; the output is the body.
+    Jq(Expression),
+    /// A JSON tree with templates over the envelope.
+    Template(template::Node),
+}
+
+/// Only of which kind it is: what is typed may be a secret.
+impl fmt::Debug for Reshaping {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Jq(_) => out.write_str("Reshaping(jq)"),
+            Self::Template(_) => out.write_str("Reshaping(a template)"),
+        }
+    }
 }
 
 /// What waits for what.

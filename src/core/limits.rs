@@ -117,6 +117,8 @@ pub(crate) const ENTRY_SPACING: Duration = Duration::from_millis(20);
 pub(crate) const ENTRIES_NAMED_MAX: usize = 3;
 /// Entries whose items vanished within this time are judged together by the brake.
 pub(crate) const ENTRIES_VANISHED_WINDOW: Duration = Duration::from_hours(1);
+/// A body made by an endpoint's `body`: a template may say the same many times.
+pub(crate) const MADE_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Requests in flight to one endpoint, unless it says otherwise.
 pub(crate) const ENDPOINT_CONCURRENCY_DEFAULT: usize = 8;
 /// The most `concurrency` an endpoint may ask for.

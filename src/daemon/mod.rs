@@ -184,6 +184,7 @@ impl Daemon {
             clock: Arc::clone(&self.works.clock),
             telemetry: Arc::clone(&self.works.telemetry),
             operations: Arc::clone(&self.works) as Arc<dyn api::Operations>,
+            redactor: self.works.redactor.clone(),
             token,
             state: state.to_owned(),
         })

@@ -67,7 +67,7 @@ pub(crate) struct Works {
     /// Whether loops run over the works, so that the configuration is in force.
     runs: AtomicBool,
     origin: Origin,
-    redactor: Redactor,
+    pub(crate) redactor: Redactor,
 }
 
 impl Works {

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::notes::Notes;
-use super::plan::{Plan, SourcePlan};
+use super::plan::{EndpointPlan, Plan, SourcePlan};
 use super::truth::Content;
 use super::watch::Watch;
-use crate::core::delivery::{Breaker, EndpointHealth, NewEvent, Verdict};
+use crate::core::delivery::{Breaker, EndpointHealth, NewDelivery, NewEvent, Verdict};
 use crate::core::event::Event;
+use crate::core::sink::content;
 use crate::core::snapshot::{Standing, StoredItem};
 use crate::core::source::{Baseline, Definition};
 use crate::core::time::Timestamp;
@@ -27,6 +28,8 @@ pub(super) struct Fact {
     /// Its place among all events.
     pub(super) no: u64,
     pub(super) body: Bytes,
+    /// What endpoints are sent in place of it, as it was committed.
+    pub(super) made: BTreeMap<String, Bytes>,
     /// Endpoints that it was sent to again on a person's word.
     pub(super) replayed: BTreeSet<&'static str>,
 }
@@ -204,6 +207,7 @@ impl Books {
             seq: event.seq,
             no,
             body: Bytes::copy_from_slice(event.body.as_bytes()),
+            made: BTreeMap::new(),
             replayed: BTreeSet::new(),
         };
         let before = self.facts.insert(fact.id.clone(), fact);
@@ -223,8 +227,40 @@ impl Books {
             "every subscriber gets the event",
             || format!("{}: wanted by {wanting:?}, given to {given:?}", new.event.id),
         );
+        for delivery in &new.deliveries {
+            let Some(endpoint) = plan.endpoints.get(delivery.endpoint.as_str()) else { continue };
+            self.content(&new.event, delivery, (endpoint, watch), notes);
+        }
         for name in given {
             *self.deliveries.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// What an endpoint is sent is what it declares when the event is made.
+    fn content(
+        &mut self,
+        event: &Event,
+        delivery: &NewDelivery,
+        (endpoint, watch): (&EndpointPlan, &Watch),
+        notes: &mut Notes,
+    ) {
+        let envelope = event.body.as_str();
+        let sent = match &delivery.content {
+            content::Content::Envelope => envelope,
+            content::Content::Made(made) => &made.body,
+            content::Content::Unmade => "",
+        };
+        let expected = endpoint.reshape(envelope);
+        notes.hold(
+            sent == expected || is_disturbed(watch),
+            "an endpoint is sent the body that it declares",
+            || format!("{}: {sent} is not {expected}", event.id),
+        );
+        if delivery.content != content::Content::Envelope {
+            notes.sometimes("reshaped");
+            let made = Bytes::copy_from_slice(sent.as_bytes());
+            let fact = self.facts.get_mut(event.id.as_str());
+            fact.map(|fact| fact.made.insert(endpoint.name.to_owned(), made));
         }
     }
 

@@ -5,6 +5,7 @@ use fastrand::Rng;
 use crate::core::delivery::Verdict;
 use crate::core::ids::EventId;
 use crate::core::json::JsonText;
+use crate::core::sink::content::Content;
 use crate::store::{DueDelivery, Write};
 
 /// A planted bug. Each is what a plausible mistake in the product would look like from outside.
@@ -16,6 +17,8 @@ pub(super) enum Bug {
     UnstableId,
     /// The bytes of a repeat differ.
     UnstableBytes,
+    /// A repeat sends the envelope in place of what was made of it.
+    ForgetsContent,
     /// Retries ignore `Retry-After` and the backoff.
     HastyRetry,
     /// Polls ignore `Retry-After`.
@@ -41,10 +44,11 @@ pub(super) enum Bug {
 }
 
 impl Bug {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::SplitTransaction,
         Self::UnstableId,
         Self::UnstableBytes,
+        Self::ForgetsContent,
         Self::HastyRetry,
         Self::HastyPoll,
         Self::PartialIsComplete,
@@ -110,7 +114,11 @@ pub(super) fn spoil_due(bug: Bug, due: &mut DueDelivery) {
     let event = &mut due.event;
     match bug {
         Bug::UnstableId => event.id = EventId::new(format!("{}2", event.id)),
-        Bug::UnstableBytes => event.body = JsonText::trusted(format!("{} ", event.body.as_str())),
+        Bug::UnstableBytes => match &mut due.content {
+            Content::Made(made) => made.body = format!("{} ", made.body).into(),
+            _ => event.body = JsonText::trusted(format!("{} ", event.body.as_str())),
+        },
+        Bug::ForgetsContent => due.content = Content::Envelope,
         _ => {}
     }
 }

@@ -114,10 +114,30 @@ pub(super) struct EndpointPlan {
     pub(super) timeout_ms: u64,
     pub(super) give_up_min: u64,
     pub(super) breaker: (u32, u64),
+    /// Whether it wants another body than the envelope; see [`EndpointPlan::reshape`].
+    pub(super) is_reshaped: bool,
     pub(super) is_declared: bool,
 }
 
 impl EndpointPlan {
+    /// The body that it wants of an envelope: another one whenever it is declared anew.
+    pub(super) fn reshape(&self, envelope: &str) -> String {
+        let version = self.timeout_ms;
+        if self.is_reshaped {
+            format!("{{\"version\":{version},\"event\":{envelope}}}")
+        } else {
+            envelope.to_owned()
+        }
+    }
+
+    fn body(&self) -> String {
+        let version = self.timeout_ms;
+        if !self.is_reshaped {
+            return String::new();
+        }
+        format!("    body: {{ version: {version}, event: '{{{{.}}}}' }}\n")
+    }
+
     /// Whether it is subscribed to a type: told apart from the product's own reading of globs.
     pub(super) fn wants(&self, event_type: &str) -> bool {
         self.events.iter().any(|glob| match (glob.strip_prefix('*'), glob.strip_suffix('*')) {
@@ -165,6 +185,7 @@ impl Plan {
                 timeout_ms: 10_000,
                 give_up_min: dice.u64(3..=15),
                 breaker: (dice.u32(3..=6), dice.u64(20..=60)),
+                is_reshaped: name == "some",
                 is_declared,
             };
         let endpoints = [
@@ -212,12 +233,13 @@ impl Plan {
             let EndpointPlan { name, order, concurrency, timeout_ms, give_up_min, .. } = endpoint;
             let (failures, silent) = endpoint.breaker;
             let events = endpoint.events.join("\", \"");
+            let body = endpoint.body();
             write!(
                 text,
                 "  {name}:\n    url: http://hook.example/{name}\n    secret: 0123456789abcdef0123456789abcdef\n    \
                  events: [\"{events}\"]\n    order: {order}\n    concurrency: {concurrency}\n    timeout: {timeout_ms}ms\n    \
                  retry: {{ first: 1s, max: 60s, for: {give_up_min}m }}\n    \
-                 breaker: {{ failures: {failures}, for: {silent}s }}\n"
+                 breaker: {{ failures: {failures}, for: {silent}s }}\n{body}"
             )
             .unwrap();
         }

@@ -202,7 +202,8 @@ impl Receiver {
         let (name, id) = (endpoint.name, &fact.id);
         self.arrivals += 1;
         notes.line(&format!("arrive {name} {fact}"));
-        notes.hold(request.body == fact.body, "an event's bytes never change", || {
+        let committed = fact.made.get(name).unwrap_or(&fact.body);
+        notes.hold(request.body == committed, "an event's bytes never change", || {
             format!("{name}: {id} differs from what was committed")
         });
         match self.bodies.get(id) {

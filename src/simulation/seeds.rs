@@ -58,6 +58,7 @@ pub(super) const RARE: &[&str] = &[
     "reload: source removed",
     "remembered as lost",
     "replayed",
+    "reshaped",
     "retried",
     "source: 304",
     "source: 304 unasked",

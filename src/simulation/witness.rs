@@ -14,6 +14,7 @@ use crate::core::ids::{
     DeliveryId, EndpointName, EntryKey, EventId, ItemKey, SourceName, UnitName,
 };
 use crate::core::plan::Holding;
+use crate::core::sink::content::Content;
 use crate::core::snapshot::{Settling, Snapshot, StoredItem};
 use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
@@ -296,6 +297,11 @@ impl Read for Witness {
     fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
         self.living()?;
         self.0.disk().delivery(id)
+    }
+
+    fn content(&self, id: DeliveryId) -> Result<Content, StoreError> {
+        self.living()?;
+        self.0.disk().content(id)
     }
 
     fn attempts(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {

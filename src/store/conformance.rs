@@ -1,6 +1,7 @@
 //! What every store must do, sentence by sentence of the traits' documentation; and, in [`model`], whatever the two
 //! stores do differently.
 
+mod contents;
 mod entries;
 mod listings;
 mod model;
@@ -32,7 +33,7 @@ use crate::store::{
 type Case = fn(&mut dyn Store);
 
 /// What each case proves, and the case.
-const CASES: [(&str, Case); 29] = [
+const CASES: [(&str, Case); 31] = [
     ("a new state is empty", empty),
     ("a poll's page changes everything together", page_changes_everything),
     ("a source's state comes back whole", state_comes_back),
@@ -62,6 +63,8 @@ const CASES: [(&str, Case); 29] = [
     ("entries go along under another name", names::entries_renamed),
     ("entries are apart, their numbers are not", entries::apart),
     ("entries that left hold nothing", entries::held_ones),
+    ("what an endpoint is sent is fixed with its event", contents::fixed),
+    ("what could not be made is made once", contents::made_late),
 ];
 
 /// Runs every case on a store of its own.

@@ -17,6 +17,7 @@ use crate::core::ids::{
 };
 use crate::core::own::OWN_SOURCE;
 use crate::core::plan::Holding;
+use crate::core::sink::content::Content;
 use crate::core::snapshot::{Settling, Snapshot, Standing, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::{
@@ -36,6 +37,8 @@ pub(crate) struct MemoryStore {
     events: Vec<Event>,
     endpoints: BTreeMap<EndpointName, EndpointHealth>,
     deliveries: BTreeMap<DeliveryId, DeliveryRecord>,
+    /// What is not the envelope.
+    contents: BTreeMap<(EventNo, EndpointName), Content>,
     /// Those that are waiting or pending.
     unfinished: BTreeSet<DeliveryId>,
     attempts: HashMap<DeliveryId, Vec<Attempt>>,
@@ -71,6 +74,15 @@ impl MemoryStore {
             }
             Write::Replay { filter, now } => Ok(Written::Count(self.replay(filter, *now))),
             Write::Rename { from, to } => Ok(Written::Count(self.rename(from, to))),
+            Write::Made { event, endpoint, made } => {
+                let kept = self.contents.get_mut(&(*event, endpoint.clone()));
+                let unmade = kept.filter(|content| **content == Content::Unmade);
+                let count = u64::from(unmade.is_some());
+                if let Some(content) = unmade {
+                    *content = Content::Made(made.clone());
+                }
+                Ok(Written::Count(count))
+            }
             Write::State { unit, state } => {
                 if self.expected_seq(unit, false) == state.last_seq {
                     self.sources.insert(unit.clone(), (**state).clone());
@@ -156,6 +168,10 @@ impl MemoryStore {
             let no = EventNo(self.events.len() as u64);
             for delivery in &new.deliveries {
                 self.know(&delivery.endpoint, commit.at);
+                if delivery.content != Content::Envelope {
+                    let pair = (no, delivery.endpoint.clone());
+                    self.contents.insert(pair, delivery.content.clone());
+                }
                 self.deliver(
                     (no, &new.event),
                     (&delivery.endpoint, delivery.lane),
@@ -285,6 +301,11 @@ impl MemoryStore {
 
     fn numbered(&self, no: EventNo) -> Option<&Event> {
         usize::try_from(no.0).ok()?.checked_sub(1).and_then(|index| self.events.get(index))
+    }
+
+    fn content_of(&self, delivery: &DeliveryRecord) -> Content {
+        let pair = (delivery.event_no, delivery.endpoint.clone());
+        self.contents.get(&pair).cloned().unwrap_or(Content::Envelope)
     }
 
     fn matches(&self, filter: &DeliveryFilter, delivery: &DeliveryRecord) -> bool {
@@ -427,6 +448,10 @@ impl Read for MemoryStore {
         Ok(self.deliveries.get(&id).cloned())
     }
 
+    fn content(&self, id: DeliveryId) -> Result<Content, StoreError> {
+        Ok(self.deliveries.get(&id).map_or(Content::Envelope, |delivery| self.content_of(delivery)))
+    }
+
     fn attempts(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
         Ok(self.attempts.get(&id).cloned().unwrap_or_default())
     }
@@ -446,7 +471,8 @@ impl Read for MemoryStore {
         let free = due.filter(|delivery| !claimed.contains(&delivery.id)).take(rows_max);
         let with_event = free.filter_map(|delivery| {
             let event = self.numbered(delivery.event_no)?.clone();
-            Some(Due::Whole(Box::new(DueDelivery { delivery: delivery.clone(), event })))
+            let content = self.content_of(delivery);
+            Some(Due::Whole(Box::new(DueDelivery { delivery: delivery.clone(), event, content })))
         });
         Ok(with_event.collect())
     }

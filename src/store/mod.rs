@@ -28,6 +28,7 @@ use crate::core::ids::{
     DeliveryId, EndpointName, EntryKey, EventId, EventNo, ItemKey, SourceName, UnitName,
 };
 use crate::core::plan::Holding;
+use crate::core::sink::content::{Content, Made};
 use crate::core::snapshot::{Settling, Snapshot, Standing, StoredItem};
 use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
@@ -98,6 +99,9 @@ pub(crate) enum Write {
     /// waits for delivery keeps its bytes and its order before what the new name will ring. Only if `from` has state
     /// and `to` has none. Answers [`Written::Count`]: 1, or 0 when there was nothing to do.
     Rename { from: SourceName, to: SourceName },
+    /// Fixes what could not be made of an event for an endpoint before; what is fixed already stays. Answers
+    /// [`Written::Count`]: 1, or 0 when there was nothing to fix.
+    Made { event: EventNo, endpoint: EndpointName, made: Made },
     /// Keeps what was learned in polls that changed nothing. Ignored if events were added meanwhile.
     State { unit: UnitName, state: Box<SourceState> },
     /// Keeps a refresh token, sealed, in the place of any other of this key.
@@ -260,18 +264,19 @@ pub(crate) struct DeliveryRecord {
     pub(crate) seq: u64,
 }
 
-/// A delivery that is due, with its event. The event's hash was verified.
+/// A delivery that is due, with its event and what it sends. Their hashes were verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DueDelivery {
     pub(crate) delivery: DeliveryRecord,
     pub(crate) event: Event,
+    pub(crate) content: Content,
 }
 
 /// What is found when deliveries that are due are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Due {
     Whole(Box<DueDelivery>),
-    /// Its event fails its hash: to be settled, never to be sent.
+    /// Its event, or what was made of it, fails its hash: to be settled, never to be sent.
     Damaged(Box<DeliveryRecord>),
 }
 
@@ -336,6 +341,11 @@ pub(crate) trait Read: Send {
     ) -> Result<Vec<DeliveryRecord>, StoreError>;
     /// One delivery.
     fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError>;
+    /// What a delivery sends; the envelope if it is not known.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if it fails its hash.
+    fn content(&self, id: DeliveryId) -> Result<Content, StoreError>;
     /// Its attempts, oldest first.
     fn attempts(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError>;
     /// How many pairs a replay with this filter would send.

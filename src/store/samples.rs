@@ -10,6 +10,7 @@ use crate::core::ids::{
 use crate::core::json::JsonText;
 use crate::core::parts::Parts;
 use crate::core::schedule::Schedule;
+use crate::core::sink::content::Content;
 use crate::core::snapshot::{Fingerprint, IndexEntry, RawHash, Settling, Standing, StoredItem};
 use crate::core::source::{Baseline, Definition, SourceState};
 use crate::core::time::Timestamp;
@@ -112,9 +113,23 @@ pub(crate) fn event(source_name: &str, name: &str, seq: u64, millis: i64) -> Eve
 pub(crate) fn news(event: Event, deliveries: &[(&str, Option<i64>)]) -> NewEvent {
     let deliveries = deliveries
         .iter()
-        .map(|(name, lane)| NewDelivery { endpoint: endpoint(name), lane: *lane })
+        .map(|(name, lane)| NewDelivery {
+            endpoint: endpoint(name),
+            lane: *lane,
+            content: Content::Envelope,
+        })
         .collect();
     NewEvent { event, deliveries }
+}
+
+/// An event, and what each endpoint is sent of it.
+pub(crate) fn news_with(event: Event, contents: &[(&str, Content)]) -> NewEvent {
+    let deliveries = contents.iter().map(|(name, content)| NewDelivery {
+        endpoint: endpoint(name),
+        lane: None,
+        content: content.clone(),
+    });
+    NewEvent { deliveries: deliveries.collect(), event }
 }
 
 /// A page that changes nothing but the state.

@@ -3,6 +3,7 @@
 
 mod auth;
 mod bad_input;
+mod bodies;
 mod budgets;
 mod changes;
 mod cli;

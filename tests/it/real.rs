@@ -1,6 +1,7 @@
 //! Against the real thing: an issue tracker that has no webhooks, and receivers as tutorials write them. See
 //! `tests/real/README.md` for both.
 
+mod events;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};

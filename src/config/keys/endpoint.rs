@@ -1,6 +1,9 @@
 //! One of `endpoints`: where events go, how they are signed, when they are tried again.
 
-use super::Shape::{self, Count, Duration, Either, Map, OneOrList, Pairs, Receiver, Text};
+use super::Shape::{
+    self, Count, Duration, Either, Expression, Map, OneOrList, Pairs, Receiver, Text, Tree,
+};
+use super::credentials::AUTH;
 use super::{Table, Words, key, later, later_word, word};
 use crate::core::limits::ENDPOINT_CONCURRENCY_MAX;
 
@@ -15,7 +18,8 @@ pub(in crate::config) static ENDPOINT: Table = &[
         "The event types it wants; `*` matches any text. Absent = all but `doorbell.*`.",
     )
     .example("[ticket.*]"),
-    later("where"),
+    key("where", Expression, "jq over the envelope: only events for which it is true.")
+        .example(".data.priority == \"urgent\""),
     key(
         "secret",
         OneOrList(&Text),
@@ -26,14 +30,28 @@ pub(in crate::config) static ENDPOINT: Table = &[
     key("sign", Either(&[Shape::Word(SIGN_WORDS), Map(SIGN)]), "The signature scheme.")
         .default("standard")
         .example("{header: X-Signature, prefix: sha256=}"),
-    later("format"),
-    later("body"),
-    later("auth"),
-    later("method"),
+    key("format", Shape::Word(LAYOUTS), "How an event is laid out.").default("standard").example("cloudevents"),
+    key(
+        "body",
+        Either(&[Expression, Tree]),
+        "What is sent in place of the envelope, or as the data of a CloudEvent: jq over it, or a map whose texts hold `{{ jq }}`.",
+    )
+    .example("{id: \"{{.data.id}}\", what: \"{{.type}}\"}")
+    .secret(),
+    key("auth", Map(AUTH), "Credentials that the receiver wants to be shown, beside the signature.")
+        .example("{bearer: \"${AGENT_TOKEN}\"}")
+        .secret(),
+    key("method", Shape::Word(METHODS), "The HTTP method.").default("POST").example("PUT"),
     key("headers", Pairs { lists: false }, "Headers of every attempt.")
         .example("{X-Team: support}")
         .secret(),
-    later("content_type"),
+    key(
+        "content_type",
+        Text,
+        "The Content-Type. With one that is not JSON, a text that `body` gives is sent as it is.",
+    )
+    .default("application/json")
+    .example("text/plain; charset=utf-8"),
     later("tls"),
     key("timeout", Duration, "For one whole attempt.").default("15s"),
     key("order", Shape::Word(ORDER), "What waits for what.").default("item").example("endpoint"),
@@ -49,6 +67,13 @@ pub(in crate::config) static ENDPOINT: Table = &[
     later("proxy"),
     later("source_address"),
 ];
+
+/// `format` of an endpoint.
+pub(in crate::config) static LAYOUTS: Words =
+    &[word("standard"), word("cloudevents"), word("cloudevents-binary")];
+
+/// `method` of an endpoint.
+pub(in crate::config) static METHODS: Words = &[word("POST"), word("PUT"), word("PATCH")];
 
 /// `sign` of an endpoint, as a word.
 pub(in crate::config) static SIGN_WORDS: Words = &[

@@ -14,16 +14,18 @@ use crate::config::schema::schema;
 use crate::config::server::Listen;
 use crate::config::{Config, load, load_text};
 use crate::core::auth::Auth;
-use crate::core::endpoint::{Endpoint, Order, Target};
+use crate::core::endpoint::{Endpoint, Format, Order, Reshaping, Target};
 use crate::core::entries::ForEach;
 use crate::core::event::{EventRule, EventRules};
 use crate::core::ids::SourceName;
+use crate::core::jq::Expression;
+use crate::core::json;
 use crate::core::pages::Pages;
 use crate::core::schedule::Every;
 use crate::core::secret::Secret;
 use crate::core::signature::{Encoding, Scheme};
 use crate::core::source::{Brake, Deletes, FirstPoll, Source};
-use crate::core::template::Body;
+use crate::core::template::{Body, Node, Words};
 
 #[track_caller]
 fn source(keys: &str) -> Source {
@@ -201,6 +203,68 @@ fn event_rules_are_read() {
     rules.extend([rule("a", &[Created]), rule("b", &[Updated, Deleted])]);
     rules.push(rule("c", &[Created, Updated, Deleted]));
     assert_eq!(events.events, EventRules::new(rules));
+}
+
+#[test]
+fn endpoints_say_what_they_are_sent() {
+    let with = |keys: &str| endpoint(&format!("url: http://b.example/\nsign: none\n{keys}"));
+    assert_eq!(with("").method, Method::POST);
+    assert_eq!((with("").body, with("").where_), (None, None));
+    assert_eq!(with("").content_type, "application/json");
+    assert_eq!(with("method: PUT").method, Method::PUT);
+    assert_eq!(with("method: PATCH").method, Method::PATCH);
+    for (word, format) in [
+        ("standard", Format::Standard),
+        ("cloudevents", Format::CloudEvents),
+        ("cloudevents-binary", Format::CloudEventsBinary),
+    ] {
+        assert_eq!(with(&format!("format: {word}")).format, format);
+    }
+    let jq = |text: &str| Some(Expression::parse(text).unwrap());
+    assert_eq!(with("where: .data.n > 1").where_, jq(".data.n > 1"));
+    assert_eq!(with("body: .data").body, jq(".data").map(Reshaping::Jq));
+    assert_eq!(with("body: '{a: .type}'").body, jq("{a: .type}").map(Reshaping::Jq));
+    let tree = |keys: &str| match with(keys).body {
+        Some(Reshaping::Template(node)) => node,
+        other => panic!("{keys}: {other:?}"),
+    };
+    let fixed = Node::Fixed(String::from(r#"{"a":1.10,"b":["x",null]}"#));
+    assert!(tree("body: {a: 1.10, b: [x, null]}") == fixed);
+    let rendered = |keys: &str| {
+        let event = json::read(r#"{"type":"t","data":{"n":1.10}}"#).unwrap();
+        tree(keys).json(&Words::over(event)).unwrap()
+    };
+    let spelt = "body: { z: '{{.data.n}}', a: 'is {{.type}}', none: '{{.x}}', each: ['{{.data}}'], '{': 1 }";
+    assert_eq!(rendered(spelt), r#"{"z":1.10,"a":"is t","each":[{"n":1.10}],"{":1}"#);
+    assert_eq!(rendered("body: ['{{.type}}']"), r#"["t"]"#);
+    let typed = with("content_type: text/plain; charset=utf-8").content_type;
+    assert_eq!(typed, "text/plain; charset=utf-8");
+    // One place for it, whichever way it was typed.
+    let among = with("headers: {Content-Type: application/x+json, X-A: b}");
+    assert_eq!(among.content_type, "application/x+json");
+    assert_eq!(among.headers.len(), 1);
+}
+
+#[test]
+fn what_is_filled_into_a_body_is_a_secret() {
+    let given = Given::default().variable("PD", "rou\"ting-k3y").variable("PLAIN", "pl4in-k3y");
+    let secrets = |body: &str| {
+        let text = endpoint_text(&format!("url: http://b.example/\nsign: none\nbody: {body}"));
+        load_text(&text, &given).unwrap().secrets
+    };
+    let map = "{ routing_key: '${PD}', token: literal-t0ken-x, key: hello-everyone, note: hello-everybody }";
+    for (body, secret, expected) in [
+        (map, "rou\"ting-k3y", true),
+        // As it stands in JSON.
+        (map, r#"rou\"ting-k3y"#, true),
+        (map, "literal-t0ken-x", true),
+        (map, "hello-everyone", false),
+        (map, "hello-everybody", false),
+        ("'{k: \"${PLAIN}\"}'", "pl4in-k3y", true),
+    ] {
+        let found = secrets(body).iter().any(|known| known.expose() == secret);
+        assert_eq!(found, expected, "{secret}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How a source's requests say who asks. To add a scheme: a variant here, an arm in [`Auth::apply`], a key in `config`.
+//! How requests say who asks, or who rings. To add a scheme: a variant here, an arm in [`Auth::apply`], a key in `config`.
 
 pub(crate) mod jwt;
 pub(crate) mod oauth2;
@@ -16,7 +16,7 @@ use url::Url;
 use crate::core::auth::oauth2::OAuth2;
 use crate::core::secret::Secret;
 
-/// Credentials of a source.
+/// Credentials of a source or an endpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Auth {
     None,

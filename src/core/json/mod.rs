@@ -19,7 +19,7 @@ use jaq_json::Map;
 use crate::core::limits::JSON_DEPTH_MAX;
 
 pub(crate) use canonical::{canonical, number_text};
-pub(crate) use read::read;
+pub(crate) use read::{read, read_own};
 pub(crate) use write::{compact, quoted, string as quote};
 
 /// Any JSON value. Objects keep the order of their names, numbers their text.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use jaq_json::{Map, Num};
 
-use crate::core::json::{JsonFault, Value, text};
+use crate::core::json::{JsonFault, VALUE_DEPTH_MAX, Value, text};
 use crate::core::limits::JSON_DEPTH_MAX;
 
 /// Integers with more digits stay text: turning digits into a number takes quadratic time.
@@ -21,8 +21,20 @@ const INTEGER_DIGITS_MAX: usize = 400;
 /// # Errors
 /// `not_json` with the line and column, or `too_deep` beyond [`JSON_DEPTH_MAX`] levels.
 pub(crate) fn read(text: &str) -> Result<Value, JsonFault> {
+    whole(text, JSON_DEPTH_MAX)
+}
+
+/// Reads what was written here: it may nest as deep as a value in memory.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_own(text: &str) -> Result<Value, JsonFault> {
+    whole(text, VALUE_DEPTH_MAX)
+}
+
+fn whole(text: &str, depth_max: usize) -> Result<Value, JsonFault> {
     let mut reader = Reader { bytes: text.as_bytes(), text, at: 0 };
-    let value = reader.value(JSON_DEPTH_MAX)?;
+    let value = reader.value(depth_max)?;
     match reader.peek() {
         None => Ok(value),
         Some(_) => Err(reader.wrong("the value ends before this, but the text goes on")),

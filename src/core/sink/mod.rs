@@ -1,15 +1,18 @@
-//! (event, endpoint, now) → what goes out; and what an answer to it means, in [`judge`].
+//! (event, endpoint, now) → what goes out; and what an answer to it means, in [`judge`]. Which bytes those are was decided
+//! when the event was made, in [`content`].
 //!
 //! To add a sink: a variant of [`Target`] and of [`Outbound`], an arm in [`outbound`], a spelling in `config`, and a way
 //! to send it in the deliverer.
 
 mod answer;
+mod cloudevents;
+pub(crate) mod content;
 #[cfg(test)]
 mod tests;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 pub(crate) use crate::core::sink::answer::{judge, judge_line};
@@ -19,6 +22,7 @@ use crate::core::event::Event;
 use crate::core::http::{BodyLimit, OUR_USER_AGENT, Reach, Request, Way};
 use crate::core::limits::RECEIVER_ANSWER_BYTES_MAX;
 use crate::core::signature::{ID_HEADER, Signed, TIMESTAMP_HEADER};
+use crate::core::sink::content::Made;
 use crate::core::time::Timestamp;
 
 /// What is sent, and by which way.
@@ -29,44 +33,76 @@ pub(crate) enum Outbound {
     Line(Bytes),
 }
 
-/// Shapes and signs an event for an endpoint. Attempts of one event differ only in timestamp and signature.
-pub(crate) fn outbound(event: &Event, endpoint: &Endpoint, now: Timestamp) -> Outbound {
+/// An event on its way, with the bytes made for its endpoint, if there are such.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parcel<'a> {
+    pub(crate) event: &'a Event,
+    pub(crate) made: Option<&'a Made>,
+}
+
+impl Parcel<'_> {
+    /// The bytes that are signed and sent.
+    fn body(&self) -> Bytes {
+        let own = self.event.body.as_bytes();
+        Bytes::copy_from_slice(self.made.map_or(own, |made| made.body.as_bytes()))
+    }
+}
+
+/// Addresses and signs an event for an endpoint. Attempts of one event differ only in timestamp and signature.
+pub(crate) fn outbound(parcel: Parcel<'_>, endpoint: &Endpoint, now: Timestamp) -> Outbound {
     match &endpoint.target {
-        Target::Http { url } => Outbound::Http(Box::new(request(event, endpoint, url, now))),
+        Target::Http { url } => Outbound::Http(Box::new(request(parcel, endpoint, url, now))),
         Target::Stdout => {
-            let mut line = event.body.as_bytes().to_vec();
+            let mut line = parcel.body().to_vec();
             line.push(b'\n');
             Outbound::Line(Bytes::from(line))
         }
     }
 }
 
-fn request(event: &Event, endpoint: &Endpoint, url: &Url, now: Timestamp) -> Request {
-    let body = Bytes::copy_from_slice(event.body.as_bytes());
+fn request(parcel: Parcel<'_>, endpoint: &Endpoint, url: &Url, now: Timestamp) -> Request {
+    let body = parcel.body();
+    let mut url = url.clone();
+    let headers = headers(parcel, (endpoint, &mut url), &body, now);
     Request {
-        method: Method::POST,
-        url: url.clone(),
-        headers: headers(event, endpoint, &body, now),
+        method: endpoint.method.clone(),
+        url,
+        headers,
         body,
         deadline: endpoint.timeout,
         limit: BodyLimit::First { bytes_max: RECEIVER_ANSWER_BYTES_MAX },
         // Only the operator's own file names endpoints so far.
         reach: Reach::Anywhere,
-        way: Way::default(),
+        way: Way {
+            oauth2: endpoint.auth.oauth2().cloned(),
+            credentials: endpoint.auth.parameters().map(str::to_owned).collect(),
+            ..Way::default()
+        },
     }
 }
 
-/// Ours first, then the operator's over them, then what no one may override: identity and proof.
-fn headers(event: &Event, endpoint: &Endpoint, body: &[u8], now: Timestamp) -> HeaderMap {
+/// Ours first, then the operator's over them, then what no one may override: credentials, identity and proof. Credentials
+/// may go into the URL, too.
+fn headers(
+    parcel: Parcel<'_>,
+    (endpoint, url): (&Endpoint, &mut Url),
+    body: &[u8],
+    now: Timestamp,
+) -> HeaderMap {
+    let Parcel { event, made } = parcel;
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, content::content_type(made, endpoint));
     headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));
     lay_over(&mut headers, endpoint.headers.clone());
+    endpoint.auth.apply(url, &mut headers);
     let id = event.id.as_str();
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(ID_HEADER, id);
     }
     headers.insert(TIMESTAMP_HEADER, HeaderValue::from(now.as_seconds()));
+    if made.is_some_and(|made| made.is_binary) {
+        lay_over(&mut headers, cloudevents::headers(event));
+    }
     let signed = Signed { id, at: now, body, event_type: &event.event_type };
     lay_over(&mut headers, endpoint.sign.sign(&endpoint.secrets, signed));
     headers

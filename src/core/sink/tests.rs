@@ -6,17 +6,23 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use url::Url;
 
+use crate::core::auth::Auth;
 use crate::core::backoff::BackoffPolicy;
 use crate::core::delivery::AttemptResult;
-use crate::core::endpoint::{BreakerPolicy, Endpoint, Order, RetryPolicy, Subscription, Target};
+use crate::core::endpoint::{
+    BreakerPolicy, Endpoint, Format, Order, Reshaping, RetryPolicy, Subscription, Target,
+};
 use crate::core::event::Event;
 use crate::core::fault::{Fault, Retry, Whose};
 use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault};
 use crate::core::ids::{EndpointName, EntryKey, EventId, ItemKey, SourceName};
+use crate::core::jq::Expression;
 use crate::core::json::JsonText;
 use crate::core::secret::Secret;
 use crate::core::signature::{Received, Scheme};
-use crate::core::sink::{Outbound, judge, outbound};
+use crate::core::sink::content::{Content, Envelope, JSON, Made, make_late};
+use crate::core::sink::{Outbound, Parcel, judge, outbound};
+use crate::core::template::{Formula, Node, Part, Template};
 use crate::core::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_999);
@@ -45,6 +51,11 @@ fn endpoint(sign: Scheme, target: Target, headers: &[(&'static str, &'static str
         name: EndpointName::new("agent"),
         target,
         subscription: Subscription::default_types(),
+        where_: None,
+        format: Format::Standard,
+        body: None,
+        content_type: HeaderValue::from_static(JSON),
+        method: Method::POST,
         secrets: vec![Secret::new("new"), Secret::new("old")],
         sign,
         retry: RetryPolicy {
@@ -53,6 +64,7 @@ fn endpoint(sign: Scheme, target: Target, headers: &[(&'static str, &'static str
         },
         breaker: BreakerPolicy { failures: 10, without_success_for: Duration::from_mins(1) },
         timeout: Duration::from_secs(15),
+        auth: Auth::None,
         headers: map,
         concurrency: 8,
         order: Order::Item,
@@ -64,7 +76,7 @@ fn http_target() -> Target {
 }
 
 fn request(endpoint: &Endpoint) -> Request {
-    match outbound(&event(), endpoint, NOW) {
+    match outbound(Parcel { event: &event(), made: None }, endpoint, NOW) {
         Outbound::Http(request) => *request,
         Outbound::Line(_) => panic!("a line for an endpoint with a URL"),
     }
@@ -129,7 +141,8 @@ fn the_operators_headers_override_everything_but_identity_and_proof() {
 
 #[test]
 fn standard_output_gets_a_line() {
-    match outbound(&event(), &endpoint(Scheme::None, Target::Stdout, &[]), NOW) {
+    let endpoint = endpoint(Scheme::None, Target::Stdout, &[]);
+    match outbound(Parcel { event: &event(), made: None }, &endpoint, NOW) {
         Outbound::Line(line) => assert_eq!(line, format!("{BODY}\n")),
         Outbound::Http(_) => panic!("a request for standard output"),
     }
@@ -192,4 +205,251 @@ fn no_answer_is_the_endpoints_fault_or_ours() {
     let local = TransportFault::Local { detail: String::from("no descriptors") };
     let sentence = "this machine could not make the request: no descriptors";
     check(local, refused(Fault::us("local", sentence)));
+}
+
+/// An endpoint with a body, of this content type.
+fn reshaping(body: Reshaping, content_type: Option<&'static str>) -> Endpoint {
+    Endpoint {
+        body: Some(body),
+        content_type: HeaderValue::from_static(content_type.unwrap_or(JSON)),
+        ..endpoint(Scheme::Standard, http_target(), &[])
+    }
+}
+
+fn jq(text: &str) -> Reshaping {
+    Reshaping::Jq(Expression::parse(text).unwrap())
+}
+
+/// A text that is one template.
+fn sole(jq: &str) -> Node {
+    Node::Template(Template::new(vec![Part::Jq(Formula::parse_over(jq).unwrap())]))
+}
+
+fn map(entries: Vec<(&str, Node)>) -> Reshaping {
+    let entries = entries.into_iter().map(|(name, node)| (name.to_owned(), node));
+    Reshaping::Template(Node::Map(entries.collect()))
+}
+
+fn made(media_type: &str, body: &str) -> Content {
+    Content::Made(Made { media_type: media_type.into(), body: body.into(), is_binary: false })
+}
+
+#[test]
+fn a_body_is_what_the_expressions_give() {
+    let check = |body: Reshaping, content_type: Option<&'static str>, expected: &str| {
+        let endpoint = reshaping(body, content_type);
+        let found = Envelope::of(&event()).content(&endpoint);
+        let media_type = content_type.unwrap_or("application/json");
+        assert_eq!(found, Some(made(media_type, expected)), "{expected}");
+    };
+    check(jq(".data"), None, r#"{"n":1.10}"#);
+    check(jq("."), None, BODY);
+    check(jq(".type"), None, r#""ticket.created""#);
+    check(jq(".nothing"), None, "null");
+    check(jq("{z: .id, a: .data.n}"), None, r#"{"z":"evt_1","a":1.10}"#);
+    check(jq("{u: \"ü\\u2028\"}"), None, "{\"u\":\"ü\u{2028}\"}");
+    check(jq(".type"), Some("application/vnd.x+json; v=1"), r#""ticket.created""#);
+    check(jq(".type"), Some("Text/Plain; charset=utf-8"), "ticket.created");
+    check(jq("\"id=\\(.id|@uri)\""), Some("application/x-www-form-urlencoded"), "id=evt_1");
+    check(jq(".data"), Some("text/plain"), r#"{"n":1.10}"#);
+    // A text that is one template keeps its type; null drops its key.
+    let words = Template::new(vec![
+        Part::Text(String::from("about ")),
+        Part::Jq(Formula::parse_over(".id").unwrap()),
+    ]);
+    let entries = vec![
+        ("n", sole(".data.n")),
+        ("all", sole(".data")),
+        ("none", sole(".data.none")),
+        ("about", Node::Template(words)),
+        ("fixed", Node::Fixed(String::from("[1,null]"))),
+        ("list", Node::List(vec![sole(".none"), sole(".type")])),
+    ];
+    let expected = r#"{"n":1.10,"all":{"n":1.10},"about":"about evt_1","fixed":[1,null],"list":[null,"ticket.created"]}"#;
+    check(map(entries), None, expected);
+    check(map(Vec::new()), None, "{}");
+}
+
+#[test]
+fn a_line_is_json_whatever_the_content_type() {
+    let line = Endpoint { target: Target::Stdout, ..reshaping(jq(".type"), Some("text/plain")) };
+    let found = Envelope::of(&event()).content(&line);
+    assert_eq!(found, Some(made("text/plain", r#""ticket.created""#)));
+}
+
+#[test]
+fn where_says_which_events_an_endpoint_gets() {
+    let check = |text: &str, expected: Option<Content>| {
+        let where_ = Some(Expression::parse(text).unwrap());
+        let endpoint = Endpoint { where_, ..endpoint(Scheme::None, http_target(), &[]) };
+        assert_eq!(Envelope::of(&event()).content(&endpoint), expected, "{text}");
+    };
+    check(".data.n > 1", Some(Content::Envelope));
+    check(".data", Some(Content::Envelope));
+    check(".data.n > 2", None);
+    check(".nothing", None);
+    // Neither wanted nor unwanted: it is not sent, and not lost.
+    for failing in ["error(\"x\")", ".data | keys | .a", "empty", "1, 2", ".id.x"] {
+        check(failing, Some(Content::Unmade));
+    }
+}
+
+#[test]
+fn what_cannot_be_made_says_why_and_is_made_once_it_can() {
+    let failing = |body: Reshaping, why: &str| {
+        let endpoint = reshaping(body, None);
+        assert_eq!(Envelope::of(&event()).content(&endpoint), Some(Content::Unmade), "{why}");
+        let fault = make_late(&event(), &endpoint).unwrap_err();
+        assert!(fault.sentence.contains(why), "{why:?} is not in {:?}", fault.sentence);
+        assert_eq!(fault.whose, Whose::Us);
+    };
+    failing(jq("error(\"no\")"), "`body` fails");
+    failing(jq("empty"), "no output");
+    failing(jq("1, 2"), "more than one output");
+    failing(jq("nan"), "JSON cannot express");
+    failing(map(vec![("a", sole(".id.x"))]), "{{.id.x}}");
+    let words = vec![
+        Part::Text(String::from("about ")),
+        Part::Jq(Formula::parse_over(".data.title").unwrap()),
+    ];
+    let text = Node::Template(Template::new(words));
+    failing(map(vec![("a", text)]), "`{{.data.title}}` in `body` is null");
+
+    let mended = reshaping(jq(".data"), None);
+    let found = make_late(&event(), &mended).map(Content::Made);
+    assert_eq!(found, Ok(made("application/json", r#"{"n":1.10}"#)));
+    let without = Endpoint { body: None, ..mended.clone() };
+    assert_eq!(
+        make_late(&event(), &without).map(Content::Made),
+        Ok(made("application/json", BODY))
+    );
+    let unwanted = Endpoint { where_: Some(Expression::parse("false").unwrap()), ..mended };
+    let fault = make_late(&event(), &unwanted).unwrap_err();
+    assert_eq!(fault.sentence, "`where` does not want it");
+}
+
+#[test]
+fn what_was_made_is_sent_and_signed_as_it_was_made() {
+    let (media_type, body) = ("text/plain".into(), "as it was".into());
+    let frozen = Made { media_type, body, is_binary: false };
+    // Declared anew since.
+    let endpoint = Endpoint { method: Method::PUT, ..reshaping(jq(".data"), None) };
+    let parcel = Parcel { event: &event(), made: Some(&frozen) };
+    let Outbound::Http(request) = outbound(parcel, &endpoint, NOW) else { panic!("a line") };
+    assert_eq!((request.method, &request.body[..]), (Method::PUT, &b"as it was"[..]));
+    assert_eq!(request.headers["content-type"], "text/plain");
+    let received = Received { headers: &request.headers, body: &request.body, now: NOW };
+    assert_eq!(Scheme::Standard.verify(&[Secret::new("new")], received), Ok(()));
+    // What was there before `body` is the envelope, and goes as what it is.
+    let endpoint = reshaping(jq(".data"), Some("text/plain"));
+    let parcel = Parcel { event: &event(), made: None };
+    let Outbound::Http(request) = outbound(parcel, &endpoint, NOW) else { panic!("a line") };
+    assert_eq!(request.body, BODY);
+    assert_eq!(request.headers["content-type"], "application/json");
+}
+
+/// What an endpoint of this format is sent of an event.
+fn in_format(event: &Event, format: Format, keys: Endpoint) -> Request {
+    let endpoint = Endpoint { format, ..keys };
+    let found = Envelope::of(event).content(&endpoint);
+    let Some(Content::Made(made)) = found else { panic!("{found:?}") };
+    match outbound(Parcel { event, made: Some(&made) }, &endpoint, NOW) {
+        Outbound::Http(request) => *request,
+        Outbound::Line(_) => panic!("a line for an endpoint with a URL"),
+    }
+}
+
+/// An event with everything that headers cannot hold as it is.
+fn odd_event() -> Event {
+    Event {
+        entry: EntryKey::new("a/b"),
+        key: ItemKey::new("Euro € \"100%\"\n😀"),
+        seq: 5_000_000_000,
+        ..event()
+    }
+}
+
+#[test]
+fn a_cloudevent_is_whole_in_its_body() {
+    let check = |keys: Endpoint, kind: &str, data: &str| {
+        let request = in_format(&odd_event(), Format::CloudEvents, keys);
+        let expected = format!(
+            r#"{{"specversion":"1.0","id":"evt_1","source":"tickets","type":"ticket.created","time":"{}","subject":"Euro € \"100%\"\n😀","seq":"5000000000","entry":"a/b","datacontenttype":"{kind}","data":{data}}}"#,
+            NOW.to_rfc3339()
+        );
+        assert_eq!(String::from_utf8_lossy(&request.body), expected);
+        assert_eq!(request.headers["content-type"], "application/cloudevents+json");
+        assert!(!request.headers.keys().any(|name| name.as_str().starts_with("ce-")));
+        let received = Received { headers: &request.headers, body: &request.body, now: NOW };
+        assert_eq!(Scheme::Standard.verify(&[Secret::new("new")], received), Ok(()));
+    };
+    check(endpoint(Scheme::Standard, http_target(), &[]), JSON, r#"{"n":1.10}"#);
+    check(reshaping(jq("{id, n: .data.n}"), None), JSON, r#"{"id":"evt_1","n":1.10}"#);
+    check(reshaping(jq(".type"), None), JSON, r#""ticket.created""#);
+    check(reshaping(jq(".id + \"\\n\""), Some("text/plain")), "text/plain", r#""evt_1\n""#);
+    // A single object has no key, and no attribute may be empty.
+    let single = Event { key: ItemKey::new(""), ..event() };
+    let keys = endpoint(Scheme::None, http_target(), &[]);
+    let request = in_format(&single, Format::CloudEvents, keys);
+    assert!(!String::from_utf8_lossy(&request.body).contains("subject"));
+}
+
+#[test]
+fn the_attributes_of_a_binary_cloudevent_are_headers() {
+    let keys = endpoint(Scheme::Standard, http_target(), &[("ce-id", "forged")]);
+    let request = in_format(&odd_event(), Format::CloudEventsBinary, keys);
+    assert_eq!(&request.body[..], br#"{"n":1.10}"#);
+    for (name, expected) in [
+        ("content-type", JSON),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "evt_1"),
+        ("ce-source", "tickets"),
+        ("ce-type", "ticket.created"),
+        ("ce-time", &NOW.to_rfc3339()),
+        // The example of the HTTP binding, §3.1.3.2, and more.
+        ("ce-subject", "Euro%20%E2%82%AC%20%22100%25%22%0A%F0%9F%98%80"),
+        ("ce-seq", "5000000000"),
+        ("ce-entry", "a/b"),
+        ("webhook-id", "evt_1"),
+    ] {
+        let found: Vec<_> = request.headers.get_all(name).iter().collect();
+        assert_eq!(found, [expected], "{name}");
+    }
+    let received = Received { headers: &request.headers, body: &request.body, now: NOW };
+    assert_eq!(Scheme::Standard.verify(&[Secret::new("new")], received), Ok(()));
+    let keys = reshaping(jq(".id"), Some("text/plain; charset=utf-8"));
+    let request = in_format(&event(), Format::CloudEventsBinary, keys);
+    assert_eq!(&request.body[..], b"evt_1");
+    assert_eq!(request.headers["content-type"], "text/plain; charset=utf-8");
+    // Frozen with the bytes: declared anew, it goes as it was made.
+    let made = Made { media_type: JSON.into(), body: "1".into(), is_binary: true };
+    let parcel = Parcel { event: &event(), made: Some(&made) };
+    let plain = endpoint(Scheme::None, http_target(), &[]);
+    let Outbound::Http(request) = outbound(parcel, &plain, NOW) else { panic!("a line") };
+    assert_eq!(request.headers["ce-type"], "ticket.created");
+}
+
+#[test]
+fn credentials_go_along_over_the_operators_headers_and_under_the_proof() {
+    let check = |auth: Auth, query: &str, header: (&str, &str)| {
+        let headers = [("authorization", "of old"), ("x-key", "of old")];
+        let endpoint = Endpoint { auth, ..endpoint(Scheme::Standard, http_target(), &headers) };
+        let request = request(&endpoint);
+        assert_eq!(request.url.query(), Some(query));
+        assert_eq!(request.headers[header.0], header.1);
+        let received = Received { headers: &request.headers, body: &request.body, now: NOW };
+        assert_eq!(Scheme::Standard.verify(&[Secret::new("new")], received), Ok(()));
+        request
+    };
+    let secret = || Secret::new("s3");
+    check(Auth::Bearer(secret()), "token=t", ("authorization", "Bearer s3"));
+    let basic = Auth::Basic { user: String::from("u"), password: secret() };
+    check(basic, "token=t", ("authorization", "Basic dTpzMw=="));
+    let name = HeaderName::from_static("x-key");
+    check(Auth::Header(vec![(name, secret())]), "token=t", ("x-key", "s3"));
+    let query = Auth::Query(vec![(String::from("k y"), secret())]);
+    let request = check(query, "token=t&k+y=s3", ("authorization", "of old"));
+    assert_eq!(request.way.credentials, ["k y"]);
+    let forged = Auth::Header(vec![(HeaderName::from_static("webhook-id"), secret())]);
+    check(forged, "token=t", ("webhook-id", "evt_1"));
 }

@@ -9,6 +9,7 @@ use url::form_urlencoded;
 
 use super::{Part, Spot, Template, Words};
 use crate::core::fault::Fault;
+use crate::core::hex;
 use crate::core::http::shown_url;
 use crate::core::limits::URL_BYTES_MAX;
 
@@ -324,17 +325,7 @@ fn dot_segment(text: &str) -> bool {
 
 /// Everything but RFC 3986's unreserved characters as `%XX`.
 fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let digits = [byte >> 4, byte & 15].map(|half| char::from_digit(half.into(), 16));
-            encoded.push('%');
-            encoded.extend(digits.into_iter().flatten().map(|digit| digit.to_ascii_uppercase()));
-        }
-    }
-    encoded
+    hex::percent_encoded(text, |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }
 
 /// As it may be shown.

@@ -72,11 +72,7 @@ impl Body {
     ) -> Result<Bytes, Fault> {
         let template = match self {
             Self::Fixed(bytes) => return Ok(bytes.clone()),
-            Self::Json(node) => {
-                let mut json = String::new();
-                node.render(words, &mut json)?;
-                return Ok(Bytes::from(json));
-            }
+            Self::Json(node) => return node.json(words).map(Bytes::from),
             Self::Text(template) => template,
         };
         let value = template.value(words, Spot::Body)?;
@@ -126,6 +122,16 @@ impl Node {
                 json.push('}');
             }
         }
+    }
+
+    /// The JSON text, rendered.
+    ///
+    /// # Errors
+    /// A fault when a template fails or gives what JSON cannot express.
+    pub(crate) fn json(&self, words: &Words) -> Result<String, Fault> {
+        let mut json = String::new();
+        self.render(words, &mut json)?;
+        Ok(json)
     }
 
     fn render(&self, words: &Words, json: &mut String) -> Result<(), Fault> {

@@ -55,6 +55,16 @@ impl Words {
             ("auth", of_auth(auth)),
         ]))
     }
+
+    /// A value over which templates run as expressions do, for [`Formula::parse_over`].
+    pub(crate) fn over(value: Value) -> Self {
+        Self(value)
+    }
+
+    /// What they stand for, as one value.
+    pub(crate) fn value(&self) -> &Value {
+        &self.0
+    }
 }
 
 /// The credentials as they were declared: `{bearer: …}`.
@@ -116,6 +126,14 @@ impl Formula {
             JqProblem { hint, ..problem }
         })?;
         Ok(Self { expression, words: words.into() })
+    }
+
+    /// Compiles what stands between the braces of a template that has an input: `.` is the value it runs over.
+    ///
+    /// # Errors
+    /// As [`Formula::parse`].
+    pub(crate) fn parse_over(text: &str) -> Result<Self, JqProblem> {
+        Ok(Self { expression: Expression::parse(text)?, words: [].into() })
     }
 
     fn value(&self, words: &Words, at: Spot<'_>) -> Result<Value, Fault> {

@@ -9,8 +9,9 @@ use tempfile::TempDir;
 use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth, Started, Verdict};
 use crate::core::event::Event;
 use crate::core::fault::Fault;
-use crate::core::ids::{DeliveryId, EntryKey, UnitName};
+use crate::core::ids::{DeliveryId, EndpointName, EntryKey, EventNo, UnitName};
 use crate::core::plan::Holding;
+use crate::core::sink::content::{Content, Made};
 use crate::core::snapshot::{Settling, Snapshot, Standing, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::memory::MemoryStore;
@@ -63,6 +64,8 @@ enum Deed {
     Endpoint(usize),
     Health(usize, EndpointHealth),
     Replay(DeliveryFilter),
+    /// The number of an event, and an endpoint.
+    Made(u64, usize),
     /// From, to.
     Rename(usize, usize),
     State {
@@ -190,6 +193,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (0..ENDPOINTS.len()).prop_map(Deed::Endpoint),
         1 => (0..ENDPOINTS.len(), health()).prop_map(|(name, health)| Deed::Health(name, health)),
         1 => delivery_filter().prop_map(Deed::Replay),
+        1 => (1_u64..20, 0..ENDPOINTS.len()).prop_map(|(event, name)| Deed::Made(event, name)),
         1 => (0..SOURCES.len(), 0..SOURCES.len()).prop_map(|(from, to)| Deed::Rename(from, to)),
         1 => (0..UNITS.len(), stale()).prop_map(|(unit, stale)| Deed::State { unit, stale }),
     ]
@@ -211,6 +215,23 @@ fn last_seq(model: &MemoryStore, unit: &UnitName, has_events: bool) -> u64 {
     model.source(unit).expect("the model reads").map_or(0, |state| state.last_seq)
 }
 
+/// What an endpoint is sent of an event: one of them everything as it is.
+fn content(name: &EndpointName, seq: u64) -> Content {
+    match (name.as_str(), seq % 3) {
+        ("agent", _) | (_, 0) => Content::Envelope,
+        ("audit", 1) => Content::Unmade,
+        (name, _) => Content::Made(made(&format!("{name} {seq}"))),
+    }
+}
+
+fn made(body: &str) -> Made {
+    Made {
+        media_type: "application/json".into(),
+        body: body.into(),
+        is_binary: body.len().is_multiple_of(2),
+    }
+}
+
 /// Makes a write of a deed, looking up in the model what a caller would have read.
 fn write_of(deed: &Deed, model: &MemoryStore, now: i64) -> Write {
     match deed {
@@ -224,7 +245,11 @@ fn write_of(deed: &Deed, model: &MemoryStore, now: i64) -> Write {
                     let to: Vec<_> =
                         to.iter().map(|(name, lane)| (ENDPOINTS[*name], *lane)).collect();
                     let event = event(source.as_str(), KEYS[*item], seq, now);
-                    news(Event { entry: entry.clone(), ..event }, &to)
+                    let mut new = news(Event { entry: entry.clone(), ..event }, &to);
+                    for delivery in &mut new.deliveries {
+                        delivery.content = content(&delivery.endpoint, seq);
+                    }
+                    new
                 })
                 .collect();
             let commit = PollCommit {
@@ -260,6 +285,11 @@ fn write_of(deed: &Deed, model: &MemoryStore, now: i64) -> Write {
             Write::Health { name: endpoint(ENDPOINTS[*name]), health: health.clone() }
         }
         Deed::Replay(filter) => Write::Replay { filter: filter.clone(), now: at(now) },
+        Deed::Made(event, name) => Write::Made {
+            event: EventNo(*event),
+            endpoint: endpoint(ENDPOINTS[*name]),
+            made: made(&format!("late {now}")),
+        },
         Deed::Rename(from, to) => {
             Write::Rename { from: source(SOURCES[*from]), to: source(SOURCES[*to]) }
         }
@@ -288,6 +318,7 @@ struct Picture {
     holdings: Vec<Holding>,
     events: Vec<EventRecord>,
     deliveries: Vec<DeliveryRecord>,
+    contents: Vec<Content>,
     attempts: Vec<Vec<Attempt>>,
     due: Vec<Vec<Due>>,
     next_due: Vec<Option<Timestamp>>,
@@ -318,6 +349,10 @@ fn picture(store: &dyn Read, now: i64) -> Picture {
         attempts: deliveries
             .iter()
             .map(|delivery| store.attempts(delivery.id).expect("it reads"))
+            .collect(),
+        contents: deliveries
+            .iter()
+            .map(|delivery| store.content(delivery.id).expect("it reads"))
             .collect(),
         deliveries,
         due: ENDPOINTS

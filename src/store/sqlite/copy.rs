@@ -11,6 +11,8 @@ use rusqlite::{Connection, OpenFlags, Row};
 
 use crate::store::StoreError;
 
+use super::made;
+use super::made::{CONTENT_COLUMNS, MADE_TABLE};
 use super::mark::Mark;
 use super::open::{DATABASE_NAME, Meta};
 use super::row;
@@ -205,6 +207,8 @@ pub(super) fn verify(conn: &Connection, seed: u64) -> Result<Verified, StoreErro
     }
     let items = verify_items(conn, seed).map_err(failed("items"))?;
     let events = verify_events(conn, seed).map_err(failed("events"))?;
+    let contents = verify_contents(conn, seed).map_err(failed("made"))?;
+    contents.whole_or("made")?;
     let counts = verify_counts(conn).map_err(failed("endpoints"))?;
     Ok(Verified { items: items.whole_or("items")?, events: events.whole_or("events")? })
         .and_then(|verified| counts.whole_or("endpoints").map(|_| verified))
@@ -273,6 +277,18 @@ fn verify_events(conn: &Connection, seed: u64) -> rusqlite::Result<Inspected> {
         let is_whole = row::event(columns, 0, seed)?.is_some();
         let no: i64 = columns.get(0)?;
         inspected.add(is_whole, || format!("event number {no}"));
+        Ok(())
+    })
+}
+
+/// Whether what was made for endpoints is there, for every delivery that sends it.
+fn verify_contents(conn: &Connection, seed: u64) -> rusqlite::Result<Inspected> {
+    let sql =
+        format!("SELECT {CONTENT_COLUMNS}, d.id FROM deliveries d {MADE_TABLE} WHERE d.is_made");
+    inspect(conn, &sql, |columns, inspected| {
+        let is_whole = made::content(columns, 0, seed)?.is_some();
+        let id: i64 = columns.get(7)?;
+        inspected.add(is_whole, || format!("what delivery number {id} sends"));
         Ok(())
     })
 }

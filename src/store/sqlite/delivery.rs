@@ -21,6 +21,8 @@ pub(super) struct Fresh {
     pub(super) lane: Option<i64>,
     /// A word of `Trigger`.
     pub(super) trigger: &'static str,
+    /// Whether its endpoint is sent something else than the envelope.
+    pub(super) is_made: bool,
     pub(super) at: Timestamp,
 }
 
@@ -63,6 +65,7 @@ impl Group<'_> {
             status,
             due,
             fresh.at.as_millis(),
+            fresh.is_made,
         ])?;
         self.book.recount(fresh.endpoint, |counts| {
             if is_behind {
@@ -204,7 +207,7 @@ impl Group<'_> {
         filter: &DeliveryFilter,
         now: Timestamp,
     ) -> rusqlite::Result<Answer> {
-        let (sql, values) = replayable(filter, "d.event, d.endpoint, d.lane");
+        let (sql, values) = replayable(filter, "d.event, d.endpoint, d.lane, d.is_made");
         let pairs = self
             .conn
             .prepare_cached(&format!("{sql} ORDER BY d.event, d.id"))?
@@ -214,6 +217,7 @@ impl Group<'_> {
                     endpoint: columns.get(1)?,
                     lane: columns.get(2)?,
                     trigger: "replay",
+                    is_made: columns.get(3)?,
                     at: now,
                 })
             })?

@@ -3,6 +3,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::core::event::Event;
+use crate::core::sink::content::Made;
 
 /// Gathers a row's columns and hashes them. Texts are length-prefixed, so that no two rows run together.
 #[derive(Debug)]
@@ -60,4 +61,12 @@ pub(super) fn of_event(no: i64, event: &Event, seed: u64) -> i64 {
     // Rows older than the column have no entry, and their hash stands.
     let entry = event.entry.as_str().as_bytes();
     if entry.is_empty() { row.finish() } else { row.bytes(entry).finish() }
+}
+
+/// The hash of a row of `made`; none was made of what failed.
+pub(super) fn of_made(event: i64, endpoint: i64, made: Option<&Made>, seed: u64) -> i64 {
+    let row = RowHash::new(seed).number(event).number(endpoint);
+    let Some(Made { media_type, body, is_binary }) = made else { return row.finish() };
+    let row = row.bytes(media_type.as_bytes()).number(of_text(body, seed));
+    row.number(i64::from(*is_binary)).finish()
 }

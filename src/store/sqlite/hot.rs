@@ -13,8 +13,8 @@ const LANE_IS_BUSY: &str = "SELECT 1 FROM deliveries WHERE endpoint = ?1 AND lan
     AND finished_at IS NULL LIMIT 1";
 
 const INSERT_DELIVERY: &str = "INSERT INTO deliveries \
-    (id, endpoint, event, lane, trigger, status, due_at, created_at, attempts) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0)";
+    (id, endpoint, event, lane, trigger, status, due_at, created_at, attempts, is_made) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9)";
 
 const CLAIMED: &str = "SELECT endpoint, lane FROM deliveries \
     WHERE id = ?1 AND status = 'pending' AND (?2 IS NULL OR attempts = ?2 - 1)";

@@ -9,13 +9,14 @@ use crate::store::StoreError;
 use super::failure;
 
 /// In order, each with the schema it leads to.
-const STEPS: [(i64, &str); 6] = [
+const STEPS: [(i64, &str); 7] = [
     (1, include_str!("migrations/0001_first.sql")),
     (2, include_str!("migrations/0002_parts.sql")),
     (3, include_str!("migrations/0003_changes.sql")),
     (4, include_str!("migrations/0004_entries.sql")),
     (5, include_str!("migrations/0005_tokens.sql")),
     (6, include_str!("migrations/0006_silence.sql")),
+    (7, include_str!("migrations/0007_made.sql")),
 ];
 
 /// The schema this program writes.

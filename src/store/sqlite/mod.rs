@@ -9,6 +9,7 @@ mod delivery;
 mod filter;
 mod hash;
 mod hot;
+mod made;
 mod mark;
 mod migrate;
 mod open;

@@ -114,11 +114,13 @@ impl Group<'_> {
         self.insert_event(no, &new.event)?;
         for delivery in &new.deliveries {
             let endpoint = self.book.endpoint_or_new(self.conn, &delivery.endpoint, at)?;
+            let is_made = self.keep_content(no, endpoint, &delivery.content)?;
             self.deliver(&Fresh {
                 event: no,
                 endpoint,
                 lane: delivery.lane,
                 trigger: "change",
+                is_made,
                 at,
             })?;
         }

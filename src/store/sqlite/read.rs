@@ -13,6 +13,7 @@ use crate::core::ids::{
 use crate::core::json::JsonText;
 use crate::core::own::OWN_SOURCE;
 use crate::core::plan::Holding;
+use crate::core::sink::content::Content;
 use crate::core::snapshot::{Settling, Snapshot, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::{
@@ -23,10 +24,12 @@ use crate::store::{
 use super::failure;
 use super::filter::{EVENT_NOS, Where};
 use super::hash;
+use super::made;
+use super::made::{CONTENT_COLUMNS, MADE_TABLE};
 use super::row;
 use super::row::{
-    ATTEMPT_COLUMNS, DELIVERY_COLUMN_COUNT, DELIVERY_COLUMNS, EVENT_COLUMNS, HEALTH_COLUMNS,
-    ITEM_COLUMNS, ItemRow, SOURCE_COLUMNS,
+    ATTEMPT_COLUMNS, DELIVERY_COLUMN_COUNT, DELIVERY_COLUMNS, EVENT_COLUMN_COUNT, EVENT_COLUMNS,
+    HEALTH_COLUMNS, ITEM_COLUMNS, ItemRow, SOURCE_COLUMNS,
 };
 use super::settling;
 
@@ -111,6 +114,11 @@ impl<T: Connected + Send> Read for T {
 
     fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
         reading("deliveries", delivery(self.connection(), id))
+    }
+
+    fn content(&self, id: DeliveryId) -> Result<Content, StoreError> {
+        let found = made::of_delivery(self.connection(), row::count(id.0), self.state_seed());
+        reading("made", found).map(|found| found.unwrap_or(Content::Envelope))
     }
 
     fn attempts(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
@@ -372,8 +380,8 @@ fn due(
     seed: u64,
 ) -> rusqlite::Result<Vec<Due>> {
     let sql = format!(
-        "SELECT {DELIVERY_COLUMNS}, {EVENT_COLUMNS} FROM {DELIVERY_TABLES} \
-         LEFT JOIN bodies b ON b.event = d.event WHERE d.id = ?1"
+        "SELECT {DELIVERY_COLUMNS}, {EVENT_COLUMNS}, {CONTENT_COLUMNS} FROM {DELIVERY_TABLES} \
+         LEFT JOIN bodies b ON b.event = d.event {MADE_TABLE} WHERE d.id = ?1"
     );
     let mut whole = conn.prepare_cached(&sql)?;
     let mut ids = conn.prepare_cached(DUE)?;
@@ -392,8 +400,12 @@ fn due(
 
 fn due_delivery(columns: &Row<'_>, seed: u64) -> rusqlite::Result<Due> {
     let delivery = row::delivery(columns)?;
-    Ok(match row::event(columns, DELIVERY_COLUMN_COUNT, seed)? {
-        Some(EventRecord { event, .. }) => Due::Whole(Box::new(DueDelivery { delivery, event })),
+    let event = row::event(columns, DELIVERY_COLUMN_COUNT, seed)?;
+    let content = made::content(columns, DELIVERY_COLUMN_COUNT + EVENT_COLUMN_COUNT, seed)?;
+    Ok(match event.zip(content) {
+        Some((EventRecord { event, .. }, content)) => {
+            Due::Whole(Box::new(DueDelivery { delivery, event, content }))
+        }
         None => Due::Damaged(Box::new(delivery)),
     })
 }

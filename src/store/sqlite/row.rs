@@ -36,6 +36,9 @@ pub(super) const ITEM_COLUMNS: &str =
 pub(super) const EVENT_COLUMNS: &str =
     "e.no, e.id, e.source, e.type, e.key, e.seq, e.at, e.row_hash, b.body, e.entry";
 
+/// How many columns [`EVENT_COLUMNS`] names.
+pub(super) const EVENT_COLUMN_COUNT: usize = 10;
+
 /// The columns of [`delivery`], of the tables `d`, `p` and `e`.
 pub(super) const DELIVERY_COLUMNS: &str = "d.id, p.name, d.lane, d.trigger, d.status, d.due_at, d.finished_at, \
     d.reason, d.created_at, d.attempts, d.started_at, d.started_suspended_ns, d.event, \
@@ -89,7 +92,7 @@ pub(super) fn retry_word(retry: Retry) -> &'static str {
 }
 
 /// A text column of a listing. Bytes that are no UTF-8 are replaced: a damaged row is shown, not a reason to show none.
-fn lossy(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+pub(super) fn lossy(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     Ok(match row.get_ref(column)? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
             String::from_utf8_lossy(bytes).into_owned()

@@ -60,6 +60,7 @@ impl Group<'_> {
             Write::Health { name, health } => self.person_sets_health(name, health),
             Write::Replay { filter, now } => self.replay(filter, *now),
             Write::Rename { from, to } => self.rename(from, to),
+            Write::Made { event, endpoint, made } => self.made_late(*event, endpoint, made),
             Write::State { unit, state } => self.state(unit, state),
             Write::Token { key, sealed, at } => self.token(key, sealed, *at),
         }

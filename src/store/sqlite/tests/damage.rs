@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use crate::core::sink::content::{Content, Made};
 use crate::core::snapshot::Standing;
 use crate::store::samples::{
-    ALL, at, delivered, done, endpoint, item, key, page, poll, present, unit,
+    ALL, at, delivered, done, endpoint, event, item, key, news_with, page, poll, present, unit,
 };
 use crate::store::sqlite::SqliteReader;
 use crate::store::{Due, EventFilter, PollCommit, Read, StoreError};
@@ -113,6 +114,38 @@ fn a_damaged_event_is_named_and_never_sent() {
         done(&mut store, delivered(2, 1, 110));
         let due = store.due(&endpoint("agent"), at(100), 3, &BTreeSet::new()).expect("it reads");
         assert!(due.iter().all(|due| matches!(due, Due::Whole(_))), "{harm}");
+    }
+}
+
+#[test]
+fn damaged_content_of_a_delivery_is_never_sent() {
+    let harms = [
+        "UPDATE made SET body = replace(body, '1', '2') WHERE event = 1",
+        "UPDATE made SET is_binary = 1 WHERE event = 1",
+        "UPDATE made SET media_type = 'text/html' WHERE event = 1",
+        "UPDATE made SET body = NULL, media_type = NULL WHERE event = 1",
+        "UPDATE made SET event = 7 WHERE event = 1",
+        "UPDATE made SET row_hash = row_hash + 1 WHERE event = 1",
+        "DELETE FROM made WHERE event = 1",
+    ];
+    for harm in harms {
+        let dir = directory();
+        let mut store = open(dir.path());
+        let (media_type, body) = ("application/json".into(), "{\"n\":1}".into());
+        let made = Made { media_type, body, is_binary: false };
+        let events = (1..=2).map(|seq| {
+            let content = Content::Made(made.clone());
+            news_with(event("t", "k", seq, 1), &[("agent", content)])
+        });
+        done(&mut store, poll(page("t", 0, events.collect())));
+        store.verify().expect("all is whole");
+        vandalise(dir.path(), harm);
+        let due = store.due(&endpoint("agent"), at(100), 3, &BTreeSet::new()).expect("it reads");
+        let [Due::Damaged(first), Due::Whole(second)] = &due[..] else { panic!("{harm}: {due:?}") };
+        assert_eq!((first.id.0, second.delivery.id.0), (1, 2), "{harm}");
+        assert!(store.content(first.id).is_err(), "{harm}");
+        let found = store.verify();
+        assert!(matches!(found, Err(StoreError::Damaged { table: "made", .. })), "{harm}");
     }
 }
 
