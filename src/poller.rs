@@ -15,6 +15,7 @@ mod former;
 pub(crate) mod gate;
 pub(crate) mod hold;
 mod run;
+mod share;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -394,6 +395,13 @@ impl Poller {
             }
         }
         Ok((unit.clone(), SourceState::clone(self.recall(memory, unit, source).await?)))
+    }
+
+    /// A unit's state, if it is in memory and no poll is under way.
+    pub(crate) fn remembered(&self, unit: &UnitName) -> Option<SourceState> {
+        let slot = locked(&self.slots).get(unit).cloned()?;
+        let state = slot.0.try_lock().ok()?.state.clone()?;
+        Some(SourceState::clone(&state))
     }
 
     fn slot(&self, unit: &UnitName) -> Arc<Slot> {

@@ -8,6 +8,7 @@ mod deliveries;
 mod endpoints;
 mod entries;
 mod events;
+mod explain;
 mod health;
 mod plan;
 mod polled;
@@ -30,7 +31,10 @@ use crate::core::plan::Plan;
 use crate::core::recording::{Exchanges, Recording};
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
+use crate::core::schedule::Terms;
+use crate::core::schedule::explain::Standing;
 use crate::core::secret::Secret;
+use crate::core::source::{Source, SourceState};
 use crate::store::handle::StoreHandle;
 use crate::telemetry::{Redactor, Telemetry};
 
@@ -73,6 +77,10 @@ pub(crate) trait Operations: Send + Sync {
     fn resume(&self, endpoint: EndpointName) -> Operation<'_, ()>;
     /// Reads the configuration again; answers what changed, a line each.
     fn reload(&self) -> Operation<'_, Vec<String>>;
+    /// A source's or entry's state as its polls know it: what is stored may be a minute old.
+    fn state(&self, unit: &UnitName) -> Option<SourceState>;
+    /// What the next poll of a source or an entry is planned on, and how it stands with its budgets and the server.
+    fn standing(&self, source: &Source, unit: &UnitName) -> (Terms, Standing);
     /// There are new deliveries.
     fn deliver(&self);
     /// Why work cannot go on as it should, if so.
@@ -111,6 +119,7 @@ pub(crate) fn control(context: Arc<Context>) -> Router {
         .route("/v1/sources", get(sources::list))
         .route("/v1/sources/{name}", get(sources::show))
         .route("/v1/sources/{name}/items", get(sources::items))
+        .route("/v1/sources/{name}/explain", get(explain::show))
         .route("/v1/sources/{name}/poll", post(sources::poll).layer(recordings()))
         .route("/v1/sources/{name}/release", post(sources::release))
         .route("/v1/sources/{name}/discard", post(sources::discard))

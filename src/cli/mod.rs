@@ -9,6 +9,7 @@ mod deliveries;
 mod demo;
 mod endpoints;
 mod events;
+mod explain;
 mod held;
 mod listen;
 mod plan;
@@ -20,6 +21,7 @@ mod replay;
 mod run;
 mod schema;
 mod secret;
+mod simulate;
 mod table;
 
 use std::path::PathBuf;
@@ -47,6 +49,7 @@ Examples:
   doorbell check                         is sources.yaml valid?
   doorbell plan                          what would it change?
   doorbell poll tickets                  what would a poll of `tickets` find now?
+  doorbell explain tickets               why is it polled when it is?
   doorbell                               run the daemon
   doorbell events --follow               watch what rings
   doorbell deliveries --status exhausted what was given up, and `doorbell deliveries show dlv_17` why
@@ -91,6 +94,8 @@ enum Command {
     Plan(plan::Args),
     /// Poll a source now and show the events it would make.
     Poll(poll::Args),
+    /// Tell why a source is polled when it is: rate, habits, price, backoff, next poll.
+    Explain(explain::Args),
     /// See doorbell work: a sample API, the daemon and a receiver, on this machine, offline.
     Demo(demo::Args),
     /// Receive webhooks, verify and print them: a receiver for developers.
@@ -105,6 +110,8 @@ enum Command {
     Held(held::Args),
     /// Send old events again.
     Replay(replay::Args),
+    /// Replay a record of changes through the schedule: how late each would be seen, and for how many requests.
+    Simulate(simulate::Args),
     /// Print the JSON Schema of the configuration, for editors.
     Schema(schema::Args),
     /// Write a consistent copy of the state, also while the daemon runs.
@@ -170,6 +177,7 @@ async fn dispatch(
         Command::Check(args) => check::run(&args, common),
         Command::Plan(args) => plan::run(&args, common, redactor).await,
         Command::Poll(args) => poll::run(args, common, redactor).await,
+        Command::Explain(args) => explain::run(args, common, redactor).await,
         Command::Demo(args) => demo::run(args, redactor).await,
         Command::Listen(args) => listen::run(args, common).await,
         Command::Events(args) => events::run(args, common).await,
@@ -177,6 +185,7 @@ async fn dispatch(
         Command::Endpoints(args) => endpoints::run(args, common).await,
         Command::Held(args) => held::run(args, common, redactor).await,
         Command::Replay(args) => replay::run(args, common).await,
+        Command::Simulate(args) => simulate::run(&args, common),
         Command::Schema(args) => schema::run(&args),
         Command::Backup(args) => backup::backup(args, common).await,
         Command::Restore(args) => backup::restore(&args, common),

@@ -53,6 +53,18 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
+/// Rows of figures under their heads.
+pub(crate) fn figures<const N: usize>(
+    header: &[&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> io::Result<()> {
+    let mut table = table(header);
+    rows.for_each(|row| {
+        table.add_row(row);
+    });
+    line(&table.to_string())
+}
+
 /// What a listing shows of an event. Its item is passed over, and the values that changed are as they came: no number is
 /// too long for them.
 #[derive(Debug, Default, Deserialize)]

@@ -6,7 +6,7 @@ use crate::config::keys;
 use crate::config::measures;
 use crate::config::tree::{Node, Value};
 use crate::config::walk::{Fields, Walk};
-use crate::core::budget::{Holder, Rate, Terms};
+use crate::core::budget::{Allowance, Holder, Rate};
 use crate::core::ids::SourceName;
 
 /// The budgets of a source, the narrowest first: its own, and those of the blocks of `apis` that it shares.
@@ -15,26 +15,26 @@ pub(super) fn read<'a>(
     name: &SourceName,
     fields: &Fields<'a>,
     apis: &[String],
-) -> Option<Vec<Terms>> {
+) -> Option<Vec<Allowance>> {
     let own =
         own(walk, Holder::Source(name.clone()), fields.get("limit"), fields.get("concurrency"));
     let is_good = |key| !fields.has(key) || fields.get(key).is_some();
     let own = own.filter(|_| is_good("limit") && is_good("concurrency"));
-    let shared: Vec<Option<Terms>> = apis.iter().map(|api| of_api(walk, api)).collect();
+    let shared: Vec<Option<Allowance>> = apis.iter().map(|api| of_api(walk, api)).collect();
     let all = std::iter::once(own).chain(shared).collect::<Option<Vec<_>>>()?;
     Some(all.into_iter().filter(|it| !it.limit.is_empty() || it.concurrency.is_some()).collect())
 }
 
 /// The budget of a block of `apis`; read once, whoever asks first.
-pub(super) fn of_api(walk: &mut Walk<'_>, name: &str) -> Option<Terms> {
+pub(super) fn of_api(walk: &mut Walk<'_>, name: &str) -> Option<Allowance> {
     if let Some(known) = walk.budgets.get(name) {
         return known.clone();
     }
     let apis = walk.apis;
     let (limit, concurrency) = apis.budget(name);
-    let terms = own(walk, Holder::Api(name.to_owned()), limit, concurrency);
-    walk.budgets.insert(name.to_owned(), terms.clone());
-    terms
+    let allowance = own(walk, Holder::Api(name.to_owned()), limit, concurrency);
+    walk.budgets.insert(name.to_owned(), allowance.clone());
+    allowance
 }
 
 fn own<'a>(
@@ -42,13 +42,13 @@ fn own<'a>(
     holder: Holder,
     limit: Option<&'a Node>,
     concurrency: Option<&'a Node>,
-) -> Option<Terms> {
+) -> Option<Allowance> {
     let limit = limit.map_or(Some(Vec::new()), |node| walk.each(node, rate));
     let concurrency = match concurrency {
         Some(node) => walk.count(node, keys::SOURCE, "concurrency").map(Some),
         None => Some(None),
     };
-    Some(Terms { holder, limit: limit?, concurrency: concurrency? })
+    Some(Allowance { holder, limit: limit?, concurrency: concurrency? })
 }
 
 /// `20/s`, or `{rate: 2/s, burst: 40}`.

@@ -8,7 +8,9 @@ mod changes;
 mod credentials;
 mod endpoint;
 
-use crate::core::limits::{BUDGET_CONCURRENCY_MAX, ITEMS_MAX, PAGES_MAX, REDIRECTS_MAX};
+use crate::core::limits::{
+    BUDGET_CONCURRENCY_MAX, ITEMS_MAX, PAGES_MAX, REDIRECTS_MAX, WEIGHT_MAX,
+};
 
 pub(super) use self::changes::{BRAKE, DELETES, DELETES_WORDS, FIRST_POLL, OFF, SINCE};
 pub(super) use self::credentials::{AUTH, AUTH_STYLE, BASIC, GRANTS, OAUTH2, TLS};
@@ -246,7 +248,9 @@ pub(super) static SOURCE: Table = &[
         "The most requests at once. In `apis`, for all sources of that API together.",
     )
     .example("4"),
-    later("weight"),
+    key("weight", Count { min: 1, max: WEIGHT_MAX }, "Importance relative to others that share a limit.")
+        .default("1")
+        .example("4"),
     key("paused", Flag, "Whether its state is kept and nothing is asked.")
         .default("false")
         .example("true"),
@@ -312,7 +316,8 @@ pub(super) static SOURCE: Table = &[
     .example("[EU123, EU456]"),
     key("until", Expression, "jq over the item: true ends an entry, after its last event.")
         .example(".status == \"delivered\""),
-    later("changed_at"),
+    key("changed_at", Expression, "jq over an item: when it changed; warms up the schedule.")
+        .example(".updated_at"),
     key("was", Text, "The source's former name: keeps its state when it is renamed.")
         .example("tickets")
         .own(),

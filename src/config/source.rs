@@ -21,7 +21,7 @@ use crate::config::tree::{Node, Place, Value};
 use crate::config::walk::{Fields, Walk};
 use crate::core::auth::Auth;
 use crate::core::backoff::BackoffPolicy;
-use crate::core::budget::Terms;
+use crate::core::budget::Allowance;
 use crate::core::event::EventRules;
 use crate::core::format::{Format, feed_key};
 use crate::core::ids::SourceName;
@@ -77,7 +77,7 @@ pub(super) fn check_shared<'a>(
     let name = SourceName::new("shared");
     let apis = fields.or("api", Vec::new(), |node| walk.apis(node));
     let budgets = match api {
-        Some(api) => budget::of_api(walk, api).map(|terms| vec![terms]),
+        Some(api) => budget::of_api(walk, api).map(|allowance| vec![allowance]),
         None => budget::read(walk, &name, &fields, &[]),
     };
     read_fields(walk, &name, &fields, apis.zip(budgets));
@@ -98,7 +98,7 @@ fn read_fields<'a>(
     walk: &mut Walk<'a>,
     name: &SourceName,
     fields: &Fields<'a>,
-    shared: Option<(Vec<String>, Vec<Terms>)>,
+    shared: Option<(Vec<String>, Vec<Allowance>)>,
 ) -> Option<Source> {
     let query = fields.or("query", Vec::new(), |node| walk.parameters(node));
     let url = fields.need("url", |node| walk.address(node, query));
@@ -115,6 +115,7 @@ fn read_fields<'a>(
     let fail_when = fields.or("fail_when", None, |node| walk.expression(node).map(Some));
     let every = fields.or("every", default_every(), |node| walk.interval(node));
     let cron = fields.or("cron", None, |node| cron(walk, node).map(Some));
+    let weight = fields.or("weight", 1, |node| walk.count(node, keys::SOURCE, "weight"));
     let backoff = fields.or("backoff", default_backoff(), |node| {
         let fields = walk.fields(node, keys::BACKOFF, node.place)?;
         backoff(walk, &fields, node, (BACKOFF_FIRST, BACKOFF_MAX))
@@ -162,6 +163,8 @@ fn read_fields<'a>(
         flood: watched.flood,
         settle: watched.settle,
         silent_after: watched.silent_after,
+        changed_at: watched.changed_at,
+        weight: u32::try_from(weight?).ok()?,
         for_each: for_each?,
         until: until?,
         events: events?,
@@ -185,6 +188,7 @@ struct Watched {
     flood: usize,
     settle: u32,
     silent_after: Option<Duration>,
+    changed_at: Option<Expression>,
 }
 
 fn watched<'a>(walk: &mut Walk<'a>, fields: &Fields<'a>) -> Option<Watched> {
@@ -204,6 +208,7 @@ fn watched<'a>(walk: &mut Walk<'a>, fields: &Fields<'a>) -> Option<Watched> {
     let since = fields.or("since", None, |node| since::read(walk, fields, node).map(Some));
     let flood = fields.or("flood", FLOOD, |node| walk.count(node, keys::SOURCE, "flood"));
     let silent_after = fields.or("silent_after", None, |node| walk.span(node).map(Some));
+    let changed_at = fields.or("changed_at", None, |node| walk.expression(node).map(Some));
     let settle = fields.or("settle", 0, |node| walk.count(node, keys::SOURCE, "settle"));
     Some(Watched {
         format: format?,
@@ -220,6 +225,7 @@ fn watched<'a>(walk: &mut Walk<'a>, fields: &Fields<'a>) -> Option<Watched> {
         flood: flood?,
         settle: u32::try_from(settle?).ok()?,
         silent_after: silent_after?,
+        changed_at: changed_at?,
     })
 }
 

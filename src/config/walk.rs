@@ -14,7 +14,7 @@ use crate::config::report::{Finding, Flaw, ReadFile, Report, is_plain};
 use crate::config::route::Shared;
 use crate::config::shared::Apis;
 use crate::config::tree::{self, Node, Place, Value};
-use crate::core::budget::Terms;
+use crate::core::budget::Allowance;
 use crate::core::ids::SourceName;
 use crate::core::jq::Expression;
 use crate::core::limits::JQ_TEXT_BYTES_MAX;
@@ -95,7 +95,7 @@ pub(super) struct Walk<'a> {
     /// The former names of sources, with where they stand.
     pub(super) former: Vec<(SourceName, Place)>,
     /// The budgets of blocks of `apis` that were read.
-    pub(super) budgets: HashMap<String, Option<Terms>>,
+    pub(super) budgets: HashMap<String, Option<Allowance>>,
 }
 
 impl<'a> Walk<'a> {

@@ -25,7 +25,6 @@ impl BackoffPolicy {
     }
 
     /// The bound of every delay.
-    #[cfg(test)]
     pub(crate) fn max(&self) -> Duration {
         self.max
     }

@@ -169,6 +169,10 @@ pub(crate) const CHECKS_MAX: usize = 50;
 pub(crate) const SWEEP_AGAIN: u32 = 10;
 /// Created items in one poll beyond which they are held for a person, unless a source says otherwise.
 pub(crate) const FLOOD: usize = 1000;
+/// How much more a source may count than others that share its limit.
+pub(crate) const WEIGHT_MAX: usize = 1000;
+/// Times of changes that one poll takes in.
+pub(crate) const CHANGE_TIMES_MAX: usize = 1000;
 /// Length of one configuration file. Larger set-ups are split with `include`.
 pub(crate) const CONFIG_FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Nesting in a configuration file; a valid one needs eight.

@@ -40,3 +40,4 @@ pub(crate) mod snapshot;
 pub(crate) mod source;
 pub(crate) mod template;
 pub(crate) mod time;
+pub(crate) mod trace;

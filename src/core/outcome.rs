@@ -13,7 +13,8 @@ use crate::core::fault::{Fault, Whose};
 use crate::core::http::{OFFLINE, Response, TransportFault};
 use crate::core::pacing::Pacing;
 use crate::core::parts::Parts;
-use crate::core::schedule::Signal;
+use crate::core::schedule::rate::{Found, Rate};
+use crate::core::schedule::{self, Signal, Terms};
 use crate::core::snapshot::{BodyHash, Coverage};
 use crate::core::source::{Baseline, Source, SourceState, Validator};
 use crate::core::time::Timestamp;
@@ -282,23 +283,24 @@ impl PollOutcome {
         self.fault().is_some_and(|fault| fault.code == OFFLINE)
     }
 
-    fn signal(&self) -> Signal {
+    fn signal(&self, next: Duration) -> Signal {
         match self {
             Self::Throttled { wait, .. } => Signal::Throttled { wait: *wait },
             Self::Failed { .. } => Signal::Failed,
-            _ if self.changed() => Signal::Changed,
-            _ => Signal::Unchanged,
+            _ => Signal::Answered { next },
         }
     }
 }
 
 impl SourceState {
-    /// The state after a poll that ended at `now`. `last_seq` and `has_missing` are the commit's to set.
+    /// The state after a poll that ended at `now`. `last_seq` and `has_missing` are the commit's to set. `times` are those
+    /// of the changes, or at first of the items, as far as they tell; `terms` those on which the next poll is planned.
     #[must_use]
     pub(crate) fn after(
         &self,
         outcome: &PollOutcome,
         source: &Source,
+        (times, terms): (&[Timestamp], &Terms),
         now: Timestamp,
         unit: f64,
     ) -> Self {
@@ -306,11 +308,13 @@ impl SourceState {
             let schedule = self.schedule.passed_over(now, unit);
             return Self { schedule, last_poll: Some(now), ..self.clone() };
         }
-        let schedule =
-            self.schedule.after(outcome.signal(), source.every, &source.backoff, now, unit);
+        let rate = self.learned(outcome, times, now);
+        let next = schedule::interval(&rate, terms, source.every, now, unit);
+        let signal = outcome.signal(next);
+        let schedule = self.schedule.after(signal, source.every, &source.backoff, now, unit);
         let since = self.fault.as_ref().map_or(now, |(_, since)| *since);
         let fault = outcome.fault().map(|fault| (fault.clone(), since));
-        let mut next = Self { schedule, last_poll: Some(now), fault, ..self.clone() };
+        let mut next = Self { schedule, rate, last_poll: Some(now), fault, ..self.clone() };
         if outcome.changed() {
             next.last_change = Some(now);
         }
@@ -347,5 +351,24 @@ impl SourceState {
             PollOutcome::Throttled { .. } => {}
         }
         next
+    }
+
+    /// What is known of when the source changes, after a poll. One that failed teaches nothing: the next that does not
+    /// covers the longer stretch.
+    fn learned(&self, outcome: &PollOutcome, times: &[Timestamp], now: Timestamp) -> Rate {
+        let mut rate = self.rate.clone();
+        match self.last_success {
+            _ if outcome.is_failure() => {}
+            // Another baseline of a source that is known.
+            None if rate.last_change().is_some() => {}
+            None if times.is_empty() => rate = Rate::new(now),
+            None => rate = Rate::warm(now, times),
+            Some(since) if outcome.changed() && times.is_empty() => {
+                rate.observe(since, now, Found::Changes);
+            }
+            Some(since) if outcome.changed() => rate.observe(since, now, Found::ChangesAt(times)),
+            Some(_) => {}
+        }
+        rate
     }
 }

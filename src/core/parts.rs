@@ -161,6 +161,8 @@ pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
         "flood": flood,
         "settle": settle,
         "silent_after": silent_after,
+        "changed_at": changed_at,
+        "weight": weight,
         "for_each": for_each,
         "until": until,
         "events": events,
@@ -172,12 +174,12 @@ pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
 /// Whether `limit` and `concurrency` are others.
 fn budgets(old: &Source, new: &Source) -> (bool, bool) {
     let limits = |source: &Source| -> Vec<_> {
-        let terms = source.budgets.iter().filter(|terms| !terms.limit.is_empty());
-        terms.map(|terms| (terms.holder.clone(), terms.limit.clone())).collect()
+        let allowance = source.budgets.iter().filter(|allowance| !allowance.limit.is_empty());
+        allowance.map(|allowance| (allowance.holder.clone(), allowance.limit.clone())).collect()
     };
     let concurrency = |source: &Source| -> Vec<_> {
-        let terms = source.budgets.iter().filter(|terms| terms.concurrency.is_some());
-        terms.map(|terms| (terms.holder.clone(), terms.concurrency)).collect()
+        let allowance = source.budgets.iter().filter(|allowance| allowance.concurrency.is_some());
+        allowance.map(|allowance| (allowance.holder.clone(), allowance.concurrency)).collect()
     };
     (limits(old) != limits(new), concurrency(old) != concurrency(new))
 }

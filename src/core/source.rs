@@ -14,7 +14,7 @@ use url::Url;
 use crate::core::auth::Auth;
 use crate::core::auth::oauth2::OAuth2;
 use crate::core::backoff::BackoffPolicy;
-use crate::core::budget::{Account, Terms};
+use crate::core::budget::{Account, Allowance};
 use crate::core::diff::Comparing;
 use crate::core::entries::ForEach;
 use crate::core::event::EventRules;
@@ -33,6 +33,7 @@ use crate::core::json::Value;
 use crate::core::pages::Pages;
 use crate::core::parts::Parts;
 use crate::core::schedule::cron::Cron;
+use crate::core::schedule::rate::Rate;
 use crate::core::schedule::{Every, Schedule};
 use crate::core::since::{Since, Watermark};
 use crate::core::snapshot::BodyHash;
@@ -70,7 +71,7 @@ pub(crate) struct Source {
     /// When it is asked instead: at these times.
     pub(crate) cron: Option<Cron>,
     /// What its requests are paid from, the narrowest first; all of them hold.
-    pub(crate) budgets: Arc<[Terms]>,
+    pub(crate) budgets: Arc<[Allowance]>,
     pub(crate) backoff: BackoffPolicy,
     /// What answers are written in; `None` is what they say themselves.
     pub(crate) format: Option<Format>,
@@ -99,6 +100,10 @@ pub(crate) struct Source {
     pub(crate) settle: u32,
     /// No change for this long is news.
     pub(crate) silent_after: Option<Duration>,
+    /// Over an item: when it changed.
+    pub(crate) changed_at: Option<Expression>,
+    /// Importance relative to others that share its limit.
+    pub(crate) weight: u32,
     /// Polled once for each of these instead of once.
     pub(crate) for_each: Option<ForEach>,
     /// Over an item: true ends what is polled.
@@ -278,6 +283,8 @@ pub(crate) struct SourceState {
     /// See [`Source::credentials`]: those that the last complete listing was asked for with.
     pub(crate) credentials: Option<u32>,
     pub(crate) schedule: Schedule,
+    /// When it changes, as far as was learned.
+    pub(crate) rate: Rate,
     pub(crate) last_poll: Option<Timestamp>,
     pub(crate) last_success: Option<Timestamp>,
     pub(crate) last_change: Option<Timestamp>,
@@ -308,6 +315,7 @@ impl SourceState {
             sweep_due: None,
             credentials: None,
             schedule,
+            rate: Rate::new(schedule.due),
             last_poll: None,
             last_success: None,
             last_change: None,
@@ -335,7 +343,8 @@ impl SourceState {
         let found_nothing = self.last_seq == 0 && matches!(self.baseline, Baseline::Due { .. });
         let baseline = if found_nothing { fresh.baseline } else { Baseline::Due { silent: true } };
         let Self { last_seq, last_change, silent, ended, left, .. } = *self;
-        Self { last_seq, baseline, last_change, silent, ended, left, ..fresh }
+        let rate = self.rate.clone();
+        Self { last_seq, baseline, rate, last_change, silent, ended, left, ..fresh }
     }
 
     /// The same, but the next answer is read even if it is the last one again: the snapshot no longer shows what that
@@ -366,6 +375,8 @@ impl SourceState {
             credentials,
             // When polls fail, how long to wait is the server's word or the backoff's: that is kept.
             schedule: Schedule { interval: _, due: _, failures },
+            // It changes with the items alone, and with them it is kept.
+            rate: _,
             last_poll: _,
             last_success: _,
             last_change,

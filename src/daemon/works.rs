@@ -21,6 +21,9 @@ use crate::core::plan::Plan;
 use crate::core::recording::{Exchanges, Recording};
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
+use crate::core::schedule::Terms;
+use crate::core::schedule::explain::Standing;
+use crate::core::source::{Source, SourceState};
 use crate::deliverer::{self, Deliverer};
 use crate::http::HttpClient;
 use crate::http::client::ReqwestClient;
@@ -349,6 +352,14 @@ impl Operations for Works {
 
     fn deliver(&self) {
         self.deliver.ring();
+    }
+
+    fn state(&self, unit: &UnitName) -> Option<SourceState> {
+        self.poller.remembered(unit)
+    }
+
+    fn standing(&self, source: &Source, unit: &UnitName) -> (Terms, Standing) {
+        self.poller.standing(source, unit)
     }
 
     fn ill(&self) -> Option<String> {

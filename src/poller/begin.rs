@@ -24,8 +24,9 @@ impl Poller {
     pub(super) fn begin(self: &Arc<Self>, own: &mut Loop, unit: UnitName, due: Timestamp) {
         let source = own.roster.sources.get(&unit.source());
         if let Some(source) = source.filter(|source| !source.paused) {
-            let latest = self.latest(&unit, source, due);
-            let applicant = Applicant { source, unit: &unit, latest };
+            let interval = self.interval(&unit, source);
+            let latest = latest(source, due, interval);
+            let applicant = Applicant { source, unit: &unit, latest, interval };
             let places = POLLS_IN_FLIGHT_MAX.saturating_sub(own.polls.len());
             if let Err(barrier) = self.ports.gate.admit(&applicant, places) {
                 debug!(source = %unit, what = ?barrier.what, until = %barrier.until, "the poll waits");
@@ -59,14 +60,13 @@ impl Poller {
         }
     }
 
-    /// Until when a default may hold a poll up: what adapts is never further apart than its longest interval.
-    fn latest(&self, unit: &UnitName, source: &Source, due: Timestamp) -> Timestamp {
-        let Every::Range { min, max } = source.every else { return due };
+    /// How far apart a unit's polls are planned to be, once anything came of one.
+    fn interval(&self, unit: &UnitName, source: &Source) -> Option<Duration> {
         let slot = self.slot(unit);
         let memory = slot.0.try_lock().ok();
         let state = memory.as_ref().and_then(|memory| memory.state.as_ref());
-        let interval = state.map_or(min, |state| state.schedule.interval);
-        due.after(max.saturating_sub(interval))
+        let known = state.filter(|state| state.last_success.is_some() && source.cron.is_none());
+        known.map(|state| state.schedule.interval)
     }
 
     /// How far the wall clock is from the planning clock, in milliseconds.
@@ -94,4 +94,10 @@ impl Poller {
             }
         }
     }
+}
+
+/// Until when a default may hold a poll up: what adapts is never further apart than its longest interval.
+fn latest(source: &Source, due: Timestamp, interval: Option<Duration>) -> Timestamp {
+    let Every::Range { min, max } = source.every else { return due };
+    due.after(max.saturating_sub(interval.unwrap_or(min)))
 }

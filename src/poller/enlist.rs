@@ -89,6 +89,7 @@ impl Poller {
             self.join(own, source, &UnitName::of(name, entry), kept.remove(entry), joined.len());
         }
         own.members.insert(name.clone(), members);
+        own.is_shared_anew |= !is_as_before;
         if !is_as_before && roster.feeds_others(name) {
             locked(&self.polled).insert(name.clone());
         }

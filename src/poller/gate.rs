@@ -19,12 +19,15 @@ use tracing::{info, warn};
 
 use self::book::{Book, Shut};
 use crate::clock::{Clock, Entropy};
-use crate::core::budget::{Account, is_out_of_reach};
+use crate::core::budget::{Account, Allowance, is_out_of_reach};
 use crate::core::fault::Fault;
 use crate::core::http::{Request, Response, TransportFault};
 use crate::core::ids::UnitName;
 use crate::core::limits::{HELD_REQUEST_WAIT_MAX, SWEEP_PERIOD};
 use crate::core::pacing::{Pacing, Scope};
+use crate::core::schedule::Terms;
+use crate::core::schedule::explain::Standing;
+use crate::core::schedule::price::Sharers;
 use crate::core::source::Source;
 use crate::core::time::Timestamp;
 use crate::http::{Exchange, HttpClient, LongExchange};
@@ -57,6 +60,8 @@ pub(super) struct Applicant<'a> {
     pub(super) unit: &'a UnitName,
     /// Until when the courtesy of a default may hold it up.
     pub(super) latest: Timestamp,
+    /// How far apart its polls are planned to be; `None` as long as nothing is known of it, and by a calendar.
+    pub(super) interval: Option<Duration>,
 }
 
 impl Gate {
@@ -92,6 +97,26 @@ impl Gate {
     /// Whether a source had more than its share of what it shares with others.
     pub(super) fn is_greedy(&self, source: &Source) -> bool {
         self.book().is_greedy(source)
+    }
+
+    /// Says who shares the written budgets.
+    pub(super) fn share(&self, shared: &[(Allowance, Sharers)]) {
+        self.book().share(shared, self.clock.now());
+    }
+
+    /// Forgets that units wait which do not any more.
+    pub(super) fn keep_barred(&self, waits: impl Fn(&UnitName) -> bool) {
+        self.book().keep_barred(waits);
+    }
+
+    /// What the next poll of a source is planned on: the prices of its budgets.
+    pub(super) fn terms(&self, source: &Source) -> Terms {
+        self.book().terms(source, self.clock.now())
+    }
+
+    /// How a unit stands with its budgets and with the server.
+    pub(super) fn standing(&self, source: &Source, unit: &UnitName) -> Standing {
+        self.book().standing(source, unit, self.clock.now())
     }
 
     /// Shows how much of the budgets is in use.

@@ -40,6 +40,8 @@ pub(super) struct Loop {
     /// Sources whose entries could not be looked at.
     pub(super) stale: BTreeSet<SourceName>,
     flushed: Timestamp,
+    /// Whether others share the budgets than the gate knows.
+    pub(super) is_shared_anew: bool,
     /// Due, but something bars them.
     pub(super) parked: Parked,
     /// When the loop last looked around, and how far the wall clock was from the planning clock then, in milliseconds.
@@ -88,6 +90,7 @@ impl Poller {
             members: BTreeMap::new(),
             stale: BTreeSet::new(),
             flushed: self.ports.clock.now(),
+            is_shared_anew: false,
             parked: Parked::default(),
             looked: self.ports.clock.now(),
             wall_offset: self.wall_offset(),
@@ -121,6 +124,9 @@ impl Poller {
         }
         let now = self.ports.clock.now();
         self.feed(own).await;
+        if std::mem::take(&mut own.is_shared_anew) {
+            self.share(own);
+        }
         for unit in std::mem::take(&mut *locked(&self.replanned)) {
             if own.has(&unit) {
                 own.look_at(&unit, now);
@@ -136,6 +142,7 @@ impl Poller {
         self.ports.gate.show();
         if now.since(own.flushed) >= STATE_FLUSH_PERIOD {
             own.flushed = now;
+            own.is_shared_anew = true;
             self.flush().await;
         }
     }
@@ -235,6 +242,7 @@ impl Poller {
                 self.let_go(own, &UnitName::from(name)).await;
             }
         }
+        own.is_shared_anew = true;
         let now = self.ports.clock.now();
         for (name, source) in &roster.sources {
             let is_as_before = old.sources.get(name).is_some_and(|known| known == source);

@@ -4,6 +4,7 @@ mod checks;
 mod desk;
 mod histories;
 mod incremental;
+mod learn;
 mod long;
 mod news;
 mod rules;

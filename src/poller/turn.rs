@@ -5,6 +5,7 @@ mod end;
 mod entry;
 mod heard;
 mod index;
+mod learn;
 mod long;
 mod own;
 mod page;
@@ -89,6 +90,7 @@ pub(super) struct Turn<'a> {
     /// Why changes are held for a person, of those that are.
     held: Held,
     report: PollReport,
+    told: learn::Told,
 }
 
 /// A poll that came to an outcome.
@@ -201,6 +203,7 @@ impl<'a> Turn<'a> {
             began,
             held: Held::default(),
             report,
+            told: learn::Told::default(),
         }
     }
 
@@ -220,7 +223,9 @@ impl<'a> Turn<'a> {
         let (mut outcome, mut delta) = self.outcome().await?;
         let has_ended = self.finish(&mut outcome, &mut delta).await?;
         let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
-        let mut next = self.state.after(&outcome, self.source, now, unit);
+        self.note_times(&delta);
+        let news = (self.told.times.as_slice(), &self.terms());
+        let mut next = self.state.after(&outcome, self.source, news, now, unit);
         if outcome.is_failure() && !delta.is_empty() {
             // The last answer that was known does not show that.
             next = next.unrecognised();
@@ -514,6 +519,7 @@ impl<'a> Turn<'a> {
         if delta.is_empty() {
             return Ok(());
         }
+        self.note_times(&delta);
         self.commit(self.state.unrecognised(), delta).await
     }
 

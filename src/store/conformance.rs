@@ -16,6 +16,7 @@ use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth, Started, Tri
 use crate::core::extract::Shape;
 use crate::core::fault::Fault;
 use crate::core::ids::{DeliveryId, EventId, EventNo};
+use crate::core::schedule::rate::Found;
 use crate::core::snapshot::{BodyHash, Standing};
 use crate::core::source::{Baseline, SourceState, Validator};
 use crate::store::memory::MemoryStore;
@@ -206,6 +207,8 @@ fn state_comes_back(store: &mut dyn Store) {
     };
     object.schedule.interval = Duration::new(7, 123_456_789);
     object.schedule.failures = u32::MAX;
+    object.rate.observe(at(1), at(90_000), Found::ChangesAt(&[at(60_000), at(61_000), at(90_000)]));
+    object.rate.observe(at(90_000), at(4_000_000), Found::Changes);
     for (name, kept) in [("b", &full), ("a", &object), ("c", &state(0))] {
         let commit = PollCommit { state: kept.clone(), ..page(name, 0, vec![]) };
         assert_eq!(done(store, poll(commit)), Written::Events { first: EventNo(1), count: 0 });

@@ -10,6 +10,7 @@ use crate::core::ids::{
 use crate::core::json::JsonText;
 use crate::core::parts::Parts;
 use crate::core::schedule::Schedule;
+use crate::core::schedule::rate::Rate;
 use crate::core::sink::content::Content;
 use crate::core::snapshot::{Fingerprint, IndexEntry, RawHash, Settling, Standing, StoredItem};
 use crate::core::source::{Baseline, Definition, SourceState};
@@ -56,6 +57,7 @@ pub(crate) fn state(last_seq: u64) -> SourceState {
         silent: None,
         credentials: None,
         schedule: Schedule { interval: Duration::from_secs(30), due: at(30_000), failures: 0 },
+        rate: Rate::new(at(1)),
         last_poll: None,
         last_success: None,
         last_change: None,

@@ -28,8 +28,8 @@ fn source(text: &str, name: &str) -> Source {
 }
 
 fn told(source: &Source) -> Vec<String> {
-    let told = source.budgets.iter().map(|terms| {
-        let kind = match terms.holder {
+    let told = source.budgets.iter().map(|allowance| {
+        let kind = match allowance.holder {
             Holder::Api(_) => "api",
             Holder::Source(_) => "source",
         };
@@ -37,8 +37,13 @@ fn told(source: &Source) -> Vec<String> {
             let burst = rate.burst.map_or_else(String::new, |burst| format!("+{burst}"));
             format!("{}/{}s{burst}", rate.count, rate.period.as_secs())
         };
-        let rates: Vec<_> = terms.limit.iter().map(rate).collect();
-        format!("{kind} {} {} {:?}", terms.holder.as_str(), rates.join(" "), terms.concurrency)
+        let rates: Vec<_> = allowance.limit.iter().map(rate).collect();
+        format!(
+            "{kind} {} {} {:?}",
+            allowance.holder.as_str(),
+            rates.join(" "),
+            allowance.concurrency
+        )
     });
     told.collect()
 }

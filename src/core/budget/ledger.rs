@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Gauge, Rate, Terms};
+use super::{Allowance, Gauge, Rate};
 use crate::core::ids::SourceName;
+use crate::core::schedule::Terms;
+use crate::core::schedule::price::{Price, Sharers};
 use crate::core::time::Timestamp;
 
 /// Under contention, nobody is given more than this part of a budget while others wait.
@@ -14,13 +16,18 @@ const SHARE_FADES: Duration = Duration::from_mins(5);
 /// What remains of a share is forgotten below this many requests.
 const SHARE_MIN: f64 = 0.05;
 
-/// A budget with what was taken of it.
+/// A poll that waited in vain for longer than so many of its intervals is charged no more.
+const MISSED_MAX: f64 = 10.0;
+
+/// A budget with what was taken of it, and its price.
 ///
-/// The price of the budget belongs beside its windows: [`Ledger::take`] is where a request is paid for, and
-/// [`Ledger::planned`] is the rate to plan with.
+/// Each request is charged as one: a limit is of requests, and an API that gives some away does not say which.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     gauges: Vec<Gauge>,
+    /// What a request is worth; `None` without a limit, or before anybody said who shares it.
+    price: Option<Price>,
+    sharers: Sharers,
     /// Requests that were let in for polls that have not asked yet.
     reserved: u32,
     /// Requests that wait in the middle of a poll: they go before whoever begins.
@@ -32,9 +39,11 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// A budget that nothing was taken of as far as is known.
-    pub(crate) fn new(terms: &Terms, now: Timestamp) -> Self {
+    pub(crate) fn new(allowance: &Allowance, now: Timestamp) -> Self {
         Self {
-            gauges: terms.limit.iter().map(|rate| Gauge::written(*rate, now)).collect(),
+            gauges: allowance.limit.iter().map(|rate| Gauge::written(*rate, now)).collect(),
+            price: None,
+            sharers: Sharers::default(),
             reserved: 0,
             waiting: 0,
             spent: HashMap::new(),
@@ -43,9 +52,9 @@ impl Ledger {
         }
     }
 
-    /// Takes on other terms. Windows that are as they were go on; others begin anew, with nothing at hand.
-    pub(crate) fn renew(&mut self, terms: &Terms, now: Timestamp) {
-        let is_same = self.gauges.iter().map(Gauge::rate).eq(terms.limit.iter().copied());
+    /// Takes on other allowance. Windows that are as they were go on; others begin anew, with nothing at hand.
+    pub(crate) fn renew(&mut self, allowance: &Allowance, now: Timestamp) {
+        let is_same = self.gauges.iter().map(Gauge::rate).eq(allowance.limit.iter().copied());
         if is_same {
             return;
         }
@@ -54,7 +63,7 @@ impl Ledger {
             let at = old.iter().position(|gauge| gauge.rate() == *rate)?;
             Some(old.swap_remove(at))
         };
-        let renewed = terms.limit.iter().map(|rate| {
+        let renewed = allowance.limit.iter().map(|rate| {
             kept(rate).unwrap_or_else(|| {
                 let mut gauge = Gauge::written(*rate, now);
                 gauge.drain(now);
@@ -98,8 +107,48 @@ impl Ledger {
             self.fade(now);
             *self.spent.entry(source.clone()).or_default() += 1.0;
             self.spent_by_all += 1.0;
+            if let Some(price) = &mut self.price {
+                price.charge(1.0, now);
+            }
         }
         is_paid
+    }
+
+    /// Says who shares the budget, after a limit or a source was added, changed or removed, and as their rates are
+    /// learned. What was spent beyond the average, or saved, stays so.
+    pub(crate) fn share(&mut self, sharers: Sharers, now: Timestamp) {
+        self.sharers = sharers;
+        self.price = self.planned().map(|rate| {
+            let start = sharers.price(rate);
+            self.price.map_or(Price::new(rate, start, now), |price| price.renewed(rate, start))
+        });
+    }
+
+    /// A poll begins that would have been made so long ago, had there been anything to pay with. It is charged for the
+    /// polls it missed meanwhile: what cannot be spent would else never raise the price, and those who wait would not
+    /// learn to ask for less.
+    pub(crate) fn charge_waiting(&mut self, waited: Duration, interval: Duration, now: Timestamp) {
+        let missed = waited.as_secs_f64() / interval.as_secs_f64().max(1e-3);
+        if let Some(price) = &mut self.price {
+            price.charge(missed.min(MISSED_MAX), now);
+        }
+    }
+
+    /// What a poll of one of its sources is planned on; `None` without a price.
+    pub(crate) fn terms(&self, weight: f64, now: Timestamp) -> Option<Terms> {
+        let price = self.price.as_ref()?;
+        Some(Terms::of(price, self.sharers.count(), weight, now))
+    }
+
+    /// Of what was spent lately, the part that a source had.
+    pub(crate) fn share_of(&self, source: &SourceName) -> f64 {
+        let spent = self.spent.get(source).copied().unwrap_or_default();
+        if spent > 0.0 { spent / self.spent_by_all.max(spent) } else { 0.0 }
+    }
+
+    /// How many share it.
+    pub(crate) fn sharers(&self) -> u32 {
+        self.sharers.count()
     }
 
     fn fade(&mut self, now: Timestamp) {
@@ -129,7 +178,6 @@ impl Ledger {
     }
 
     /// Requests a second to plan with; `None` without a limit.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the price of a budget is made with it"))]
     pub(crate) fn planned(&self) -> Option<f64> {
         self.gauges.iter().map(Gauge::planned).reduce(f64::min)
     }

@@ -41,7 +41,7 @@ pub(crate) struct Rate {
 
 /// A budget as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Terms {
+pub(crate) struct Allowance {
     /// Of the block of `apis` that says it, or of the one source.
     pub(crate) holder: Holder,
     /// All of them hold.
@@ -75,7 +75,7 @@ pub(crate) struct Account {
     /// What is polled.
     pub(crate) unit: UnitName,
     /// The written budgets that all hold, the narrowest one first.
-    pub(crate) budgets: Arc<[Terms]>,
+    pub(crate) budgets: Arc<[Allowance]>,
     /// A digest of who asks: with one origin, those who are equal here share what the server allows.
     pub(crate) credential: u32,
     pub(crate) backoff: BackoffPolicy,

@@ -128,8 +128,18 @@ impl Tally {
         self.left = Some((left, until));
     }
 
+    /// Before that, nobody asks.
+    pub(crate) fn held_until(&self) -> Timestamp {
+        self.held_until
+    }
+
+    /// How many requests are said to be left, and until when.
+    pub(crate) fn left(&self, now: Timestamp) -> Option<(u64, Timestamp)> {
+        self.left.filter(|(_, until)| *until > now)
+    }
+
     /// Requests a second that what is left allows to plan with; `None` when nothing was said.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the price of a budget is made with it"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "a written budget is not lowered by it yet"))]
     pub(crate) fn planned(&self, now: Timestamp) -> Option<f64> {
         let (left, until) = self.left.filter(|(_, until)| *until > now)?;
         #[expect(clippy::cast_precision_loss, reason = "a rate to plan with")]

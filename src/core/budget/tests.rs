@@ -1,5 +1,6 @@
 //! Budgets are kept, shares are fair, breakers open and close.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -7,12 +8,17 @@ use bytes::Bytes;
 use http::HeaderMap;
 use proptest::prelude::*;
 
-use super::{Breaker, Gauge, Holder, Ledger, Outage, Passage, Rate, Tally, Terms, is_out_of_reach};
+use super::{
+    Allowance, Breaker, Gauge, Holder, Ledger, Outage, Passage, Rate, Tally, is_out_of_reach,
+};
 use crate::core::backoff::BackoffPolicy;
 use crate::core::http::{Response, TransportFault};
 use crate::core::ids::{SourceName, UnitName};
 use crate::core::limits::ORIGIN_FAILURES_MIN;
 use crate::core::pacing::Pacing;
+use crate::core::schedule::price::Sharers;
+use crate::core::schedule::rate::{Found, Rate as Learned};
+use crate::core::schedule::{Every, Terms, interval};
 use crate::core::time::Timestamp;
 
 fn at(millis: i64) -> Timestamp {
@@ -24,8 +30,8 @@ fn rate(count: u32, period: u64, burst: u32) -> Rate {
     Rate { count, period: Duration::from_secs(period), burst: NonZeroU32::new(burst) }
 }
 
-fn terms(limit: Vec<Rate>) -> Terms {
-    Terms { holder: Holder::Api(String::from("a")), limit, concurrency: None }
+fn allowance(limit: Vec<Rate>) -> Allowance {
+    Allowance { holder: Holder::Api(String::from("a")), limit, concurrency: None }
 }
 
 fn backoff() -> BackoffPolicy {
@@ -57,7 +63,7 @@ fn most_in(times: &[i64], window: i64) -> usize {
 #[test]
 fn a_written_limit_is_used_at_eighty_per_cent_and_never_crossed() {
     let check = |count: u32, period: u64| {
-        let mut ledger = Ledger::new(&terms(vec![rate(count, period, 0)]), at(0));
+        let mut ledger = Ledger::new(&allowance(vec![rate(count, period, 0)]), at(0));
         let millis = i64::try_from(period).unwrap() * 1000;
         let out = greedy(&mut ledger, 20 * millis);
         let most = most_in(&out, millis);
@@ -76,7 +82,7 @@ fn a_written_limit_is_used_at_eighty_per_cent_and_never_crossed() {
 
 #[test]
 fn a_bucket_is_never_fuller_than_it_may_be() {
-    let mut ledger = Ledger::new(&terms(vec![rate(2, 1, 40)]), at(0));
+    let mut ledger = Ledger::new(&allowance(vec![rate(2, 1, 40)]), at(0));
     let mut level = 0.0_f64;
     let mut last = at(0).as_millis();
     for out in greedy(&mut ledger, 120_000) {
@@ -90,7 +96,7 @@ fn a_bucket_is_never_fuller_than_it_may_be() {
 
 #[test]
 fn several_windows_all_hold() {
-    let mut ledger = Ledger::new(&terms(vec![rate(100, 60, 0), rate(3, 1, 0)]), at(0));
+    let mut ledger = Ledger::new(&allowance(vec![rate(100, 60, 0), rate(3, 1, 0)]), at(0));
     let out = greedy(&mut ledger, 180_000);
     assert!(most_in(&out, 60_000) <= 100 && most_in(&out, 1000) <= 3);
     assert!(out.len() >= 220, "{}", out.len());
@@ -99,20 +105,20 @@ fn several_windows_all_hold() {
 #[test]
 fn another_limit_begins_with_nothing_at_hand_and_the_same_goes_on() {
     let source = SourceName::new("s");
-    let first = terms(vec![rate(60, 60, 0)]);
+    let first = allowance(vec![rate(60, 60, 0)]);
     let mut ledger = Ledger::new(&first, at(0));
     ledger.renew(&first, at(60_000));
     assert!(ledger.take(&source, at(60_000)), "what was at hand still is");
-    ledger.renew(&terms(vec![rate(600, 60, 0)]), at(60_001));
+    ledger.renew(&allowance(vec![rate(600, 60, 0)]), at(60_001));
     assert!(ledger.opens(at(60_001)) > at(60_001));
     assert!(ledger.opens(at(60_001)) <= at(60_001).after(Duration::from_millis(130)));
-    ledger.renew(&terms(vec![]), at(60_001));
+    ledger.renew(&allowance(vec![]), at(60_001));
     assert_eq!((ledger.opens(at(60_001)), ledger.used_ratio(at(60_001))), (at(60_001), None));
 }
 
 #[test]
 fn a_place_that_is_kept_is_nobody_elses() {
-    let mut ledger = Ledger::new(&terms(vec![rate(20, 60, 0)]), at(0));
+    let mut ledger = Ledger::new(&allowance(vec![rate(20, 60, 0)]), at(0));
     let now = at(30_000);
     assert_eq!(ledger.opens_for_poll(now), now);
     ledger.reserve();
@@ -128,7 +134,7 @@ fn a_place_that_is_kept_is_nobody_elses() {
 
 #[test]
 fn who_had_more_than_a_fifth_is_greedy_unless_it_weighs_more() {
-    let mut ledger = Ledger::new(&terms(vec![rate(3600, 1, 0)]), at(0));
+    let mut ledger = Ledger::new(&allowance(vec![rate(3600, 1, 0)]), at(0));
     let (noisy, quiet) = (SourceName::new("noisy"), SourceName::new("quiet"));
     for step in 0..100 {
         let source = if step % 2 == 0 { &noisy } else { &SourceName::new(format!("s{step}")) };
@@ -280,4 +286,109 @@ proptest! {
         }
         prop_assert!(most_in(&out, i64::try_from(period).unwrap() * 1000) <= count as usize);
     }
+}
+
+/// A source that changes at random moments.
+struct Restless {
+    per_second: f64,
+    rate: Learned,
+    last: Timestamp,
+    next_change: Timestamp,
+    polls: usize,
+}
+
+#[test]
+fn those_who_share_a_limit_go_by_its_price_and_spend_four_fifths_of_it() {
+    let every = Every::Range { min: Duration::from_secs(1), max: Duration::from_hours(24) };
+    let mut chance = fastrand::Rng::with_seed(7);
+    let mut gap = |per_second: f64| Duration::from_secs_f64(-chance.f64().ln() / per_second);
+    // Five change four times as often as the other five.
+    let mut sources: Vec<_> = (0..10)
+        .map(|number| {
+            let per_second = if number < 5 { 16.0 } else { 4.0 } / 86_400.0;
+            let (rate, next_change) = (Learned::new(at(0)), at(0).after(gap(per_second)));
+            Restless { per_second, rate, last: at(0), next_change, polls: 0 }
+        })
+        .collect();
+    let mut ledger = Ledger::new(&allowance(vec![rate(60, 3600, 0)]), at(0));
+    let share = |ledger: &mut Ledger, sources: &[Restless], now: Timestamp| {
+        let mut sharers = Sharers::default();
+        for source in sources {
+            sharers.add(every, 1.0, Some(source.rate.mean(now)));
+        }
+        ledger.share(sharers, now);
+    };
+    share(&mut ledger, &sources, at(0));
+    let mut due: BTreeSet<_> = (0..10).map(|number| (at(0), number, at(0))).collect();
+    let (mut intervals, end) = ([Duration::from_mins(5); 10], at(30 * 86_400_000));
+    let mut shared = at(0);
+    while let Some((now, number, since)) = due.pop_first().filter(|(now, ..)| *now < end) {
+        if now.since(shared) > Duration::from_hours(1) {
+            share(&mut ledger, &sources, now);
+            shared = now;
+        }
+        let opens = ledger.opens(now);
+        if opens > now {
+            due.insert((opens, number, since));
+            continue;
+        }
+        ledger.charge_waiting(now.since(since), intervals[number], now);
+        assert!(ledger.take(&SourceName::new(format!("s{number}")), now));
+        let source = &mut sources[number];
+        let mut changes = Vec::new();
+        while source.next_change <= now {
+            changes.push(source.next_change);
+            source.next_change = source.next_change.after(gap(source.per_second));
+        }
+        let found = if changes.is_empty() { Found::Nothing } else { Found::ChangesAt(&changes) };
+        source.rate.observe(source.last, now, found);
+        source.last = now;
+        source.polls += usize::from(now >= at(15 * 86_400_000));
+        let terms = ledger.terms(1.0, now).unwrap();
+        intervals[number] = interval(&source.rate, &terms, every, now, 0.5);
+        let next = now.after(intervals[number]);
+        due.insert((next, number, next));
+    }
+    let of = |range: std::ops::Range<usize>| {
+        sources[range].iter().map(|source| source.polls).sum::<usize>()
+    };
+    #[expect(clippy::cast_precision_loss, reason = "small counts")]
+    let (busy, calm) = (of(0..5) as f64, of(5..10) as f64);
+    let spent = (busy + calm) / (48.0 * 24.0 * 15.0);
+    assert!((0.93..1.01).contains(&spent), "{spent} of what is planned");
+    // By the fourth part of the rate to the power (1 - 0.55) / 2: 4^0.225 = 1.37.
+    assert!((1.15..1.6).contains(&(busy / calm)), "{busy} and {calm}");
+}
+
+#[test]
+fn a_price_needs_a_limit_and_several_are_paid_together() {
+    let mut sharers = Sharers::default();
+    sharers.add(Every::Fixed(Duration::from_secs(20)), 1.0, None);
+    sharers.add(
+        Every::Range { min: Duration::from_secs(1), max: Duration::from_hours(1) },
+        1.0,
+        None,
+    );
+    let priced = |count: u32| {
+        let mut ledger = Ledger::new(&allowance(vec![rate(count, 60, 0)]), at(0));
+        ledger.share(sharers, at(0));
+        ledger.terms(1.0, at(0)).unwrap()
+    };
+    let (narrow, wide) = (priced(10), priced(60));
+    let theta = |terms: Terms| terms.theta().unwrap();
+    assert!(theta(narrow) > theta(wide));
+    let both = Terms::Unshared { weight: 1.0 }.and(narrow).and(wide);
+    assert!((theta(both) - theta(narrow) - theta(wide)).abs() < 1e-9);
+    let mut ledger = Ledger::new(&allowance(vec![rate(10, 60, 0)]), at(0));
+    assert_eq!(ledger.terms(1.0, at(0)), None, "nobody said who shares it");
+    ledger.share(sharers, at(0));
+    for second in 0..600 {
+        ledger.take(&SourceName::new("s"), at(second * 10_000));
+    }
+    let before = theta(ledger.terms(1.0, at(6_000_000)).unwrap());
+    ledger.charge_waiting(Duration::from_hours(1), Duration::from_mins(10), at(6_000_000));
+    assert!(theta(ledger.terms(1.0, at(6_000_000)).unwrap()) > before, "what waits raises it");
+    ledger.renew(&allowance(vec![]), at(6_000_000));
+    ledger.share(sharers, at(6_000_000));
+    assert_eq!(ledger.terms(1.0, at(6_000_000)), None);
 }

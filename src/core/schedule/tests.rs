@@ -1,5 +1,7 @@
 //! When the next poll is due.
 
+mod laws;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -60,12 +62,12 @@ fn a_poll_moves_the_plan() {
         assert_eq!(before.after(signal, every, &backoff(), at(now), 0.5), expected, "{signal:?}");
     };
     let adaptive = range(30, 900);
-    // A change halves, quiet grows by half, inside the bounds; the interval counts from the poll.
-    check(plan(200, 0, 0), Signal::Changed, adaptive, 5, plan(100, 105, 0));
-    check(plan(200, 0, 0), Signal::Unchanged, adaptive, 5, plan(300, 305, 0));
-    check(plan(40, 0, 0), Signal::Changed, adaptive, 5, plan(30, 35, 0));
-    check(plan(800, 0, 0), Signal::Unchanged, adaptive, 5, plan(900, 905, 0));
-    check(plan(200, 0, 3), Signal::Unchanged, adaptive, 5, plan(300, 305, 0));
+    // An answer sets the interval, inside the bounds; it counts from the poll.
+    let answered = |next: u64| Signal::Answered { next: seconds(next) };
+    check(plan(200, 0, 0), answered(100), adaptive, 5, plan(100, 105, 0));
+    check(plan(200, 0, 0), answered(20), adaptive, 5, plan(30, 35, 0));
+    check(plan(800, 0, 0), answered(1_200), adaptive, 5, plan(900, 905, 0));
+    check(plan(200, 0, 3), answered(300), adaptive, 5, plan(300, 305, 0));
     // Failures count up and leave the interval alone.
     check(
         plan(200, 0, 0),
@@ -87,13 +89,13 @@ fn a_poll_moves_the_plan() {
     check(plan(200, 0, 0), asked(Duration::MAX), adaptive, 5, plan(200, 5 + day, 1));
     // A fixed interval counts from the plan; what was missed is not made up for, nor does it follow a set-back clock.
     let fixed = range(60, 60);
-    check(plan(60, 100, 0), Signal::Changed, fixed, 103, plan(60, 160, 0));
-    check(plan(60, 100, 0), Signal::Unchanged, fixed, 159, plan(60, 160, 0));
-    check(plan(60, 100, 0), Signal::Unchanged, fixed, 160, plan(60, 220, 0));
-    check(plan(60, 100, 0), Signal::Unchanged, fixed, 500, plan(60, 560, 0));
-    check(plan(60, 100, 2), Signal::Unchanged, fixed, 103, plan(60, 163, 0));
-    check(plan(60, 86_500, 0), Signal::Unchanged, fixed, 100, plan(60, 160, 0));
-    check(plan(30, 100, 0), Signal::Unchanged, fixed, 103, plan(60, 160, 0));
+    check(plan(60, 100, 0), answered(9), fixed, 103, plan(60, 160, 0));
+    check(plan(60, 100, 0), answered(900), fixed, 159, plan(60, 160, 0));
+    check(plan(60, 100, 0), answered(900), fixed, 160, plan(60, 220, 0));
+    check(plan(60, 100, 0), answered(900), fixed, 500, plan(60, 560, 0));
+    check(plan(60, 100, 2), answered(900), fixed, 103, plan(60, 163, 0));
+    check(plan(60, 86_500, 0), answered(900), fixed, 100, plan(60, 160, 0));
+    check(plan(30, 100, 0), answered(900), fixed, 103, plan(60, 160, 0));
 }
 
 #[test]
@@ -103,7 +105,7 @@ fn a_fixed_interval_does_not_drift() {
     for round in 1..=1_000 {
         // Each poll starts late and takes its time.
         let ended = plan.due.after(Duration::from_millis(700 + round % 7 * 900));
-        plan = plan.after(Signal::Unchanged, every, &backoff(), ended, 0.3);
+        plan = plan.after(Signal::Answered { next: every.min() }, every, &backoff(), ended, 0.3);
         assert_eq!(plan.due, at(60 * i64::try_from(round).unwrap()));
     }
 }
@@ -132,8 +134,7 @@ fn any_every() -> impl Strategy<Value = Every> {
 
 fn any_signal() -> impl Strategy<Value = Signal> {
     prop_oneof![
-        Just(Signal::Changed),
-        Just(Signal::Unchanged),
+        any::<u64>().prop_map(|next| Signal::Answered { next: Duration::from_millis(next) }),
         Just(Signal::Failed),
         any::<u64>().prop_map(|wait| Signal::Throttled { wait: Duration::from_millis(wait) }),
     ]
@@ -159,7 +160,7 @@ proptest! {
             let wait = plan.due.since(now);
             prop_assert!(every.min() <= plan.interval && plan.interval <= every.max());
             match signal {
-                Signal::Changed | Signal::Unchanged => {
+                Signal::Answered { .. } => {
                     prop_assert_eq!(plan.failures, 0);
                     prop_assert!(plan.due > now && wait <= every.max());
                     if let Every::Range { min, .. } = every {

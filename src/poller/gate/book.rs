@@ -7,14 +7,16 @@ use tokio::sync::Semaphore;
 
 use super::Applicant;
 use crate::core::budget::{
-    Account, Breaker, Gauge, Holder, Ledger, Outage, Passage, Rate, Tally, Terms,
+    Account, Allowance, Breaker, Gauge, Holder, Ledger, Outage, Passage, Rate, Tally,
 };
 use crate::core::ids::UnitName;
 use crate::core::limits::{
     COURTESY_BURST, COURTESY_RATE, ORIGINS_KNOWN_MAX, POLLS_AT_FAILING_ORIGIN_MAX,
     POLLS_AT_ORIGIN_MIN, SWEEP_PERIOD,
 };
-use crate::core::schedule::Every;
+use crate::core::schedule::explain::{BudgetStanding, Standing};
+use crate::core::schedule::price::Sharers;
+use crate::core::schedule::{Every, Terms};
 use crate::core::source::Source;
 use crate::core::time::Timestamp;
 
@@ -24,6 +26,18 @@ pub(in crate::poller) struct Barrier {
     /// Polls that meet the same one wait together.
     pub(in crate::poller) what: What,
     pub(in crate::poller) until: Timestamp,
+}
+
+impl What {
+    /// In a word.
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Budget(_) => "budget",
+            Self::Origin(_) => "origin",
+            Self::Credential(..) => "server",
+            Self::Courtesy(_) => "courtesy",
+        }
+    }
 }
 
 /// What a poll can wait for.
@@ -59,11 +73,20 @@ pub(super) struct Book {
     budgets: HashMap<Holder, Budget>,
     origins: HashMap<String, Origin>,
     admitted: HashMap<UnitName, Admitted>,
+    barred: HashMap<UnitName, Barred>,
     pub(super) outage: Outage,
 }
 
+/// A poll that waits.
+struct Barred {
+    barrier: Barrier,
+    since: Timestamp,
+    /// Whether it is a limit that is short, and not something that ends.
+    is_short: bool,
+}
+
 struct Budget {
-    terms: Terms,
+    allowance: Allowance,
     ledger: Ledger,
     seats: Option<Arc<Semaphore>>,
     /// Polls under way.
@@ -110,19 +133,19 @@ impl Origin {
 }
 
 impl Book {
-    fn budget(&mut self, terms: &Terms, now: Timestamp) -> &mut Budget {
-        let budget = self.budgets.entry(terms.holder.clone()).or_insert_with(|| Budget {
-            terms: terms.clone(),
-            ledger: Ledger::new(terms, now),
-            seats: terms.concurrency.map(|seats| Arc::new(Semaphore::new(seats))),
+    fn budget(&mut self, allowance: &Allowance, now: Timestamp) -> &mut Budget {
+        let budget = self.budgets.entry(allowance.holder.clone()).or_insert_with(|| Budget {
+            allowance: allowance.clone(),
+            ledger: Ledger::new(allowance, now),
+            seats: allowance.concurrency.map(|seats| Arc::new(Semaphore::new(seats))),
             polls: 0,
         });
-        if budget.terms != *terms {
-            budget.ledger.renew(terms, now);
-            if budget.terms.concurrency != terms.concurrency {
-                budget.seats = terms.concurrency.map(|seats| Arc::new(Semaphore::new(seats)));
+        if budget.allowance != *allowance {
+            budget.ledger.renew(allowance, now);
+            if budget.allowance.concurrency != allowance.concurrency {
+                budget.seats = allowance.concurrency.map(|seats| Arc::new(Semaphore::new(seats)));
             }
-            budget.terms = terms.clone();
+            budget.allowance = allowance.clone();
         }
         budget
     }
@@ -151,13 +174,14 @@ impl Book {
         now: Timestamp,
     ) -> Result<(), Barrier> {
         let account = applicant.source.account(applicant.unit);
-        self.budgets_allow(&account, now)?;
-        let origin = applicant.source.url.origin();
-        if let Some(name) = &origin {
-            self.origin_allows(applicant, &account, (name, places), now)?;
+        if let Err(barrier) = self.may_begin(applicant, &account, places, now) {
+            self.bar(applicant.unit, &barrier, now);
+            return Err(barrier);
         }
-        for terms in account.budgets.iter() {
-            let budget = self.budget(terms, now);
+        self.charge_waiting(applicant, now);
+        let origin = applicant.source.url.origin();
+        for allowance in account.budgets.iter() {
+            let budget = self.budget(allowance, now);
             budget.ledger.reserve();
             budget.polls += 1;
         }
@@ -176,15 +200,54 @@ impl Book {
         Ok(())
     }
 
+    fn may_begin(
+        &mut self,
+        applicant: &Applicant<'_>,
+        account: &Account,
+        places: usize,
+        now: Timestamp,
+    ) -> Result<(), Barrier> {
+        self.budgets_allow(account, now)?;
+        match applicant.source.url.origin() {
+            Some(name) => self.origin_allows(applicant, account, (&name, places), now),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes what bars a poll, and since when.
+    fn bar(&mut self, unit: &UnitName, barrier: &Barrier, now: Timestamp) {
+        let is_short = match &barrier.what {
+            What::Budget(holder) => self
+                .budgets
+                .get(holder)
+                .is_some_and(|budget| budget.ledger.opens_for_poll(now) > now),
+            _ => false,
+        };
+        let known = self.barred.get(unit).filter(|known| known.is_short == is_short);
+        let since = known.map_or(now, |known| known.since);
+        self.barred.insert(unit.clone(), Barred { barrier: barrier.clone(), since, is_short });
+    }
+
+    /// Charges a poll that begins for the polls it missed, if a limit was what kept it.
+    fn charge_waiting(&mut self, applicant: &Applicant<'_>, now: Timestamp) {
+        let Some(barred) = self.barred.remove(applicant.unit) else { return };
+        let What::Budget(holder) = &barred.barrier.what else { return };
+        if let (true, Some(interval), Some(budget)) =
+            (barred.is_short, applicant.interval, self.budgets.get_mut(holder))
+        {
+            budget.ledger.charge_waiting(now.since(barred.since), interval, now);
+        }
+    }
+
     fn budgets_allow(&mut self, account: &Account, now: Timestamp) -> Result<(), Barrier> {
-        for terms in account.budgets.iter() {
-            let budget = self.budget(terms, now);
+        for allowance in account.budgets.iter() {
+            let budget = self.budget(allowance, now);
             let until = budget.ledger.opens_for_poll(now);
             if until > now {
-                return Err(Barrier { what: What::Budget(terms.holder.clone()), until });
+                return Err(Barrier { what: What::Budget(allowance.holder.clone()), until });
             }
-            if terms.concurrency.is_some_and(|most| budget.polls >= most) {
-                let what = What::Budget(terms.holder.clone());
+            if allowance.concurrency.is_some_and(|most| budget.polls >= most) {
+                let what = What::Budget(allowance.holder.clone());
                 return Err(Barrier { what, until: now.after(SWEEP_PERIOD) });
             }
         }
@@ -233,8 +296,8 @@ impl Book {
     pub(super) fn over(&mut self, unit: &UnitName) {
         self.release(unit);
         let Some(Admitted { account, origin, .. }) = self.admitted.remove(unit) else { return };
-        for terms in account.budgets.iter() {
-            if let Some(budget) = self.budgets.get_mut(&terms.holder) {
+        for allowance in account.budgets.iter() {
+            if let Some(budget) = self.budgets.get_mut(&allowance.holder) {
                 budget.polls = budget.polls.saturating_sub(1);
             }
         }
@@ -250,8 +313,8 @@ impl Book {
         if !std::mem::take(&mut admitted.is_reserved) {
             return false;
         }
-        for terms in admitted.account.budgets.iter() {
-            if let Some(budget) = self.budgets.get_mut(&terms.holder) {
+        for allowance in admitted.account.budgets.iter() {
+            if let Some(budget) = self.budgets.get_mut(&allowance.holder) {
                 budget.ledger.release();
             }
         }
@@ -265,7 +328,7 @@ impl Book {
     /// The seats to take before a request is made, the widest budget's first.
     pub(super) fn seats(&mut self, account: &Account, now: Timestamp) -> Vec<Arc<Semaphore>> {
         let seats = account.budgets.iter().rev();
-        seats.filter_map(|terms| self.budget(terms, now).seats.clone()).collect()
+        seats.filter_map(|allowance| self.budget(allowance, now).seats.clone()).collect()
     }
 
     /// Pays for a request, or says until when that cannot be.
@@ -281,15 +344,16 @@ impl Book {
         if held > now {
             return Err(Shut::ByServer(held));
         }
-        let opens = account.budgets.iter().map(|terms| self.budget(terms, now).ledger.opens(now));
+        let opens =
+            account.budgets.iter().map(|allowance| self.budget(allowance, now).ledger.opens(now));
         let opens = opens.max().unwrap_or(now);
         if opens > now {
             return Err(Shut::ByLimit(opens));
         }
         let is_first = self.release(&account.unit);
         let mut is_paid = true;
-        for terms in account.budgets.iter() {
-            is_paid &= self.budget(terms, now).ledger.take(&account.source, now);
+        for allowance in account.budgets.iter() {
+            is_paid &= self.budget(allowance, now).ledger.take(&account.source, now);
         }
         if !is_paid {
             return Err(Shut::ByLimit(now));
@@ -305,8 +369,8 @@ impl Book {
 
     /// A request of this account waits, or no longer.
     pub(super) fn set_waiting(&mut self, account: &Account, waits: bool) {
-        for terms in account.budgets.iter() {
-            if let Some(budget) = self.budgets.get_mut(&terms.holder) {
+        for allowance in account.budgets.iter() {
+            if let Some(budget) = self.budgets.get_mut(&allowance.holder) {
                 budget.ledger.set_waiting(waits);
             }
         }
@@ -314,10 +378,59 @@ impl Book {
 
     /// See [`Gate::is_greedy`](super::Gate::is_greedy).
     pub(super) fn is_greedy(&self, source: &Source) -> bool {
-        // Where the weight of a source goes.
-        let weight = 1.0;
-        let budgets = source.budgets.iter().filter_map(|terms| self.budgets.get(&terms.holder));
+        let weight = f64::from(source.weight);
+        let budgets =
+            source.budgets.iter().filter_map(|allowance| self.budgets.get(&allowance.holder));
         budgets.into_iter().any(|budget| budget.ledger.is_greedy(&source.name, weight))
+    }
+
+    /// See [`Gate::share`](super::Gate::share).
+    pub(super) fn share(&mut self, shared: &[(Allowance, Sharers)], now: Timestamp) {
+        for (allowance, sharers) in shared {
+            self.budget(allowance, now).ledger.share(*sharers, now);
+        }
+    }
+
+    /// Forgets that units wait which do not.
+    pub(super) fn keep_barred(&mut self, waits: impl Fn(&UnitName) -> bool) {
+        self.barred.retain(|unit, _| waits(unit));
+    }
+
+    /// See [`Gate::terms`](super::Gate::terms).
+    pub(super) fn terms(&self, source: &Source, now: Timestamp) -> Terms {
+        let weight = f64::from(source.weight);
+        let budgets = source.budgets.iter().filter_map(|it| self.budgets.get(&it.holder));
+        let terms = budgets.filter_map(|budget| budget.ledger.terms(weight, now));
+        terms.fold(Terms::Unshared { weight }, Terms::and)
+    }
+
+    /// See [`Gate::standing`](super::Gate::standing).
+    pub(super) fn standing(&self, source: &Source, unit: &UnitName, now: Timestamp) -> Standing {
+        let budgets = source.budgets.iter().filter_map(|it| {
+            let ledger = &self.budgets.get(&it.holder)?.ledger;
+            let terms = ledger.terms(f64::from(source.weight), now)?;
+            Some(BudgetStanding {
+                name: it.holder.as_str().to_owned(),
+                planned: ledger.planned()?,
+                used: ledger.used_ratio(now)?,
+                share: ledger.share_of(&source.name),
+                sharers: ledger.sharers(),
+                theta: terms.theta().unwrap_or_default(),
+            })
+        });
+        let origin = source.url.origin().and_then(|name| self.origins.get(&name));
+        let credential = source.account(unit).credential;
+        let tally = origin.and_then(|origin| origin.tallies.get(&credential));
+        let ahead = |at: Timestamp| (at > now).then_some(at);
+        let held = origin.and_then(|origin| ahead(origin.held_until));
+        Standing {
+            budgets: budgets.collect(),
+            held_until: held.max(tally.and_then(|tally| ahead(tally.held_until()))),
+            left: tally.and_then(|tally| tally.left(now)),
+            is_failing: origin.is_some_and(|origin| origin.breaker.passage(now) != Passage::Free),
+            waits: self.barred.get(unit).map(|it| (it.barrier.what.as_str(), it.since)),
+            not_before: None,
+        }
     }
 
     /// How much of each written limit is in use.

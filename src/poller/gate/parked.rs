@@ -51,6 +51,11 @@ impl Parked {
         Some(due)
     }
 
+    /// Whether a unit waits.
+    pub(in crate::poller) fn has(&self, unit: &UnitName) -> bool {
+        self.units.contains_key(unit)
+    }
+
     /// A poll ended, or an origin is back: what waits for places or answers may go on.
     pub(in crate::poller) fn stir(&mut self) {
         for (what, row) in &mut self.rows {

@@ -287,6 +287,46 @@ async fn nested_budgets_and_concurrency_all_hold() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_adapts_shares_a_limit_by_its_price_and_bounds_hold() {
+    let mut text = sharing("limit: 60/m", 10, "every: 1s..1h");
+    for (name, every) in [("noisy", "1s..1h"), ("bounded", "10s..40s"), ("fixed", "20s")] {
+        let url = format!("https://shop.example/{name}");
+        writeln!(text, "  {name}: {{ api: shop, url: '{url}', key: .id, every: {every} }}")
+            .unwrap();
+    }
+    let world = World::new(
+        &text,
+        Box::new(|counts, request, since| {
+            let most = counts.in_a_minute("shop.example", since);
+            counts.refused += usize::from(most > 60);
+            if request.url.path() == "/noisy" {
+                let body = format!(r#"[{{"id":1,"at":{}}}]"#, since.as_millis());
+                return Ok(answer(200, &[], &body));
+            }
+            Ok(listing())
+        }),
+    );
+    sleep(Duration::from_hours(6)).await;
+    let counts = world.counts();
+    assert_eq!(counts.refused, 0);
+    let planned = 48 * 60 * 6;
+    assert!((planned * 3 / 4..=planned).contains(&counts.all()), "{} of {planned}", counts.all());
+    let noisy = counts.of("/noisy");
+    // A fifth of what is planned, and not much less: it is worth more than the others.
+    assert!((planned / 10..=planned / 5 + 10).contains(&noisy), "{noisy} of {planned}");
+    let gaps = |path: &str| {
+        let times = &counts.asked[path];
+        times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect::<Vec<_>>()
+    };
+    for gap in gaps("/bounded") {
+        // Whoever is due may wait for its turn.
+        assert!((Duration::from_millis(9_900)..Duration::from_secs(46)).contains(&gap), "{gap:?}");
+    }
+    assert!(counts.of("/fixed") >= 6 * 180 - 5, "{}", counts.of("/fixed"));
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flash_sale_is_waited_out_and_nobody_hammers() {
     // From the second to the fourth minute, the server refuses everything and says for how long.
     let text = sharing("auth: { bearer: t }", 20, "every: 5s");

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use super::failure;
 
 /// In order, each with the schema it leads to.
-const STEPS: [(i64, &str); 7] = [
+const STEPS: [(i64, &str); 8] = [
     (1, include_str!("migrations/0001_first.sql")),
     (2, include_str!("migrations/0002_parts.sql")),
     (3, include_str!("migrations/0003_changes.sql")),
@@ -17,6 +17,7 @@ const STEPS: [(i64, &str); 7] = [
     (5, include_str!("migrations/0005_tokens.sql")),
     (6, include_str!("migrations/0006_silence.sql")),
     (7, include_str!("migrations/0007_made.sql")),
+    (8, include_str!("migrations/0008_rate.sql")),
 ];
 
 /// The schema this program writes.

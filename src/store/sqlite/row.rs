@@ -13,6 +13,7 @@ use crate::core::ids::{DeliveryId, EndpointName, EntryKey, EventId, EventNo, Ite
 use crate::core::json::JsonText;
 use crate::core::parts::Parts;
 use crate::core::schedule::Schedule;
+use crate::core::schedule::rate::Rate;
 use crate::core::since::Watermark;
 use crate::core::snapshot::{BodyHash, Fingerprint, IndexEntry, RawHash, Standing};
 use crate::core::source::{Baseline, Definition, SourceState, Validator};
@@ -26,7 +27,7 @@ use super::hash::RowHash;
 pub(super) const SOURCE_COLUMNS: &str = "last_seq, identity, comparison, shape, baseline_at, etag, last_modified, \
     body_hash, has_missing, interval_ns, due_at, failures, last_poll_at, last_success_at, last_change_at, \
     fault_whose, fault_retry, fault_code, fault_sentence, fault_since, baseline_silent, parts, watermark, watermark_of, \
-    sweep_due_at, credentials, ended_at, left_at, silent_at";
+    sweep_due_at, credentials, ended_at, left_at, silent_at, rate";
 
 /// The columns of [`ItemRow::read`].
 pub(super) const ITEM_COLUMNS: &str =
@@ -190,7 +191,18 @@ pub(super) fn source_state(row: &Row<'_>, first: usize) -> rusqlite::Result<Sour
         ended: optional_time(row, first + 26)?,
         left: optional_time(row, first + 27)?,
         silent: optional_time(row, first + 28)?,
+        rate: rate(row, first + 29, baseline)?,
     })
+}
+
+/// What was learned; anew, since the baseline, if there is nothing or it cannot be read.
+fn rate(row: &Row<'_>, column: usize, baseline: Baseline) -> rusqlite::Result<Rate> {
+    let bytes: Option<Vec<u8>> = row.get(column)?;
+    let born = match baseline {
+        Baseline::Taken { at } => at,
+        Baseline::Due { .. } => Timestamp::from_millis(0),
+    };
+    Ok(bytes.and_then(|bytes| Rate::from_bytes(&bytes)).unwrap_or_else(|| Rate::new(born)))
 }
 
 /// A row of `items`, as far as it could be read.

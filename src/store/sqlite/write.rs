@@ -116,9 +116,9 @@ impl Group<'_> {
     ) -> rusqlite::Result<i64> {
         let sql = format!(
             "INSERT INTO sources (id, name, {SOURCE_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, \
-             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31) \
+             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32) \
              ON CONFLICT (id) DO UPDATE SET ({SOURCE_COLUMNS}) = (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
-             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)"
+             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)"
         );
         let fault = state.fault.as_ref().map(|(fault, _)| fault);
         let (taken_at, is_silent) = match state.baseline {
@@ -162,6 +162,7 @@ impl Group<'_> {
             row::millis(state.ended),
             row::millis(state.left),
             row::millis(state.silent),
+            state.rate.to_bytes(),
         ])?;
         Ok(id.unwrap_or_else(|| self.conn.last_insert_rowid()))
     }
