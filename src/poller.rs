@@ -31,7 +31,7 @@ use tracing::{debug, info, warn};
 use crate::clock::{Clock, Entropy};
 use crate::core::ids::{EntryKey, SourceName, UnitName};
 use crate::core::json;
-use crate::core::limits::PAUSED_LOOK_PERIOD;
+use crate::core::limits::{HELD_REQUEST_WAIT_MAX, PAUSED_LOOK_PERIOD};
 use crate::core::pages::KnownPages;
 use crate::core::parts::Parts;
 use crate::core::report::{Mode, PollReport};
@@ -237,13 +237,34 @@ impl Poller {
         self.declared(unit).await?;
         let slot = self.slot(unit);
         let mut memory = slot.0.lock().await;
-        let declared = self.declared(unit).await?;
+        let mut declared = self.declared(unit).await?;
+        if http.is_none() {
+            declared = self.declared_when_open(unit, declared).await?;
+        }
         let order = Order { mode, http, shows_events: true };
         let told = self.turn(&mut memory, unit, &declared, order).await;
         drop(memory);
         locked(&self.replanned).insert(unit.clone());
         self.wake.ring();
         told
+    }
+
+    /// A unit as it is declared when the gate opens for it: a reload may come while somebody's poll waits there.
+    async fn declared_when_open(
+        &self,
+        unit: &UnitName,
+        mut declared: Declared,
+    ) -> Result<Declared, PollError> {
+        let gate = &self.ports.gate;
+        let latest = self.ports.clock.now().after(HELD_REQUEST_WAIT_MAX);
+        loop {
+            let opens = gate.opens(&declared.source, unit);
+            if opens <= self.ports.clock.now() || opens > latest || gate.is_closed() {
+                return Ok(declared);
+            }
+            gate.doze(opens).await;
+            declared = self.declared(unit).await?;
+        }
     }
 
     /// Makes one poll of a unit if it is still due when its turn comes: somebody may have polled it meanwhile, the API

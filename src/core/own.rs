@@ -16,6 +16,8 @@ pub(crate) const OWN_SOURCE: &str = "doorbell";
 
 /// Failed polls in a row that are news: one is a blip, and the next one may go well.
 const FAILING_AFTER: u32 = 3;
+/// How long they have failed then at least: the first retries come soon.
+const FAILING_FOR: Duration = Duration::from_mins(1);
 
 /// What there is to say of a source.
 #[derive(Debug)]
@@ -110,14 +112,17 @@ impl SourceState {
         (is_long && !is_told).then_some(since)
     }
 
-    /// The failure that polls have been meeting and since when, if that is more than a blip: several in a row, or one
+    /// The failure that polls have been meeting and since when, if that is more than a blip: several in a row for a while, or one
     /// that no later poll will mend.
     pub(crate) fn failing(&self) -> Option<&(Fault, Timestamp)> {
-        let is_lasting = |fault: &Fault| match self.schedule.failures {
-            0 => false,
-            failures => failures >= FAILING_AFTER || fault.retry == Retry::Never,
+        let failures = self.schedule.failures;
+        let is_lasting = |since: Timestamp| {
+            let lasts = self.last_poll.is_some_and(|last| last.since(since) >= FAILING_FOR);
+            failures >= FAILING_AFTER && lasts
         };
-        self.fault.as_ref().filter(|(fault, _)| is_lasting(fault))
+        self.fault.as_ref().filter(|(fault, since)| {
+            failures > 0 && (fault.retry == Retry::Never || is_lasting(*since))
+        })
     }
 
     /// Of doorbell's own source, after so many events.

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::book::{Book, Shut};
@@ -46,6 +47,8 @@ pub(crate) struct Gate {
     book: Mutex<Book>,
     /// Rung when somebody who is parked may go on.
     wake: Wake,
+    /// Nobody waits any more: the process ends.
+    closed: CancellationToken,
 }
 
 impl std::fmt::Debug for Gate {
@@ -73,7 +76,13 @@ impl Gate {
         telemetry: Arc<Telemetry>,
         wake: Wake,
     ) -> Self {
-        Self { http, clock, entropy, telemetry, book: Mutex::default(), wake }
+        let closed = CancellationToken::new();
+        Self { http, clock, entropy, telemetry, book: Mutex::default(), wake, closed }
+    }
+
+    /// Sends away whoever waits, and whoever would have to: a poll that somebody asked for by hand ends as held back.
+    pub(super) fn close(&self) {
+        self.closed.cancel();
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -87,6 +96,24 @@ impl Gate {
     /// What bars it, and until when at least.
     pub(super) fn admit(&self, applicant: &Applicant<'_>, places: usize) -> Result<(), Barrier> {
         self.book().admit(applicant, places, self.clock.now())
+    }
+
+    /// When a poll of a source may make its first request, as far as is known.
+    pub(super) fn opens(&self, source: &Source, unit: &UnitName) -> Timestamp {
+        let now = self.clock.now();
+        let Some(origin) = source.url.origin() else { return now };
+        self.book().opens(&source.account(unit), &origin, now)
+    }
+
+    /// Sleeps until a time, but not for long, and not when the process ends.
+    pub(super) async fn doze(&self, until: Timestamp) {
+        let wait = until.since(self.clock.now()).clamp(Duration::from_millis(1), SWEEP_PERIOD);
+        self.closed.run_until_cancelled(tokio::time::sleep(wait)).await;
+    }
+
+    /// Whether nobody waits any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
     }
 
     /// A poll that was let in is over.
@@ -150,15 +177,15 @@ impl Gate {
                 Err(shut) => shut,
             };
             let wait = shut.until().since(now);
-            if let Shut::ByServer(_) = shut
-                && wait > HELD_REQUEST_WAIT_MAX
-            {
+            let is_too_long = matches!(shut, Shut::ByServer(_)) && wait > HELD_REQUEST_WAIT_MAX;
+            if is_too_long || self.closed.is_cancelled() {
                 let sentence = "the API allows no more requests for now";
                 let fault = Box::new(Fault::source("held_back", sentence));
                 return Err(TransportFault::Held { fault, wait });
             }
             waiting.get_or_insert_with(|| Waiting::begin(self, Arc::clone(&account)));
-            tokio::time::sleep(wait.clamp(Duration::from_millis(1), SWEEP_PERIOD)).await;
+            let pause = tokio::time::sleep(wait.clamp(Duration::from_millis(1), SWEEP_PERIOD));
+            self.closed.run_until_cancelled(pause).await;
         }
     }
 

@@ -112,6 +112,7 @@ impl Poller {
                 () = tokio::time::sleep(wait) => {}
             }
         }
+        self.ports.gate.close();
         own.polls.shutdown().await;
         self.flush().await;
     }

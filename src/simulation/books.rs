@@ -161,6 +161,19 @@ impl Books {
         book.is_silent = commit.state.baseline == Baseline::Due { silent: true };
     }
 
+    /// doorbell said something itself. Nobody here asked to hear that.
+    pub(super) fn own(&mut self, commit: &PollCommit, notes: &mut Notes) {
+        for new in &commit.events {
+            notes.sometimes("doorbell says something itself");
+            notes.line(&format!("own {} {}", new.event.id, new.event.event_type));
+            notes.hold(new.deliveries.is_empty(), "what nobody asked for goes nowhere", || {
+                new.event.id.to_string()
+            });
+            let no = self.facts.len() as u64 + 1;
+            self.keep(&new.event, no, notes);
+        }
+    }
+
     /// Brings the book in line with the declaration that the commit was made under.
     fn open(&mut self, commit: &PollCommit, source: &SourcePlan, notes: &mut Notes) -> bool {
         let name = commit.unit.as_str();
@@ -200,9 +213,13 @@ impl Books {
             && envelope.get("seq").and_then(Value::as_u64) == Some(event.seq);
         notes.hold(agrees, "an envelope says what its event is", || event.body.as_str().to_owned());
         book.fold(event, &envelope, (source, watch), notes);
+        self.keep(event, no, notes);
+    }
+
+    fn keep(&mut self, event: &Event, no: u64, notes: &mut Notes) {
         let fact = Fact {
             id: event.id.as_str().to_owned(),
-            source: name.to_owned(),
+            source: event.source.as_str().to_owned(),
             key: event.key.as_str().to_owned(),
             seq: event.seq,
             no,

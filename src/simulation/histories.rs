@@ -33,6 +33,7 @@ use self::fold::Fold;
 use self::model::{End, Model, Rung};
 use self::paper::Shown;
 use self::story::{Content, Declaration, Deletes, Kind, Step, Weather, histories};
+use crate::core::ids::SourceName;
 use crate::core::report::Mode;
 use crate::core::roster::Roster;
 use crate::store::handle::StoreHandle;
@@ -197,9 +198,11 @@ impl<'a> History<'a> {
         assert_eq!(*self.fold.believed(), self.model.believed());
     }
 
+    /// Of the source's events; doorbell says something itself when changes are held.
     fn bodies(&self) -> Vec<String> {
         let all = Slice { newest_first: false, rows_max: usize::MAX };
-        let read = self.process.store.read(move |store| store.events(&EventFilter::default(), all));
+        let filter = EventFilter { source: Some(SourceName::new("s")), ..EventFilter::default() };
+        let read = self.process.store.read(move |store| store.events(&filter, all));
         let records = self.theatre.runtime.block_on(read).unwrap();
         records.into_iter().map(|record| record.event.body.as_str().to_owned()).collect()
     }

@@ -10,6 +10,8 @@ pub(super) struct Notes {
     pub(super) now: u64,
     /// The wall clock, in milliseconds since the epoch.
     pub(super) wall: i64,
+    /// When an API refused somebody last: others whom it serves may wait for that too, in the middle of a poll.
+    pub(super) refused: Option<u64>,
     /// Nothing goes wrong any more.
     pub(super) is_calm: bool,
     pub(super) trace: String,

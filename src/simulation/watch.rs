@@ -7,6 +7,7 @@ use super::books::Books;
 use super::notes::Notes;
 use super::plan::SourcePlan;
 use super::truth::{Content, Truth};
+use crate::core::limits::HELD_REQUEST_WAIT_MAX;
 
 /// Clocks tick in milliseconds.
 const TOLERANCE_MS: u64 = 5;
@@ -14,11 +15,15 @@ const TOLERANCE_MS: u64 = 5;
 const POLLS_PER_MINUTE_MAX: usize = 40;
 /// A poll that reads its first page once more does so at once.
 const SECOND_LOOK_MS: u64 = 1;
+/// How long a request of a poll waits at most for what the server holds back.
+const HELD_MS: u64 = HELD_REQUEST_WAIT_MAX.as_secs() * 1000;
 
 /// One poll as the API saw it.
 #[derive(Debug, Default)]
 pub(super) struct PollSeen {
-    began: u64,
+    /// When it was due, or began, if that is not known better. One that had to wait at the gate begins late, and a
+    /// fixed interval counts from when it was due.
+    due: u64,
     /// Pages that arrived, and when the last of them did.
     pages: u32,
     arrived: u64,
@@ -141,7 +146,9 @@ impl Watch {
     /// looks whether that came to the front meanwhile.
     fn looks_again(&mut self, name: &str, books: &Books, notes: &mut Notes) -> bool {
         let Some(poll) = &mut self.poll else { return false };
-        let is_soon = notes.now <= poll.arrived + SECOND_LOOK_MS;
+        let is_held = notes.refused.is_some_and(|at| at + HELD_MS >= poll.arrived);
+        let patience = if is_held { HELD_MS } else { SECOND_LOOK_MS };
+        let is_soon = notes.now <= poll.arrived + patience;
         if !is_soon || !poll.is_complete || poll.pages < 2 || poll.second_look.is_some() {
             return false;
         }
@@ -173,10 +180,15 @@ impl Watch {
                 "a source is left alone while it asks for it",
                 || format!("{name} asked for quiet until {} ms", self.earliest),
             );
-            if let Some((began, true, false)) = before {
-                let soonest = began + plan.every.0;
+            // Whoever waited at the gate because an API refused somebody began later than was planned, by as much as only
+            // the gate knows, and comes sooner after that.
+            let is_held = |due: u64| notes.refused.is_some_and(|at| at + HELD_MS >= due);
+            if let Some((due, true, false)) = before
+                && !is_held(due)
+            {
+                let soonest = due + plan.every.0;
                 notes.hold(now + TOLERANCE_MS >= soonest, "polls keep their interval", || {
-                    format!("{name} was polled at {began} ms, the next may begin at {soonest} ms")
+                    format!("{name} was due at {due} ms, the next may begin at {soonest} ms")
                 });
             }
         }
@@ -192,15 +204,24 @@ impl Watch {
         // What had to wait for somebody's poll, or is a repetition, begins late, and the plan makes up for that.
         let is_repeated = !before.is_some_and(|(_, is_clean, _)| is_clean);
         let is_late = is_repeated || now <= self.by_hand_until + TOLERANCE_MS;
+        let (every, is_fixed) = (plan.every.0, plan.every.0 == plan.every.1);
+        let due = match before {
+            // One by hand need not count: then what was planned stays. Nothing is ever late by more than an interval.
+            Some((due, ..)) if is_fixed => {
+                let due = if by_hand { due } else { due + every };
+                due.clamp(now.saturating_sub(every), now)
+            }
+            _ => now,
+        };
         self.poll = Some(PollSeen {
-            began: now,
+            due,
             by_hand: by_hand || is_late,
             is_disturbed: self.dry_runs > 0,
             ..PollSeen::default()
         });
     }
 
-    /// The poll has ended: what it showed must now be known. Says when it began, whether it was clean, whether it was
+    /// The poll has ended: what it showed must now be known. Says when it was due, whether it was clean, whether it was
     /// made by hand.
     pub(super) fn end(
         &mut self,
@@ -217,11 +238,11 @@ impl Watch {
             self.is_frozen = false;
             self.check_known(&poll, plan, books, notes);
             self.last_clean = Some(poll.served.into_keys().collect());
-            return Some((poll.began, true, poll.by_hand));
+            return Some((poll.due, true, poll.by_hand));
         }
         self.last_clean = None;
         self.clean_absences.clear();
-        Some((poll.began, false, poll.by_hand))
+        Some((poll.due, false, poll.by_hand))
     }
 
     fn check_known(
@@ -275,6 +296,9 @@ impl Watch {
     /// An answer arrived.
     pub(super) fn arrived(&mut self, effect: Effect, notes: &mut Notes) {
         self.is_on_its_way = false;
+        if !matches!(effect, Effect::Page(_)) {
+            notes.refused = Some(notes.now);
+        }
         let Some(poll) = &mut self.poll else { return };
         let wait = match effect {
             Effect::Failed => 0,
@@ -314,7 +338,7 @@ impl Watch {
                 return;
             }
             // All the way to the end: perhaps the next poll, which was overdue. The API cannot tell.
-            (look.began, look.by_hand) = (poll.began, poll.by_hand);
+            (look.due, look.by_hand) = (poll.due, poll.by_hand);
             (look.is_complete, look.is_disturbed) = (true, true);
             let shown = &poll.served;
             self.absences.retain(|key, _| !shown.contains_key(key));

@@ -165,6 +165,8 @@ impl World {
                 if let Some(desk) = self.api.desks.get(commit.unit.as_str()) {
                     let seen = (&self.plan, &desk.watch);
                     self.books.poll(commit, seen, &mut self.notes);
+                } else {
+                    self.books.own(commit, &mut self.notes);
                 }
             }
             Write::Attempt(commit) => {

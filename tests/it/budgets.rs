@@ -10,9 +10,10 @@ use crate::support::reply::Reply;
 use crate::support::wait::wait_until;
 use crate::support::{Daemon, Script, Shared};
 
-/// When requests came lately, and how many were too many.
+/// How many requests may come in a while, when they came lately, and how many were too many.
 #[derive(Default)]
 struct Counts {
+    most: usize,
     lately: VecDeque<Instant>,
     refused: usize,
 }
@@ -22,9 +23,9 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// An API that takes `most` requests in any `period`.
+/// An API that takes `most` requests in any `period`, until it is told otherwise.
 fn strict(most: usize, period: Duration) -> (Script, Shared<Counts>) {
-    let counts = Shared::new(Counts::default());
+    let counts = Shared::new(Counts { most, ..Counts::default() });
     let counted = counts.clone();
     let api = Script::start(move |_| {
         counted.with(|counts| {
@@ -33,7 +34,7 @@ fn strict(most: usize, period: Duration) -> (Script, Shared<Counts>) {
                 counts.lately.pop_front();
             }
             counts.lately.push_back(now);
-            if counts.lately.len() > most {
+            if counts.lately.len() > counts.most {
                 counts.refused += 1;
                 return Reply::status(429);
             }
@@ -64,6 +65,7 @@ fn forty_sources_share_a_hard_limit_and_never_meet_a_429() {
     assert!((0.4..=1.0).contains(&used), "{used}");
 
     // Another limit takes effect, and nothing is read anew for it.
+    counts.with(|counts| counts.most = 3000);
     let plan = {
         daemon.write_config(&config.replace("30/3s", "3000/3s"));
         daemon.cli(&["plan"])

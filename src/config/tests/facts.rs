@@ -321,14 +321,14 @@ fn values_are_filled_in_from_outside() {
         .file("conf/token.txt", "s3cret-token\r\n")
         .file("/creds/key", "s3cret-key\n")
         .file("/abs/world", "readable\n")
-        .file("conf/sources.yaml", "sources:\n  s:\n    url: https://${HOST}/${env:EMPTY}${EMPTY:-dflt}?a=$HOST\n    method: ${STRUCTURE:-X}${N}\n    headers: {A: '${STRUCTURE:-}', B: '${file:/abs/world}'}\n    auth: {header: {T: '${file:token.txt}', K: '${cred:key}'}}\n    deletes: {after: \"${N}\"}\n");
+        .file("conf/sources.yaml", "sources:\n  s:\n    url: https://${HOST}/${env:EMPTY}${EMPTY:-dflt}?a=$HOST\n    method: PO${STRUCTURE:-X}\n    headers: {A: '${STRUCTURE:-}', B: '${file:/abs/world}'}\n    auth: {header: {T: '${file:token.txt}', K: '${cred:key}'}}\n    deletes: {after: \"${N}\"}\n");
     let problems = load(Path::new("conf/sources.yaml"), &given).unwrap_err();
     assert!(problems.0.iter().all(|problem| problem.line == 4 || problem.line == 5), "{problems}");
-    let given = given.variable("STRUCTURE", "X");
+    let given = given.variable("STRUCTURE", "ST");
     let config = load(Path::new("conf/sources.yaml"), &given).unwrap();
     let source = &config.sources[0];
     assert_eq!(source.url.as_str(), "https://a.example/dflt?a=$HOST");
-    assert_eq!(source.method.as_str(), "X3");
+    assert_eq!(source.method.as_str(), "POST");
     let Auth::Header(fields) = &source.auth else { panic!("{:?}", source.auth) };
     let texts: Vec<_> = fields.iter().map(|(_, secret)| secret.expose()).collect();
     assert_eq!(texts, ["s3cret-token", "s3cret-key"]);

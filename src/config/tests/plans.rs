@@ -99,7 +99,7 @@ fn every_edit_has_its_fate() {
         "re-baselined by key, query",
     );
     let b = "b: {url: 'http://a/?x=1', key: .id, was: a}";
-    check(a, b, "b", "renamed by events, was", "renamed");
+    check(a, b, "b", "renamed", "renamed");
     check(a, &b.replace(".id", ".no"), "b", "re-baselined by key", "re-baselined by key");
     check(a, "b: {url: http://b/, was: nobody}", "b", "added", "added");
     // With a state of its own it takes nothing over.
@@ -150,7 +150,7 @@ fn a_plan_is_told_in_sentences() {
             "source b compared anew: `ignore` changed; 3 items kept, compared anew, nothing rings for that",
             "source c removed: rings nothing; 3 items kept, 1 delivery still on the way",
             "source e renamed: was d (1 delivery made before keeps the old name); 3 items, event numbers and \
-             schedule go on; `events` and `was` changed",
+             schedule go on; event types follow the name: `e.…`",
             "source f added: its first poll rings for every item (`first_poll: emit`)",
             "source g added: its first poll is a baseline and rings nothing",
         ]

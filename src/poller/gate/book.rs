@@ -331,6 +331,16 @@ impl Book {
         seats.filter_map(|allowance| self.budget(allowance, now).seats.clone()).collect()
     }
 
+    /// When a request of this account may be made, as far as is known.
+    pub(super) fn opens(&mut self, account: &Account, origin: &str, now: Timestamp) -> Timestamp {
+        let place = self.origin(origin, now);
+        let held =
+            place.held_until.max(place.tallies.entry(account.credential).or_default().opens(now));
+        let opens =
+            account.budgets.iter().map(|allowance| self.budget(allowance, now).ledger.opens(now));
+        opens.max().unwrap_or(now).max(held)
+    }
+
     /// Pays for a request, or says until when that cannot be.
     pub(super) fn enter(
         &mut self,

@@ -1,5 +1,7 @@
 //! What doorbell says of the sources it watches.
 
+use std::time::Duration;
+
 use super::desk::{Desk, status};
 use crate::poller::hold::Decision;
 
@@ -11,6 +13,11 @@ async fn a_failure_that_lasts_is_told_once_and_so_is_its_end() {
     }
     desk.expect("1", "").await;
     assert_eq!(desk.newest(9).await, "", "a blip is no news");
+    for _ in 0..5 {
+        desk.answer([status(500)]).await;
+    }
+    assert_eq!(desk.newest(9).await, "", "nor are quick retries");
+    desk.pass(Duration::from_mins(1));
     for _ in 0..5 {
         desk.answer([status(500)]).await;
     }
@@ -53,6 +60,7 @@ async fn held_changes_are_told_once_with_why() {
 async fn entries_that_fail_together_are_told_once() {
     let desk = Desk::new("for_each: [a, b, c], key: .id");
     for _ in 0..4 {
+        desk.pass(Duration::from_mins(1));
         for entry in ["a", "b", "c"] {
             desk.answer_entry(entry, [status(500)]).await;
         }

@@ -19,7 +19,7 @@ const TRIES_MAX: usize = 16;
 impl Turn<'_> {
     /// Rings what is news of the source: that it is silent, that its polls fail or go well again, that changes are
     /// held. `before` is how its polls failed as this one began. All of it is made durable before the state that
-    /// remembers it: after a crash between the two it is told again, of the same failure or silence with the same id.
+    /// remembers it: after a crash between the two, the same failure or silence is known by its id, and told once.
     pub(super) async fn tell_news(
         &self,
         before: Option<(Fault, Timestamp)>,
@@ -117,6 +117,11 @@ impl Turn<'_> {
                     return Ok(false);
                 }
             };
+            let id = event.id.clone();
+            if self.ports.store.read(move |store| store.event(&id)).await?.is_some() {
+                // A crash came between this and the state that remembers it.
+                return Ok(true);
+            }
             let endpoints = self.roster.endpoints.values().map(AsRef::as_ref);
             let commit = PollCommit {
                 unit: unit.clone(),
