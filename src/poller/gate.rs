@@ -102,7 +102,9 @@ impl Gate {
     pub(super) fn opens(&self, source: &Source, unit: &UnitName) -> Timestamp {
         let now = self.clock.now();
         let Some(origin) = source.url.origin() else { return now };
-        self.book().opens(&source.account(unit), &origin, now)
+        self.book()
+            .look(&source.account(unit), &origin, now)
+            .map_or_else(|shut| shut.until(), |()| now)
     }
 
     /// Sleeps until a time, but not for long, and not when the process ends.

@@ -331,18 +331,8 @@ impl Book {
         seats.filter_map(|allowance| self.budget(allowance, now).seats.clone()).collect()
     }
 
-    /// When a request of this account may be made, as far as is known.
-    pub(super) fn opens(&mut self, account: &Account, origin: &str, now: Timestamp) -> Timestamp {
-        let place = self.origin(origin, now);
-        let held =
-            place.held_until.max(place.tallies.entry(account.credential).or_default().opens(now));
-        let opens =
-            account.budgets.iter().map(|allowance| self.budget(allowance, now).ledger.opens(now));
-        opens.max().unwrap_or(now).max(held)
-    }
-
-    /// Pays for a request, or says until when that cannot be.
-    pub(super) fn enter(
+    /// Says until when no request of this account can be made, if so.
+    pub(super) fn look(
         &mut self,
         account: &Account,
         origin: &str,
@@ -357,9 +347,17 @@ impl Book {
         let opens =
             account.budgets.iter().map(|allowance| self.budget(allowance, now).ledger.opens(now));
         let opens = opens.max().unwrap_or(now);
-        if opens > now {
-            return Err(Shut::ByLimit(opens));
-        }
+        if opens > now { Err(Shut::ByLimit(opens)) } else { Ok(()) }
+    }
+
+    /// Pays for a request, or says until when that cannot be.
+    pub(super) fn enter(
+        &mut self,
+        account: &Account,
+        origin: &str,
+        now: Timestamp,
+    ) -> Result<(), Shut> {
+        self.look(account, origin, now)?;
         let is_first = self.release(&account.unit);
         let mut is_paid = true;
         for allowance in account.budgets.iter() {
