@@ -45,12 +45,18 @@ fn packages(numbers: impl IntoIterator<Item = usize>) -> Value {
     numbers.into_iter().map(|number| json!({ "number": format!("p{number}") })).collect()
 }
 
+/// Requests a second that the carrier grants.
+const LIMIT: usize = 200;
+
 fn config(shop: &ApiServer, carrier: &Script, receiver: &Receiver) -> String {
     format!(
         "
+apis:
+  carrier: {{ limit: {LIMIT}/s }}
 sources:
   shipments: {{ url: '{}', key: .number, every: 200ms, events: [{{ type: shipment.sent, on: created }}] }}
   packages:
+    api: carrier
     for_each: {{ source: shipments }}
     url: '{}'
     every: 200ms..2s
@@ -109,6 +115,14 @@ fn a_delivery_rings_within_seconds_and_ends_the_asking() {
     }
     let expected = ["delivery_status_update out for delivery", DELIVERED[0], DELIVERED[1]];
     assert_eq!(story_of(&receiver, "p7"), expected);
+
+    // All of them together stay within what the carrier grants; what is sent in time may arrive together.
+    let times: Vec<_> = carrier.requests().iter().map(|received| received.at).collect();
+    let most = times.iter().map(|from| {
+        times.iter().filter(|at| **at >= *from && **at - *from < Duration::from_secs(1)).count()
+    });
+    let most = most.max().unwrap_or_default();
+    assert!(most <= LIMIT * 5 / 4, "{most} requests within a second");
 
     // It is not asked for any more, not even by the next process; all others are.
     let done = asked(&carrier)["p7"];
