@@ -434,13 +434,14 @@ fn roundup() {
     rings_once(&ROUNDUP);
 }
 
-/// A real server that counts requests: it is asked as often as it says, and a change rings all the same.
+/// A real server that counts requests, and says how many are left: it is never asked too often, and a change rings all
+/// the same.
 #[test]
 #[ignore = "long: installs Roundup, and waits for its pauses"]
 fn a_limit_of_requests_is_kept() {
     let home = tempfile::tempdir().unwrap();
     open_to_all(home.path());
-    // Twenty at once, then one in three seconds.
+    // Twenty in ten seconds: half as many as the source, as it is declared, would ask for.
     let server = Server::start(&ROUNDUP, home.path(), &[("CALLS", "20")]);
     server.create("there");
     let receiver = Receiver::start();
@@ -452,15 +453,14 @@ fn a_limit_of_requests_is_kept() {
     let alone = ["numbered", "since"].into_iter().fold(config, paused);
     let mut daemon = Daemon::run(&alone);
     daemon.wait_for_good_polls("in_body", 1);
-    daemon.wait_until("a refusal", |daemon| daemon.polls("in_body", "limited") > 0.5);
-    // Its client is counted as well, and would wait in vain for its turn.
+    // Its client is counted as well, and is not to wait for its turn.
     daemon.signal("STOP");
-    let new = server.create("made under pressure");
+    let new = server.create("made meanwhile");
     daemon.signal("CONT");
-    for _ in 0..4 {
+    for _ in 0..45 {
         daemon.wait_for_good_polls("in_body", 1);
     }
     receiver.expect(&[&format!("in_body.created {new}")]);
     let (limited, failed) = (daemon.polls("in_body", "limited"), daemon.polls("in_body", "failed"));
-    assert!(failed < 0.5 && limited < 12.0, "{limited} times too many, {failed} times failed");
+    assert!(failed < 0.5 && limited < 0.5, "{limited} times too many, {failed} times failed");
 }
