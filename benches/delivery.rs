@@ -142,7 +142,8 @@ fn daemon_cost(world: &World, events: usize, extras: &mut Extras) -> Cost {
     let address = world.address;
     let config = format!(
         "server: {{ listen: \"off\" }}\n\
-         sources:\n  tickets: {{ url: \"http://{address}/list\", every: 200ms..1h, key: .id, first_poll: emit }}\n\
+         sources:\n  tickets: {{ url: \"http://{address}/list\", every: 200ms..1h, key: .id, \
+         first_poll: emit, flood: {events} }}\n\
          endpoints:\n  agent: {{ url: \"http://{address}/hook\", secret: whsec_{}, sign: standard, \
          concurrency: {CONCURRENCY} }}\n",
         BASE64_STANDARD.encode(KEY)
