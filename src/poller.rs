@@ -97,8 +97,6 @@ struct Memory {
     kept: Option<Arc<SourceState>>,
     /// The pages of the last complete listing, with their validators. A restart costs one listing that is read whole.
     pages: Option<KnownPages>,
-    /// Before that, the server does not want to be asked, or would give the same answer. Forgotten by a restart.
-    floor: Option<Timestamp>,
     /// The snapshot, if it is long and there is room.
     index: Option<Arc<Kept>>,
     /// The plan to go on with when the store is asked again: that a poll could not be kept does not undo its failures.
@@ -234,6 +232,7 @@ impl Poller {
         mode: Mode,
         http: Option<Arc<dyn HttpClient>>,
     ) -> Result<PollReport, PollError> {
+        self.ports.gate.recall().await;
         self.declared(unit).await?;
         let slot = self.slot(unit);
         let mut memory = slot.0.lock().await;
@@ -282,7 +281,7 @@ impl Poller {
             return Ok(Planned { due: Some(due), failed: None });
         }
         let source = Arc::clone(&declared.source);
-        let (floor, identity) = (memory.floor, memory.definitions(&source).identity);
+        let identity = memory.definitions(&source).identity;
         let state = self.recall(&mut memory, unit, &declared.source).await?;
         let now = self.ports.clock.now();
         if state.ended.is_some() {
@@ -292,7 +291,7 @@ impl Poller {
             }
             Arc::make_mut(state).ended = None;
         }
-        let schedule = self.plan(state, &source, floor);
+        let schedule = self.plan(state, &source);
         if schedule != state.schedule {
             Arc::make_mut(state).schedule = schedule;
         }
@@ -307,7 +306,7 @@ impl Poller {
     }
 
     /// When a unit is due as it is declared now.
-    fn plan(&self, state: &SourceState, source: &Source, floor: Option<Timestamp>) -> Schedule {
+    fn plan(&self, state: &SourceState, source: &Source) -> Schedule {
         let (now, wall) = (self.ports.clock.now(), self.ports.clock.wall());
         let plan = state.schedule;
         let plan = match (&source.cron, state.last_poll) {
@@ -317,7 +316,7 @@ impl Poller {
             (Some(_), _) => plan,
             (None, _) => plan.under(source.every, now),
         };
-        Schedule { due: floor.map_or(plan.due, |floor| plan.due.max(floor)), ..plan }
+        state.left_alone(plan, now)
     }
 
     async fn turn(
@@ -386,7 +385,6 @@ impl Poller {
                 }
                 memory.state = Some(state);
                 memory.pages = ended.pages;
-                memory.floor = ended.floor;
                 if let Some(snapshot) = ended.snapshot {
                     memory.index = self.shelf.keep(snapshot);
                 }
@@ -471,8 +469,8 @@ impl Poller {
                     }
                     _ => plan,
                 };
-                let schedule =
-                    if planned.is_some() { plan } else { plan.resumed(source.every, now, unit) };
+                let resumed = || kept.left_alone(plan.resumed(source.every, now, unit), now);
+                let schedule = if planned.is_some() { plan } else { resumed() };
                 if schedule == kept.schedule {
                     return Arc::clone(kept);
                 }

@@ -82,6 +82,8 @@ struct PriceView {
     /// Of a shared budget, in seconds of waiting for one request.
     theta_s: Option<f64>,
     weight: f64,
+    /// What a poll costs, in requests; pages and checks count, and what the server does not charge for does not.
+    cost: f64,
     need_s: f64,
     waiting_s: f64,
     unseen: f64,
@@ -121,6 +123,10 @@ struct PacingView {
     held_until: Option<String>,
     left: Option<u64>,
     left_until: Option<String>,
+    /// By how much intervals are longer, for that to last.
+    stretch: Option<f64>,
+    /// Whether the server charges for the answer that nothing changed, as far as its figures tell.
+    unchanged_free: bool,
     /// Whether the origin fails, and is only probed.
     failing: bool,
 }
@@ -130,12 +136,15 @@ impl PacingView {
         let is_told = standing.not_before.is_some()
             || standing.held_until.is_some()
             || standing.left.is_some()
+            || standing.is_unchanged_free
             || standing.is_failing;
         is_told.then(|| Self {
             not_before: standing.not_before.map(Timestamp::to_rfc3339),
             held_until: standing.held_until.map(Timestamp::to_rfc3339),
             left: standing.left.map(|(left, _)| left),
             left_until: standing.left.map(|(_, until)| until.to_rfc3339()),
+            stretch: standing.stretch.map(|stretch| digits(stretch.factor)),
+            unchanged_free: standing.is_unchanged_free,
             failing: standing.is_failing,
         })
     }
@@ -198,9 +207,11 @@ impl ExplainView {
         let rest = matches!(found.cause, "paused" | "ended");
         let hours = |day: usize| found.week.iter().skip(day * 24).take(24).copied().map(digits);
         let since = found.last_change.map(|at| digits(now.since(at).as_secs_f64()));
-        let (budget, theta_s, weight) = match found.terms {
-            Terms::Unshared { weight } => ("none", None, weight),
-            Terms::Shared { theta, weight, .. } => ("shared", Some(digits(theta)), weight),
+        let (budget, theta_s, weight, cost) = match found.terms {
+            Terms::Unshared { weight } => ("none", None, weight, 1.0),
+            Terms::Shared { theta, weight, cost, .. } => {
+                ("shared", Some(digits(theta)), weight, digits(cost))
+            }
         };
         Self {
             source: source.name.to_string(),
@@ -232,6 +243,7 @@ impl ExplainView {
                 budget,
                 theta_s,
                 weight,
+                cost,
                 need_s: digits(found.need_s),
                 waiting_s: digits(found.pending.waiting),
                 unseen: digits(found.pending.unseen),
@@ -252,5 +264,10 @@ impl ExplainView {
 
 /// Four digits are more than is known.
 fn digits(number: f64) -> f64 {
-    if number.abs() >= 1_000.0 { number.round() } else { (number * 10_000.0).round() / 10_000.0 }
+    match number.abs() {
+        1_000.0.. => number.round(),
+        0.1.. => (number * 10_000.0).round() / 10_000.0,
+        // The price of a request may be millionths of a second.
+        _ => format!("{number:.3e}").parse().unwrap_or(number),
+    }
 }

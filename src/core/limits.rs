@@ -91,6 +91,9 @@ pub(crate) const POLLS_AT_FAILING_ORIGIN_MAX: usize = 4;
 pub(crate) const COURTESY_RATE: u32 = 20;
 /// How many of these may go out at once.
 pub(crate) const COURTESY_BURST: u32 = 100;
+/// Polls a second at one origin of those that a limit is written for, while the server does not charge for what nothing
+/// changed: such polls are held up by nothing else, and servers have limits that they do not tell.
+pub(crate) const UNPAID_RATE: u32 = 10;
 /// Hosts that used to answer and cannot be reached all at once until it must be our own network.
 pub(crate) const OUTAGE_HOSTS_MIN: usize = 2;
 /// Hosts that are remembered to have answered.

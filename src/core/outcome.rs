@@ -361,8 +361,8 @@ impl SourceState {
             _ if outcome.is_failure() => {}
             // Another baseline of a source that is known.
             None if rate.last_change().is_some() => {}
-            None if times.is_empty() => rate = Rate::new(now),
-            None => rate = Rate::warm(now, times),
+            None if times.is_empty() => rate = Rate::new(now).paced_as(&self.rate),
+            None => rate = Rate::warm(now, times).paced_as(&self.rate),
             Some(since) if outcome.changed() && times.is_empty() => {
                 rate.observe(since, now, Found::Changes);
             }

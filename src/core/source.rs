@@ -30,6 +30,7 @@ use crate::core::ids::{ItemKey, SourceName, UnitName};
 use crate::core::jq::Expression;
 use crate::core::json;
 use crate::core::json::Value;
+use crate::core::limits::{SOURCE_RETRY_AFTER_MAX, STATE_FLUSH_PERIOD};
 use crate::core::pages::Pages;
 use crate::core::parts::Parts;
 use crate::core::schedule::cron::Cron;
@@ -283,6 +284,8 @@ pub(crate) struct SourceState {
     /// See [`Source::credentials`]: those that the last complete listing was asked for with.
     pub(crate) credentials: Option<u32>,
     pub(crate) schedule: Schedule,
+    /// Before that, the server does not want to be asked, or would give the same answer.
+    pub(crate) not_before: Option<Timestamp>,
     /// When it changes, as far as was learned.
     pub(crate) rate: Rate,
     pub(crate) last_poll: Option<Timestamp>,
@@ -315,6 +318,7 @@ impl SourceState {
             sweep_due: None,
             credentials: None,
             schedule,
+            not_before: None,
             rate: Rate::new(schedule.due),
             last_poll: None,
             last_success: None,
@@ -353,9 +357,20 @@ impl SourceState {
         Self { validator: None, body_hash: None, ..self.clone() }
     }
 
-    /// Whether losing `newer` in a crash would cost more than a poll that comes sooner or works harder.
+    /// Whether losing `newer` in a crash would cost more than a poll that comes sooner or works harder. That it comes
+    /// sooner than the server asked for is more, unless it asked for so little that it is over before it is written.
     pub(crate) fn must_be_kept(&self, newer: &Self) -> bool {
-        self.essence() != newer.essence()
+        let is_asked_for = newer.not_before > self.not_before
+            && newer.not_before > newer.last_poll.map(|last| last.after(STATE_FLUSH_PERIOD));
+        is_asked_for || self.essence() != newer.essence()
+    }
+
+    /// A plan, but no sooner than the server wants to be asked. That is never more than a day away, unless the clock was
+    /// set back.
+    pub(crate) fn left_alone(&self, plan: Schedule, now: Timestamp) -> Schedule {
+        let latest = now.after(SOURCE_RETRY_AFTER_MAX);
+        let floor = self.not_before.map_or(plan.due, |floor| floor.min(latest));
+        Schedule { due: plan.due.max(floor), ..plan }
     }
 
     /// All but what the next poll finds out again.
@@ -375,6 +390,8 @@ impl SourceState {
             credentials,
             // When polls fail, how long to wait is the server's word or the backoff's: that is kept.
             schedule: Schedule { interval: _, due: _, failures },
+            // See `must_be_kept`.
+            not_before: _,
             // It changes with the items alone, and with them it is kept.
             rate: _,
             last_poll: _,

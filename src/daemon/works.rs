@@ -86,13 +86,14 @@ impl Works {
         let entropy: Arc<dyn Entropy> = Arc::new(Random::from_system());
         let telemetry = Arc::new(Telemetry::new());
         let (poll, deliver) = (Wake::default(), Wake::default());
-        let gate = Arc::new(Gate::new(
+        let gate = Gate::new(
             Arc::new(ReqwestClient::new()?.spooling_in(state.to_owned())),
             Arc::clone(&clock),
             Arc::clone(&entropy),
             Arc::clone(&telemetry),
             poll.clone(),
-        ));
+        );
+        let gate = Arc::new(gate.remembering(store.clone()));
         let tokens = Arc::new(Tokens::new(tokens::Ports {
             store: store.clone(),
             http: Arc::clone(&gate) as Arc<dyn HttpClient>,

@@ -3,8 +3,9 @@
 //!
 //! Two things pass. A *poll* is let in by [`Gate::admit`] before anything is begun: one that has to wait holds no task,
 //! and the loop parks it with the others of its kind. A *request* of a poll under way waits here by itself; polls are
-//! let in so sparingly that few do. Nothing here is needed after a crash but what the written limits remember, and those
-//! begin with nothing at hand.
+//! let in so sparingly that few do. Of all this, a crash must not lose what was taken of the written limits: a window that
+//! is full again within seconds begins with nothing at hand, and of a slower one each permit is remembered before it is
+//! used. What was overspent is remembered from time to time.
 
 mod book;
 mod parked;
@@ -14,24 +15,26 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use self::book::{Book, Shut};
 use crate::clock::{Clock, Entropy};
-use crate::core::budget::{Account, Allowance, is_out_of_reach};
+use crate::core::budget::{Account, Allowance, Holder, Kept, is_out_of_reach};
 use crate::core::fault::Fault;
 use crate::core::http::{Request, Response, TransportFault};
 use crate::core::ids::UnitName;
 use crate::core::limits::{HELD_REQUEST_WAIT_MAX, SWEEP_PERIOD};
 use crate::core::pacing::{Pacing, Scope};
-use crate::core::schedule::Terms;
 use crate::core::schedule::explain::Standing;
 use crate::core::schedule::price::Sharers;
+use crate::core::schedule::{Stretch, Terms};
 use crate::core::source::Source;
 use crate::core::time::Timestamp;
 use crate::http::{Exchange, HttpClient, LongExchange};
+use crate::store::handle::StoreHandle;
+use crate::store::{StoreError, Write};
 use crate::telemetry::Telemetry;
 use crate::wake::Wake;
 
@@ -45,6 +48,12 @@ pub(crate) struct Gate {
     entropy: Arc<dyn Entropy>,
     telemetry: Arc<Telemetry>,
     book: Mutex<Book>,
+    /// Where budgets are remembered.
+    store: Option<StoreHandle>,
+    /// Whether what was remembered was read.
+    recalled: OnceCell<()>,
+    /// Held by who remembers: an older state must not come after a newer one.
+    remembering: tokio::sync::Mutex<()>,
     /// Rung when somebody who is parked may go on.
     wake: Wake,
     /// Nobody waits any more: the process ends.
@@ -76,8 +85,54 @@ impl Gate {
         telemetry: Arc<Telemetry>,
         wake: Wake,
     ) -> Self {
-        let closed = CancellationToken::new();
-        Self { http, clock, entropy, telemetry, book: Mutex::default(), wake, closed }
+        Self {
+            http,
+            clock,
+            entropy,
+            telemetry,
+            book: Mutex::default(),
+            store: None,
+            recalled: OnceCell::new(),
+            remembering: tokio::sync::Mutex::default(),
+            wake,
+            closed: CancellationToken::new(),
+        }
+    }
+
+    /// The same, with budgets that outlast the process.
+    pub(crate) fn remembering(self, store: StoreHandle) -> Self {
+        Self { store: Some(store), ..self }
+    }
+
+    /// Goes on with the budgets as an earlier process left them. Before the first request.
+    pub(super) async fn recall(&self) {
+        let Some(store) = &self.store else { return };
+        let recalled = self.recalled.get_or_init(|| async {
+            match store.read(|store| store.budgets()).await {
+                Ok(kept) => self.book().resume(kept),
+                Err(fault) => warn!(%fault, "what was spent of the limits could not be read"),
+            }
+        });
+        recalled.await;
+    }
+
+    /// Remembers the budgets that were spent from.
+    pub(super) async fn remember(&self) {
+        let Some(store) = &self.store else { return };
+        let _turn = self.remembering.lock().await;
+        let kept = self.book().to_remember(self.clock.now());
+        keep(store, kept).await;
+    }
+
+    /// Remembers that a slow budget is spent from, before it is.
+    async fn remember_first(&self, account: &Account) {
+        let Some(store) = &self.store else { return };
+        if self.book().to_remember_first(account, self.clock.now()).is_empty() {
+            return;
+        }
+        let _turn = self.remembering.lock().await;
+        let kept = self.book().to_remember_first(account, self.clock.now());
+        keep(store, kept).await;
     }
 
     /// Sends away whoever waits, and whoever would have to: a poll that somebody asked for by hand ends as held back.
@@ -133,14 +188,35 @@ impl Gate {
         self.book().share(shared, self.clock.now());
     }
 
-    /// Forgets that units wait which do not any more.
-    pub(super) fn keep_barred(&self, waits: impl Fn(&UnitName) -> bool) {
-        self.book().keep_barred(waits);
+    /// Forgets that units wait which do not any more, and what is known of those that are not declared.
+    pub(super) fn keep(
+        &self,
+        waits: impl Fn(&UnitName) -> bool,
+        is_declared: impl Fn(&UnitName) -> bool,
+    ) {
+        self.book().keep(waits, is_declared);
     }
 
-    /// What the next poll of a source is planned on: the prices of its budgets.
-    pub(super) fn terms(&self, source: &Source) -> Terms {
-        self.book().terms(source, self.clock.now())
+    /// What the next poll of a unit is planned on: the prices of its budgets, and what a poll costs.
+    pub(super) fn terms(&self, source: &Source, unit: &UnitName) -> Terms {
+        self.book().terms(source, unit, self.clock.now())
+    }
+
+    /// What a unit's next poll is expected to cost, in requests.
+    pub(super) fn cost(&self, unit: &UnitName) -> f64 {
+        self.book().cost(unit)
+    }
+
+    /// A unit's next poll is planned to be made after `interval`, `None` by a calendar. Says by how much what is left, by
+    /// the server's word, makes it hold back.
+    pub(super) fn stretch(
+        &self,
+        account: &Account,
+        source: &Source,
+        interval: Option<Duration>,
+    ) -> Option<Stretch> {
+        let origin = source.url.origin()?;
+        self.book().stretch(account, &origin, (source.every, interval), self.clock.now())
     }
 
     /// How a unit stands with its budgets and with the server.
@@ -172,11 +248,11 @@ impl Gate {
         let mut waiting = None;
         loop {
             let now = self.clock.now();
-            let shut = match self.book().enter(&account, &origin, now) {
-                Ok(()) => {
-                    return Ok(Flight { gate: self, account, origin, _seats: held, ended: false });
-                }
-                Err(shut) => shut,
+            let entered = self.book().enter(&account, &origin, now);
+            let Err(shut) = entered else {
+                let flight = Flight { gate: self, account, origin, _seats: held, ended: false };
+                self.remember_first(&flight.account).await;
+                return Ok(flight);
             };
             let wait = shut.until().since(now);
             let is_too_long = matches!(shut, Shut::ByServer(_)) && wait > HELD_REQUEST_WAIT_MAX;
@@ -205,12 +281,11 @@ impl Gate {
         match result {
             Ok(response) => {
                 let pacing = Pacing::of(&response, wall);
-                book.tally(account, origin, now).hear(
-                    &response,
-                    &pacing,
-                    &account.backoff,
-                    (now, unit),
-                );
+                let tally = book.tally(account, origin, now);
+                let free = tally.hear(&response, &pacing, &account.backoff, (now, unit));
+                if let Some(free) = free {
+                    book.give_back(account, &free, now);
+                }
                 book.outage.answered(host);
                 let held = pacing.hold.filter(|(scope, _)| *scope == Scope::Host);
                 let place = book.origin(origin, now);
@@ -284,6 +359,18 @@ impl HttpClient for Gate {
             };
             Ok((self.learn(flight, &host, result)?, spool))
         })
+    }
+}
+
+/// Makes it outlast the process. If that cannot be, requests are made all the same: polls will find out why.
+async fn keep(store: &StoreHandle, kept: Vec<(Holder, Kept)>) {
+    if kept.is_empty() {
+        return;
+    }
+    match store.write(Write::Budgets(kept)).await {
+        Ok(_) => {}
+        Err(StoreError::Stopped) => debug!("what is spent of the limits is not kept"),
+        Err(fault) => warn!(%fault, "what is spent of the limits could not be kept"),
     }
 }
 

@@ -81,6 +81,7 @@ impl Poller {
     /// Polls what is due until `stop`. Polls under way are then abandoned – that loses nothing – and what was learned
     /// is written.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        self.ports.gate.recall().await;
         let mut own = Loop {
             agenda: Agenda::default(),
             roster: Arc::default(),
@@ -288,6 +289,7 @@ impl Poller {
         let units: BTreeSet<_> = locked(&self.slots).keys().cloned().collect();
         let written = stream::iter(units).map(|unit| async move { self.flush_one(&unit).await });
         written.buffered(GROUP_WRITES_MAX).for_each(|()| std::future::ready(())).await;
+        self.ports.gate.remember().await;
     }
 
     async fn flush_one(&self, unit: &UnitName) {

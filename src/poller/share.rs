@@ -31,7 +31,7 @@ impl Poller {
         }
         let shared: Vec<_> = shared.into_values().collect();
         self.ports.gate.share(&shared);
-        self.ports.gate.keep_barred(|unit| own.parked.has(unit));
+        self.ports.gate.keep(|unit| own.parked.has(unit), |unit| own.has(unit));
     }
 
     /// The units of a source.
@@ -39,7 +39,8 @@ impl Poller {
         let mut sharers = Sharers::default();
         let mut add = |unit: &UnitName| {
             if let Some(mean) = self.mean(unit, now) {
-                sharers.add(source.every, f64::from(source.weight), mean);
+                let cost = self.ports.gate.cost(unit);
+                sharers.add(source.every, f64::from(source.weight), (mean, cost));
             }
         };
         match own.members.get(&source.name) {
@@ -68,9 +69,9 @@ impl Poller {
     pub(crate) fn standing(&self, source: &Source, unit: &UnitName) -> (Terms, Standing) {
         let gate = &self.ports.gate;
         let slot = locked(&self.slots).get(unit).cloned();
-        let floor = slot.and_then(|slot| slot.0.try_lock().ok()?.floor);
+        let floor = slot.and_then(|slot| slot.0.try_lock().ok()?.state.as_ref()?.not_before);
         let now = self.ports.clock.now();
         let not_before = floor.filter(|floor| *floor > now);
-        (gate.terms(source), Standing { not_before, ..gate.standing(source, unit) })
+        (gate.terms(source, unit), Standing { not_before, ..gate.standing(source, unit) })
     }
 }

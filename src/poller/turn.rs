@@ -42,7 +42,6 @@ use crate::core::pacing::Pacing;
 use crate::core::pages::{KnownPages, Pages, Trail};
 use crate::core::report::{Mode, PollReport, RequestNote};
 use crate::core::roster::Roster;
-use crate::core::schedule::{Floors, composed};
 use crate::core::since::{Ask, Watermark};
 use crate::core::snapshot::{Snapshot, Standing};
 use crate::core::source::{Baseline, Source, SourceState, Validator};
@@ -101,8 +100,6 @@ pub(super) struct Ended {
     pub(super) touched: bool,
     /// The pages of the last complete listing, to ask for next time.
     pub(super) pages: Option<KnownPages>,
-    /// Before that, nobody should ask again.
-    pub(super) floor: Option<Timestamp>,
     /// The snapshot as this poll left it, if it looked at it.
     pub(super) snapshot: Option<Snapshot>,
     pub(super) report: PollReport,
@@ -231,9 +228,7 @@ impl<'a> Turn<'a> {
             next = next.unrecognised();
         }
         self.advance(&mut next, &outcome, now);
-        let floors = Floors::of(&self.pacing, now);
-        let rule = (self.source.every, self.source.cron.as_ref());
-        next.schedule = composed(next.schedule, rule, floors, (now, self.ports.clock.wall()));
+        self.compose(&mut next, now);
         next.ended = next.ended.or(has_ended.then_some(now));
         Box::pin(self.tell_news(failing, &mut next, now)).await?;
         if !self.entry.is_none() && self.state.last_poll.is_none() && !outcome.is_failure() {
@@ -260,18 +255,8 @@ impl<'a> Turn<'a> {
         }
         self.tell(&outcome, now);
         let (touched, pages) = (self.touched, self.pages);
-        let floor = self.state.schedule.due;
-        let floor = floors.binding.max(floors.fresh).map(|it| it.min(floor));
         let snapshot = self.index.into_snapshot();
-        Ok(Ended {
-            state: self.state,
-            written,
-            touched,
-            pages,
-            floor,
-            snapshot,
-            report: self.report,
-        })
+        Ok(Ended { state: self.state, written, touched, pages, snapshot, report: self.report })
     }
 
     /// When to ask again is heeded also while it cannot be written down. What would have rung with it is met again by

@@ -52,13 +52,14 @@ impl Process {
         let telemetry = Arc::new(Telemetry::new());
         let (roster, declared) = watch::channel(stage.world().plan.roster());
         let (poll, deliver) = (Wake::default(), Wake::default());
-        let gate = Arc::new(Gate::new(
+        let gate = Gate::new(
             Arc::new(StageClient(Arc::clone(stage))),
             Arc::clone(&clock),
             Arc::clone(&entropy),
             Arc::clone(&telemetry),
             poll.clone(),
-        ));
+        );
+        let gate = Arc::new(gate.remembering(store.clone()));
         let http = Arc::clone(&gate) as Arc<dyn HttpClient>;
         let poller = Poller::new(
             poller::Ports {

@@ -9,6 +9,7 @@ use rusqlite::ffi;
 use super::bugs;
 use super::stage::{Death, Stage, World};
 use crate::core::auth::oauth2::TokenKey;
+use crate::core::budget::{Holder, Kept};
 use crate::core::delivery::{EndpointHealth, Verdict};
 use crate::core::ids::{
     DeliveryId, EndpointName, EntryKey, EventId, ItemKey, SourceName, UnitName,
@@ -347,6 +348,11 @@ impl Read for Witness {
     fn endpoints(&self) -> Result<Vec<(EndpointName, EndpointHealth)>, StoreError> {
         self.living()?;
         self.0.disk().endpoints()
+    }
+
+    fn budgets(&self) -> Result<Vec<(Holder, Kept)>, StoreError> {
+        self.living()?;
+        self.0.disk().budgets()
     }
 
     fn tally(&self) -> Result<Vec<Tally>, StoreError> {

@@ -9,13 +9,15 @@ mod names;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::core::auth::oauth2::TokenKey;
+use crate::core::budget::{Holder, Kept, KeptWindow, Rate};
 use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth, Started, Trigger, Verdict};
 use crate::core::extract::Shape;
 use crate::core::fault::Fault;
-use crate::core::ids::{DeliveryId, EventId, EventNo};
+use crate::core::ids::{DeliveryId, EventId, EventNo, SourceName};
 use crate::core::schedule::rate::Found;
 use crate::core::snapshot::{BodyHash, Standing};
 use crate::core::source::{Baseline, SourceState, Validator};
@@ -34,7 +36,7 @@ use crate::store::{
 type Case = fn(&mut dyn Store);
 
 /// What each case proves, and the case.
-const CASES: [(&str, Case); 31] = [
+const CASES: [(&str, Case); 32] = [
     ("a new state is empty", empty),
     ("a poll's page changes everything together", page_changes_everything),
     ("a source's state comes back whole", state_comes_back),
@@ -54,6 +56,7 @@ const CASES: [(&str, Case); 31] = [
     ("only the next attempt of a pending delivery counts", stale_attempts),
     ("what is due comes longest due first", due_order),
     ("a refresh token is kept under its settings and its first one", tokens),
+    ("what was spent of a limit is kept until it is another", budgets),
     ("events are found by every filter", listings::event_filters),
     ("deliveries are found by every filter", listings::delivery_filters),
     ("a replay sends each pair once, in the events' order", listings::replay),
@@ -157,6 +160,23 @@ fn tokens(store: &mut dyn Store) {
     assert_eq!(kept(key(2, 2)), None);
 }
 
+fn budgets(store: &mut dyn Store) {
+    let kept = |millis: i64, left: u32| {
+        let (count, period) = (NonZeroU32::MIN, Duration::from_mins(1));
+        let rate = Rate { count, period, burst: NonZeroU32::new(left) };
+        let windows = vec![KeptWindow { rate, taken: (at(millis), left) }; 2];
+        Kept { at: at(millis), overdraft_s: -0.5, windows }
+    };
+    let (api, source) =
+        (Holder::Api(String::from("a b")), Holder::Source(SourceName::new("tickets")));
+    assert_eq!(store.budgets().expect("it reads"), vec![]);
+    let write = Write::Budgets(vec![(source.clone(), kept(1, 0)), (api.clone(), kept(2, 3))]);
+    assert_eq!(done(store, write), Written::Done);
+    assert_eq!(done(store, Write::Budgets(vec![(source.clone(), kept(7, 1))])), Written::Done);
+    let expected = vec![(api, kept(2, 3)), (source, kept(7, 1))];
+    assert_eq!(store.budgets().expect("it reads"), expected);
+}
+
 fn page_changes_everything(store: &mut dyn Store) {
     let commit = PollCommit {
         upserts: vec![present("a", 1), item("b", 2, Standing::Deleted)],
@@ -195,6 +215,7 @@ fn state_comes_back(store: &mut dyn Store) {
         last_poll: Some(at(2)),
         last_success: Some(at(3)),
         last_change: Some(at(-4)),
+        not_before: Some(at(90_001)),
         fault: Some((Fault::source("timeout", "no answer in time").final_(), at(5))),
         ..state(0)
     };

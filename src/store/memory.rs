@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::core::auth::oauth2::TokenKey;
+use crate::core::budget::{Holder, Kept};
 use crate::core::delivery::{DeliveryState, EndpointHealth, Trigger, Verdict, lane};
 use crate::core::endpoint::{Order, glob_matches};
 use crate::core::event::Event;
@@ -43,6 +44,7 @@ pub(crate) struct MemoryStore {
     unfinished: BTreeSet<DeliveryId>,
     attempts: HashMap<DeliveryId, Vec<Attempt>>,
     tokens: BTreeMap<TokenKey, Vec<u8>>,
+    budgets: BTreeMap<Holder, Kept>,
     full: Arc<AtomicBool>,
 }
 
@@ -91,6 +93,10 @@ impl MemoryStore {
             }
             Write::Token { key, sealed, at: _ } => {
                 self.tokens.insert(*key, sealed.clone());
+                Ok(Written::Done)
+            }
+            Write::Budgets(kept) => {
+                self.budgets.extend(kept.iter().cloned());
                 Ok(Written::Done)
             }
         }
@@ -497,6 +503,10 @@ impl Read for MemoryStore {
 
     fn token(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.tokens.get(key).cloned())
+    }
+
+    fn budgets(&self) -> Result<Vec<(Holder, Kept)>, StoreError> {
+        Ok(self.budgets.iter().map(|(holder, kept)| (holder.clone(), kept.clone())).collect())
     }
 
     fn tally(&self) -> Result<Vec<Tally>, StoreError> {

@@ -21,6 +21,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::core::auth::oauth2::TokenKey;
+use crate::core::budget::{Holder, Kept};
 use crate::core::delivery::{DeliveryState, EndpointHealth, NewEvent, Started, Trigger, Verdict};
 use crate::core::event::Event;
 use crate::core::fault::Fault;
@@ -106,6 +107,8 @@ pub(crate) enum Write {
     State { unit: UnitName, state: Box<SourceState> },
     /// Keeps a refresh token, sealed, in the place of any other of this key.
     Token { key: TokenKey, sealed: Vec<u8>, at: Timestamp },
+    /// Keeps what was spent of written limits, in the place of what was kept before of the same holders.
+    Budgets(Vec<(Holder, Kept)>),
 }
 
 /// What a write did.
@@ -368,6 +371,8 @@ pub(crate) trait Read: Send {
     fn endpoints(&self) -> Result<Vec<(EndpointName, EndpointHealth)>, StoreError>;
     /// The sealed refresh token of a key.
     fn token(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError>;
+    /// What was spent of written limits, also of those no longer declared.
+    fn budgets(&self) -> Result<Vec<(Holder, Kept)>, StoreError>;
     /// Deliveries counted by endpoint and status, without those of zero.
     fn tally(&self) -> Result<Vec<Tally>, StoreError>;
 }

@@ -57,6 +57,7 @@ pub(crate) fn state(last_seq: u64) -> SourceState {
         silent: None,
         credentials: None,
         schedule: Schedule { interval: Duration::from_secs(30), due: at(30_000), failures: 0 },
+        not_before: None,
         rate: Rate::new(at(1)),
         last_poll: None,
         last_success: None,

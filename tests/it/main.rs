@@ -1,6 +1,7 @@
 //! The one black-box test binary: the real executable, real sockets, files, signals.
 #![cfg(test)]
 
+mod adaptive;
 mod auth;
 mod bad_input;
 mod bodies;

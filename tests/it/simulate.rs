@@ -34,6 +34,15 @@ fn a_trace_is_replayed_beside_its_rivals() {
     let answer: Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!((&answer["budget"], &answer["sources"]), (&"28/h".into(), &28.into()));
     assert!(answer["events"].as_u64().unwrap() > 1_000, "{answer}");
+    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&answer), ["budget", "events", "from", "policies", "sources", "to"]);
+    assert_eq!(names(&answer["policies"]), ["doorbell", "fixed", "halve_grow"]);
+    for policy in ["doorbell", "fixed", "halve_grow"] {
+        assert_eq!(
+            names(&answer["policies"][policy]),
+            ["busiest_hour", "mean_s", "p50_s", "p95_s", "per_source_mean_s", "requests"]
+        );
+    }
     let requests = figure(&answer, "doorbell", "requests");
     let planned = 28.0 * 28.0 * 24.0;
     assert!((requests / planned - 1.0).abs() < 0.01, "{requests} requests of {planned}");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Allowance, Gauge, Rate};
+use super::{Allowance, Free, Gauge, Kept, Rate};
 use crate::core::ids::SourceName;
 use crate::core::schedule::Terms;
 use crate::core::schedule::price::{Price, Sharers};
@@ -21,12 +21,15 @@ const MISSED_MAX: f64 = 10.0;
 
 /// A budget with what was taken of it, and its price.
 ///
-/// Each request is charged as one: a limit is of requests, and an API that gives some away does not say which.
+/// Each request is charged as one, whatever it is for, and given back when the server's own figures say that it cost
+/// nothing ([`Toll`](super::toll::Toll)): to the price, and to the windows that these figures are of.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     gauges: Vec<Gauge>,
     /// What a request is worth; `None` without a limit, or before anybody said who shares it.
     price: Option<Price>,
+    /// What was overspent before a restart, in seconds of the whole budget, and when; until there is a price again.
+    carried: Option<(f64, Timestamp)>,
     sharers: Sharers,
     /// Requests that were let in for polls that have not asked yet.
     reserved: u32,
@@ -43,6 +46,7 @@ impl Ledger {
         Self {
             gauges: allowance.limit.iter().map(|rate| Gauge::written(*rate, now)).collect(),
             price: None,
+            carried: None,
             sharers: Sharers::default(),
             reserved: 0,
             waiting: 0,
@@ -50,6 +54,30 @@ impl Ledger {
             spent_by_all: 0.0,
             faded: now,
         }
+    }
+
+    /// A budget that goes on after a restart. Windows that are declared otherwise begin with nothing at hand.
+    pub(crate) fn resumed(allowance: &Allowance, kept: &Kept, now: Timestamp) -> Self {
+        let gauges = allowance.limit.iter().map(|rate| {
+            let known = kept.windows.iter().find(|window| window.rate == *rate);
+            known.map_or_else(|| Gauge::drained(*rate, now), |known| Gauge::resumed(known, now))
+        });
+        let (gauges, carried) = (gauges.collect(), Some((kept.overdraft_s, kept.at)));
+        Self { gauges, carried, ..Self::new(allowance, now) }
+    }
+
+    /// What to remember of it; `None` without a limit.
+    pub(crate) fn kept(&self, now: Timestamp) -> Option<Kept> {
+        let windows: Vec<_> = self.gauges.iter().map(Gauge::kept).collect();
+        let overdraft_s = self.price.map(|price| price.overdraft_s(now));
+        let carried = self.carried.map(|(overdraft_s, _)| overdraft_s);
+        let overdraft_s = overdraft_s.or(carried).unwrap_or(0.0);
+        (!windows.is_empty()).then_some(Kept { at: now, overdraft_s, windows })
+    }
+
+    /// Whether each request has to be remembered before it is made: a window would not be full again soon after a restart.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.gauges.iter().any(Gauge::is_slow)
     }
 
     /// Takes on other allowance. Windows that are as they were go on; others begin anew, with nothing at hand.
@@ -63,13 +91,10 @@ impl Ledger {
             let at = old.iter().position(|gauge| gauge.rate() == *rate)?;
             Some(old.swap_remove(at))
         };
-        let renewed = allowance.limit.iter().map(|rate| {
-            kept(rate).unwrap_or_else(|| {
-                let mut gauge = Gauge::written(*rate, now);
-                gauge.drain(now);
-                gauge
-            })
-        });
+        let renewed = allowance
+            .limit
+            .iter()
+            .map(|rate| kept(rate).unwrap_or_else(|| Gauge::drained(*rate, now)));
         self.gauges = renewed.collect();
     }
 
@@ -114,13 +139,38 @@ impl Ledger {
         is_paid
     }
 
+    /// Gives a request back that cost nothing, to the windows that the server's figures are of. Says whether the plan is
+    /// one of these windows, so that it is no more charged either.
+    pub(crate) fn give_back(&mut self, source: &SourceName, free: &Free, now: Timestamp) -> bool {
+        for gauge in self.gauges.iter_mut().filter(|gauge| gauge.is_meant_by(free)) {
+            gauge.give_back(now);
+        }
+        let narrowest =
+            self.gauges.iter().min_by(|one, two| one.planned().total_cmp(&two.planned()));
+        let is_free = narrowest.is_none_or(|gauge| gauge.is_meant_by(free));
+        if is_free {
+            self.spent_by_all = (self.spent_by_all - 1.0).max(0.0);
+            if let Some(spent) = self.spent.get_mut(source) {
+                *spent = (*spent - 1.0).max(0.0);
+            }
+            if let Some(price) = &mut self.price {
+                price.refund(now);
+            }
+        }
+        is_free
+    }
+
     /// Says who shares the budget, after a limit or a source was added, changed or removed, and as their rates are
     /// learned. What was spent beyond the average, or saved, stays so.
     pub(crate) fn share(&mut self, sharers: Sharers, now: Timestamp) {
         self.sharers = sharers;
         self.price = self.planned().map(|rate| {
             let start = sharers.price(rate);
-            self.price.map_or(Price::new(rate, start, now), |price| price.renewed(rate, start))
+            let new = || {
+                let price = Price::new(rate, start, now);
+                self.carried.take().map_or(price, |carried| price.resumed(carried, now))
+            };
+            self.price.map_or_else(new, |price| price.renewed(rate, start))
         });
     }
 
@@ -134,10 +184,10 @@ impl Ledger {
         }
     }
 
-    /// What a poll of one of its sources is planned on; `None` without a price.
-    pub(crate) fn terms(&self, weight: f64, now: Timestamp) -> Option<Terms> {
+    /// What a poll of one of its sources is planned on, that costs so many requests; `None` without a price.
+    pub(crate) fn terms(&self, weight: f64, cost: f64, now: Timestamp) -> Option<Terms> {
         let price = self.price.as_ref()?;
-        Some(Terms::of(price, self.sharers.count(), weight, now))
+        Some(Terms::of(price, self.sharers.count(), (weight, cost), now))
     }
 
     /// Of what was spent lately, the part that a source had.

@@ -3,18 +3,22 @@
 //! | part | keeps |
 //! |---|---|
 //! | [`Ledger`] | a written limit: never crossed in any window of its length, planned at 80 % |
-//! | [`Tally`] | what a server says about one credential: how much is left, how long to wait |
+//! | [`Tally`] | what a server says about one credential: how much is left, how long to wait, whether a 304 is free |
+//! | [`Cost`] | what a poll costs, in requests |
 //! | [`Breaker`] | whether an origin fails for several sources in a row |
 //! | [`Outage`] | whether everything that used to answer stopped at once |
 //!
 //! All of it is data moved on by events; waiting and asking is the poller's business.
 
 mod breaker;
+mod cost;
+mod kept;
 mod ledger;
 mod outage;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod toll;
 mod window;
 
 use std::num::NonZeroU32;
@@ -22,9 +26,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::breaker::{Breaker, Passage};
+pub(crate) use self::cost::Cost;
+pub(crate) use self::kept::{Kept, KeptWindow};
 pub(crate) use self::ledger::Ledger;
 pub(crate) use self::outage::{Outage, is_out_of_reach};
-pub(crate) use self::tally::Tally;
+pub(crate) use self::tally::{Free, Tally};
 pub(crate) use self::window::Gauge;
 
 use crate::core::backoff::BackoffPolicy;
@@ -64,6 +70,23 @@ impl Holder {
         match self {
             Self::Api(name) => name,
             Self::Source(name) => name.as_str(),
+        }
+    }
+
+    /// Its name in the store.
+    pub(crate) fn to_text(&self) -> String {
+        match self {
+            Self::Api(name) => format!("api {name}"),
+            Self::Source(name) => format!("source {name}"),
+        }
+    }
+
+    /// What [`Holder::to_text`] gave.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        match text.split_once(' ')? {
+            ("api", name) => Some(Self::Api(name.to_owned())),
+            ("source", name) => Some(Self::Source(SourceName::new(name))),
+            _ => None,
         }
     }
 }

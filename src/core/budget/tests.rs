@@ -1,5 +1,7 @@
 //! Budgets are kept, shares are fair, breakers open and close.
 
+mod costs;
+
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -314,7 +316,7 @@ fn those_who_share_a_limit_go_by_its_price_and_spend_four_fifths_of_it() {
     let share = |ledger: &mut Ledger, sources: &[Restless], now: Timestamp| {
         let mut sharers = Sharers::default();
         for source in sources {
-            sharers.add(every, 1.0, Some(source.rate.mean(now)));
+            sharers.add(every, 1.0, (Some(source.rate.mean(now)), 1.0));
         }
         ledger.share(sharers, now);
     };
@@ -344,7 +346,7 @@ fn those_who_share_a_limit_go_by_its_price_and_spend_four_fifths_of_it() {
         source.rate.observe(source.last, now, found);
         source.last = now;
         source.polls += usize::from(now >= at(15 * 86_400_000));
-        let terms = ledger.terms(1.0, now).unwrap();
+        let terms = ledger.terms(1.0, 1.0, now).unwrap();
         intervals[number] = interval(&source.rate, &terms, every, now, 0.5);
         let next = now.after(intervals[number]);
         due.insert((next, number, next));
@@ -363,16 +365,16 @@ fn those_who_share_a_limit_go_by_its_price_and_spend_four_fifths_of_it() {
 #[test]
 fn a_price_needs_a_limit_and_several_are_paid_together() {
     let mut sharers = Sharers::default();
-    sharers.add(Every::Fixed(Duration::from_secs(20)), 1.0, None);
+    sharers.add(Every::Fixed(Duration::from_secs(20)), 1.0, (None, 1.0));
     sharers.add(
         Every::Range { min: Duration::from_secs(1), max: Duration::from_hours(1) },
         1.0,
-        None,
+        (None, 1.0),
     );
     let priced = |count: u32| {
         let mut ledger = Ledger::new(&allowance(vec![rate(count, 60, 0)]), at(0));
         ledger.share(sharers, at(0));
-        ledger.terms(1.0, at(0)).unwrap()
+        ledger.terms(1.0, 1.0, at(0)).unwrap()
     };
     let (narrow, wide) = (priced(10), priced(60));
     let theta = |terms: Terms| terms.theta().unwrap();
@@ -380,15 +382,15 @@ fn a_price_needs_a_limit_and_several_are_paid_together() {
     let both = Terms::Unshared { weight: 1.0 }.and(narrow).and(wide);
     assert!((theta(both) - theta(narrow) - theta(wide)).abs() < 1e-9);
     let mut ledger = Ledger::new(&allowance(vec![rate(10, 60, 0)]), at(0));
-    assert_eq!(ledger.terms(1.0, at(0)), None, "nobody said who shares it");
+    assert_eq!(ledger.terms(1.0, 1.0, at(0)), None, "nobody said who shares it");
     ledger.share(sharers, at(0));
     for second in 0..600 {
         ledger.take(&SourceName::new("s"), at(second * 10_000));
     }
-    let before = theta(ledger.terms(1.0, at(6_000_000)).unwrap());
+    let before = theta(ledger.terms(1.0, 1.0, at(6_000_000)).unwrap());
     ledger.charge_waiting(Duration::from_hours(1), Duration::from_mins(10), at(6_000_000));
-    assert!(theta(ledger.terms(1.0, at(6_000_000)).unwrap()) > before, "what waits raises it");
+    assert!(theta(ledger.terms(1.0, 1.0, at(6_000_000)).unwrap()) > before, "what waits raises it");
     ledger.renew(&allowance(vec![]), at(6_000_000));
     ledger.share(sharers, at(6_000_000));
-    assert_eq!(ledger.terms(1.0, at(6_000_000)), None);
+    assert_eq!(ledger.terms(1.0, 1.0, at(6_000_000)), None);
 }

@@ -13,7 +13,7 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use super::Rate;
+use super::{Free, KeptWindow, Rate};
 use crate::core::time::Timestamp;
 
 /// Of a written limit, this part is planned with, per cent.
@@ -25,6 +25,8 @@ const BURST_PERCENT: u32 = 10;
 const WRITTEN_BURST_PERCENT: u32 = 90;
 /// A window that gives a permit less often than this keeps its first one when it begins: a start must not wait for it.
 const PATIENCE_AT_START: Duration = Duration::from_secs(10);
+/// How far two clocks may be apart in how long a window is.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// A time that was told, in nanoseconds since the limiter was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,8 +75,11 @@ pub(crate) struct Gauge {
     burst: u32,
     /// When a permit was last taken, and how many were left at once then: governor tells no more.
     taken: (Timestamp, u32),
-    /// Requests of about the last period, fading with its length.
+    /// Permits of requests that cost nothing after all. With those that governor has they are never more than the burst.
+    returned: u32,
+    /// Requests of about the last period, fading with its length, as of `faded`.
     used: f64,
+    faded: Timestamp,
 }
 
 impl Gauge {
@@ -87,10 +92,43 @@ impl Gauge {
             None => u64::from(rate.count.get()) * u64::from(BURST_PERCENT) / 100,
         };
         let mut gauge = Self::new(rate, spacing, u32::try_from(burst).unwrap_or(u32::MAX), now);
-        if gauge.spacing < PATIENCE_AT_START {
+        if !gauge.is_slow() {
             gauge.drain(now);
         }
         gauge
+    }
+
+    /// Keeps a written rate, with nothing at hand however seldom permits come.
+    pub(crate) fn drained(rate: Rate, now: Timestamp) -> Self {
+        let mut gauge = Self::written(rate, now);
+        gauge.drain(now);
+        gauge
+    }
+
+    /// Goes on with a rate that was kept before. What was taken of a slow one is known to the last permit; of a fast one
+    /// it is not, and it begins with nothing at hand.
+    pub(crate) fn resumed(kept: &KeptWindow, now: Timestamp) -> Self {
+        let (at, left) = kept.taken;
+        let mut gauge = Self::written(kept.rate, at);
+        // A clock that was set back says nothing of when that was.
+        if !gauge.is_slow() || at > now {
+            return Self::drained(kept.rate, now);
+        }
+        let gone = NonZeroU32::new(gauge.burst.saturating_sub(left));
+        if let Some(Ok(Ok(_))) = gone.map(|gone| gauge.limiter.check_n(gone)) {
+            gauge.taken = (at, left);
+        }
+        gauge
+    }
+
+    /// What to remember of it.
+    pub(crate) fn kept(&self) -> KeptWindow {
+        KeptWindow { rate: self.rate, taken: self.taken }
+    }
+
+    /// Whether permits come so seldom that each one has to be remembered.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.spacing >= PATIENCE_AT_START
     }
 
     /// Keeps a rate as a courtesy: with its burst at hand.
@@ -108,8 +146,8 @@ impl Gauge {
         let hands = Hands::default();
         let limiter = RateLimiter::direct_with_clock(quota, hands.clone());
         let limiter = limiter.with_middleware::<StateInformationMiddleware>();
-        let (burst, taken) = (most.get(), (now, most.get()));
-        Self { rate, limiter, hands, began: now, spacing, burst, taken, used: 0.0 }
+        let (burst, taken, returned, used) = (most.get(), (now, most.get()), 0, 0.0);
+        Self { rate, limiter, hands, began: now, spacing, burst, taken, returned, used, faded: now }
     }
 
     /// Takes all that is at hand.
@@ -119,6 +157,7 @@ impl Gauge {
         if let Ok(Ok(_)) = self.limiter.check_n(burst) {
             self.taken = (now, 0);
         }
+        self.returned = 0;
     }
 
     /// What it was made for.
@@ -133,6 +172,16 @@ impl Gauge {
 
     /// How many permits are certainly there.
     fn free(&self, now: Timestamp) -> u32 {
+        self.come(now).saturating_add(self.returned(now))
+    }
+
+    /// Of those that were given back, the ones that are still worth something.
+    fn returned(&self, now: Timestamp) -> u32 {
+        self.returned.min(self.burst.saturating_sub(self.come(now)))
+    }
+
+    /// Those that governor has.
+    fn come(&self, now: Timestamp) -> u32 {
         let (at, left) = self.taken;
         let come = now.since(at).as_nanos() / self.spacing.as_nanos().max(1);
         left.saturating_add(u32::try_from(come).unwrap_or(u32::MAX)).min(self.burst)
@@ -145,7 +194,7 @@ impl Gauge {
             return now;
         }
         let (at, left) = self.taken;
-        let missing = needed.saturating_sub(left).max(1);
+        let missing = needed.saturating_sub(left).saturating_sub(self.returned(now)).max(1);
         // Rounded up to the clock's milliseconds.
         at.after(self.spacing.saturating_mul(missing)).after(Duration::from_millis(1)).max(
             // Reserved beyond the burst: whoever holds a reservation goes first.
@@ -156,21 +205,46 @@ impl Gauge {
     /// Takes a permit; `false` if there is none after all.
     pub(crate) fn take(&mut self, now: Timestamp) -> bool {
         self.set_hands(now);
+        self.returned = self.returned(now);
+        if self.returned > 0 {
+            self.returned -= 1;
+            self.count(now, 1.0);
+            return true;
+        }
         let Ok(left) = self.limiter.check() else { return false };
-        self.fade(now);
-        self.used += 1.0;
+        self.count(now, 1.0);
         self.taken = (now, left.remaining_burst_capacity());
         true
     }
 
+    /// Takes a permit back, of a request that cost nothing.
+    pub(crate) fn give_back(&mut self, now: Timestamp) {
+        self.returned = self.returned(now).saturating_add(1);
+        self.count(now, -1.0);
+    }
+
+    /// Whether figures of a server are of this window: it is no shorter than that of the server, and a person who wrote
+    /// less than half of what the server allows meant something else by it.
+    pub(crate) fn is_meant_by(&self, free: &Free) -> bool {
+        let count = u64::from(self.rate.count.get());
+        let is_near = |limit: u64| count <= limit && count.saturating_mul(2) >= limit;
+        self.rate.period.saturating_add(SLACK) >= free.window && free.limit.is_none_or(is_near)
+    }
+
+    fn count(&mut self, now: Timestamp, requests: f64) {
+        self.fade(now);
+        self.used = (self.used + requests).max(0.0);
+        self.faded = now;
+    }
+
     fn fade(&mut self, now: Timestamp) {
-        let passed = now.since(self.taken.0).as_secs_f64();
+        let passed = now.since(self.faded).as_secs_f64();
         self.used *= (-passed / self.rate.period.as_secs_f64().max(1e-3)).exp();
     }
 
     /// How much of it is in use, `1.0` being all that was written.
     pub(crate) fn used_ratio(&self, now: Timestamp) -> f64 {
-        let passed = now.since(self.taken.0).as_secs_f64();
+        let passed = now.since(self.faded).as_secs_f64();
         let used = self.used * (-passed / self.rate.period.as_secs_f64().max(1e-3)).exp();
         used / f64::from(self.rate.count.get())
     }

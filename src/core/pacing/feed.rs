@@ -9,7 +9,6 @@ use memchr::memmem;
 const HEAD_BYTES: usize = 16 * 1024;
 
 /// How far apart news is, by the feed's own word; `None` if it says nothing, or nonsense.
-#[cfg_attr(not(test), expect(dead_code, reason = "the prior of a schedule begins with it"))]
 pub(crate) fn pace_of(body: &[u8]) -> Option<Duration> {
     let head = body.get(..HEAD_BYTES.min(body.len()))?;
     let until =

@@ -7,7 +7,7 @@
 //! | `RateLimit`, `RateLimit-*`, `X-RateLimit-*`, `32/40` | the credential, as a smaller budget | always |
 //! | `X-Poll-Interval` | the source | always, beyond its longest interval too |
 //! | `Cache-Control: max-age` less `Age`, `Expires` less `Date` | the source | up to its longest interval; a fixed one and a calendar are the person's word |
-//! | `ttl` and `sy:updatePeriod` of feeds | nothing | a hint at how often there is news |
+//! | `ttl` and `sy:updatePeriod` of feeds | nothing | a hint at how often there is news, until that is known |
 //!
 //! What cannot be read is as if it were not there, and no wait is longer than [`SOURCE_RETRY_AFTER_MAX`].
 

@@ -143,10 +143,6 @@ impl Cron {
     }
 
     /// As it was written.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for those who ask why a poll is due when it is")
-    )]
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }

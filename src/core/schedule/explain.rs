@@ -7,7 +7,7 @@ use crate::core::time::{Timestamp, humane};
 
 use super::rate::Factors;
 use super::wait::{Pending, pending};
-use super::{DAY_S, Every, Terms};
+use super::{DAY_S, Every, Stretch, Terms};
 
 /// The numbers behind the next poll of a source.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +41,10 @@ pub(crate) struct Standing {
     pub(crate) held_until: Option<Timestamp>,
     /// How many requests the server says are left, and until when.
     pub(crate) left: Option<(u64, Timestamp)>,
+    /// By how much those who adapt hold back for that to last.
+    pub(crate) stretch: Option<Stretch>,
+    /// Whether the server does not charge for the answer that nothing changed.
+    pub(crate) is_unchanged_free: bool,
     /// Whether the origin fails, so that it is only probed.
     pub(crate) is_failing: bool,
     /// What it waits for although it is due, and since when.
@@ -119,6 +123,7 @@ fn cause(
         _ if is_asked_for(source, state, standing) => "server",
         Every::Fixed(_) => "fixed",
         Every::Range { .. } if state.last_success.is_none() => "first",
+        Every::Range { .. } if is_held_back(state, standing) => "left",
         Every::Range { min, .. } if interval <= min => "min",
         Every::Range { max, .. } if interval >= max => "max",
         Every::Range { .. } if is_new(state, terms) => "new",
@@ -138,6 +143,12 @@ fn is_asked_for(source: &Source, state: &SourceState, standing: &Standing) -> bo
     is_late && standing.not_before == Some(due)
 }
 
+/// Whether what is left, by the server's word, sets the time.
+fn is_held_back(state: &SourceState, standing: &Standing) -> bool {
+    let planned = state.last_poll.map(|last| last.after(state.schedule.interval.mul_f64(1.01)));
+    standing.stretch.is_some() && planned.is_some_and(|planned| state.schedule.due > planned)
+}
+
 /// Whether it is still looked at closely because little is known of it.
 fn is_new(state: &SourceState, terms: Terms) -> bool {
     let seen = state.last_success.unwrap_or(state.schedule.due);
@@ -147,8 +158,10 @@ fn is_new(state: &SourceState, terms: Terms) -> bool {
 
 fn how(source: &Source) -> String {
     let name = &source.name;
+    if let Some(cron) = &source.cron {
+        return format!("{name} is polled by a calendar, `{}`.", cron.as_str());
+    }
     match source.every {
-        _ if source.cron.is_some() => format!("{name} is polled by a calendar."),
         Every::Fixed(every) => format!("{name} is polled every {}, which is fixed.", humane(every)),
         Every::Range { min, max } => format!(
             "{name} is polled every {} to {}, sooner when news is likely.",
@@ -199,9 +212,10 @@ impl Explanation {
             Terms::Unshared { .. } => format!(
                 "No limit is written for it, so a request is worth {need} of waiting, by its bounds alone."
             ),
-            Terms::Shared { theta, weight, .. } => format!(
-                "The price of its budget is {}, which makes {need} of waiting for a source as busy as this, of weight {weight}.",
-                amount(theta)
+            Terms::Shared { theta, weight, cost, .. } => format!(
+                "The price of its budget is {}{}, which makes {need} of waiting for a source as busy as this, of weight {weight}.",
+                amount(theta),
+                costs(cost)
             ),
         };
         let Pending { unseen, waiting } = self.pending;
@@ -210,6 +224,14 @@ impl Explanation {
             amount(waiting)
         )
     }
+}
+
+/// What a poll costs, unless that is one request.
+fn costs(cost: f64) -> String {
+    if (cost - 1.0).abs() < 0.05 {
+        return String::new();
+    }
+    format!(" for each request, of which a poll costs {cost:.1}")
 }
 
 /// What its budgets, its server and the queue before them have to say.
@@ -225,7 +247,15 @@ fn told(standing: &Standing, now: Timestamp) -> String {
     }
     if let Some((left, until)) = standing.left {
         let wait = humane(whole_seconds(until.since(now)));
-        told.push(format!("The server says that {left} requests are left for {wait}."));
+        let tight = standing.stretch.filter(|stretch| stretch.factor > 1.05);
+        let held_back = tight.map_or_else(String::new, |stretch| {
+            let factor = stretch.factor.min(1_000.0);
+            format!(", so that intervals are {factor:.1} times as long until then")
+        });
+        told.push(format!("The server says that {left} requests are left for {wait}{held_back}."));
+    }
+    if standing.is_unchanged_free {
+        told.push(String::from("It does not charge for the answer that nothing changed."));
     }
     if let Some(until) = standing.held_until {
         let wait = humane(whole_seconds(until.since(now)));
@@ -289,6 +319,7 @@ fn next(source: &Source, state: &SourceState, cause: &str, now: Timestamp) -> St
         "new" => format!(
             "{when}: little is known of it yet, so it is looked at again after half the time it is known for."
         ),
+        "left" => format!("{when}: what the server says is left has to last until there is more."),
         "share" => format!("{when}: more often would be more than its share of the budget."),
         _ => format!("{when}, {interval} after the last: then the waiting is worth a request."),
     }
@@ -323,6 +354,8 @@ fn factor(factor: f64) -> String {
 /// Seconds as people say them.
 fn amount(seconds: f64) -> String {
     match seconds {
+        ..1e-4 => format!("{:.2} µs", seconds * 1e6),
+        ..0.1 => format!("{:.2} ms", seconds * 1e3),
         ..10.0 => format!("{seconds:.2} s"),
         ..120.0 => format!("{seconds:.0} s"),
         ..7_200.0 => format!("{:.0} min", seconds / 60.0),

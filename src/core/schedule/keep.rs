@@ -8,15 +8,21 @@ use crate::core::time::Timestamp;
 use super::gap::Gaps;
 use super::minute::Minutes;
 use super::profile::Profile;
-use super::rate::{Habits, Rate};
+use super::rate::{Habits, PACE_S, Rate};
 
 /// Another layout gets another number; one that is not known is learned anew.
 const VERSION: u8 = 1;
+/// The same with a pace before it.
+const PACED_VERSION: u8 = 2;
 
 impl Rate {
     /// Its bytes.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let mut bytes = if self.pace_s == PACE_S {
+            vec![VERSION]
+        } else {
+            [&[PACED_VERSION][..], &self.pace_s.to_le_bytes()].concat()
+        };
         bytes.extend(self.born.as_millis().to_le_bytes());
         bytes.extend(self.count.to_le_bytes());
         bytes.extend(self.counted.as_millis().to_le_bytes());
@@ -31,8 +37,14 @@ impl Rate {
 
     /// What [`Rate::to_bytes`] gave. `None` for anything else: what was learned can be learned again.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (&VERSION, mut bytes) = bytes.split_first()? else { return None };
+        let (version, mut bytes) = bytes.split_first()?;
+        let pace_s = match *version {
+            VERSION => PACE_S,
+            PACED_VERSION => number(&mut bytes).filter(|pace_s| *pace_s >= 1.0)?,
+            _ => return None,
+        };
         let rate = Self {
+            pace_s,
             born: time(&mut bytes)?,
             count: number(&mut bytes)?,
             counted: time(&mut bytes)?,

@@ -39,7 +39,7 @@ pub(crate) mod wait;
 
 use std::time::Duration;
 
-pub(crate) use self::composition::{Floors, by_calendar, composed};
+pub(crate) use self::composition::{Floors, Stretch, by_calendar, composed};
 
 use crate::core::backoff::{BackoffPolicy, delay};
 use crate::core::limits::{OUTAGE_LOOK_PERIOD, SOURCE_RETRY_AFTER_MAX, START_SPREAD_MAX};
@@ -193,16 +193,23 @@ pub(crate) enum Terms {
         theta: f64,
         /// Importance relative to the others.
         weight: f64,
+        /// What a poll costs, in requests.
+        cost: f64,
         /// No more often than this, so that something is left to the others: in seconds.
         interval_min_s: f64,
     },
 }
 
 impl Terms {
-    /// Those of one of `sources` that share a budget.
-    pub(crate) fn of(price: &Price, sources: u32, weight: f64, now: Timestamp) -> Self {
-        let interval_min_s = price::interval_min_s(price.rate(), sources, weight);
-        Self::Shared { theta: price.theta(now), weight, interval_min_s }
+    /// Those of one of `sources` that share a budget, whose polls cost so many requests.
+    pub(crate) fn of(
+        price: &Price,
+        sources: u32,
+        (weight, cost): (f64, f64),
+        now: Timestamp,
+    ) -> Self {
+        let interval_min_s = cost * price::interval_min_s(price.rate(), sources, weight);
+        Self::Shared { theta: price.theta(now), weight, cost, interval_min_s }
     }
 
     /// The same under one more budget.
@@ -210,11 +217,12 @@ impl Terms {
     pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (
-                Self::Shared { theta, weight, interval_min_s },
+                Self::Shared { theta, weight, cost, interval_min_s },
                 Self::Shared { theta: more, interval_min_s: longer, .. },
             ) => Self::Shared {
                 theta: theta + more,
                 weight,
+                cost,
                 interval_min_s: interval_min_s.max(longer),
             },
             (Self::Unshared { .. }, terms) | (terms, Self::Unshared { .. }) => terms,
@@ -233,7 +241,7 @@ impl Terms {
     pub(crate) fn need(&self, mean: f64, every: Every) -> f64 {
         match *self {
             Self::Unshared { weight } => price::unshared(every, weight),
-            Self::Shared { theta, weight, .. } => price::need(theta, weight, mean),
+            Self::Shared { theta, weight, cost, .. } => price::need(theta * cost, weight, mean),
         }
     }
 

@@ -62,6 +62,21 @@ impl Price {
         Self { rate, start, overdraft: days * rate * EVEN_OUT_S, ..self }
     }
 
+    /// The same after a restart: what was overspent by `kept` seconds of the whole budget at `at` is made up for
+    /// meanwhile, while what was saved is not saved on.
+    #[must_use]
+    pub(crate) fn resumed(self, (kept, at): (f64, Timestamp), now: Timestamp) -> Self {
+        let overdraft_s = if kept > 0.0 { (kept - seconds(now.since(at))).max(0.0) } else { kept };
+        let most = OVERDRAFT_DAYS_MAX * EVEN_OUT_S;
+        Self { overdraft: overdraft_s.clamp(-most, most) * self.rate, at: now, ..self }
+    }
+
+    /// How long the whole budget would have to rest to make up for what was overspent, in seconds; negative after
+    /// saving.
+    pub(crate) fn overdraft_s(&self, now: Timestamp) -> f64 {
+        self.overdraft_at(now) / self.rate
+    }
+
     /// Requests a second to spend on average.
     pub(crate) fn rate(&self) -> f64 {
         self.rate
@@ -84,6 +99,13 @@ impl Price {
         self.spent += cost;
     }
 
+    /// Takes back what was charged for a request that cost nothing.
+    pub(crate) fn refund(&mut self, now: Timestamp) {
+        self.charge(0.0, now);
+        self.overdraft -= 1.0;
+        self.spent = (self.spent - 1.0).max(0.0);
+    }
+
     /// When the hour's hard stop ends, if one more request of that cost would cross it: 1.25 times the average within a
     /// clock hour, though always one request.
     pub(crate) fn stopped_until(&self, cost: f64, now: Timestamp) -> Option<Timestamp> {
@@ -102,7 +124,7 @@ impl Price {
 /// The price at which sources with these weights and mean rates spend exactly `rate` requests a second.
 pub(crate) fn fair(rate: f64, sources: impl Iterator<Item = (f64, f64)>) -> f64 {
     let mut sharers = Sharers::default();
-    sources.for_each(|(weight, mean)| sharers.add_adaptive(weight, Some(mean)));
+    sources.for_each(|(weight, mean)| sharers.add_adaptive(weight, Some(mean), 1.0));
     sharers.price(rate)
 }
 
@@ -119,22 +141,23 @@ pub(crate) struct Sharers {
 }
 
 impl Sharers {
-    /// One more, with its weight and its mean rate, if that is known.
-    pub(crate) fn add(&mut self, every: Every, weight: f64, mean: Option<f64>) {
+    /// One more, with its weight, its mean rate, if that is known, and what a poll of it costs.
+    pub(crate) fn add(&mut self, every: Every, weight: f64, (mean, cost): (Option<f64>, f64)) {
         match every {
-            Every::Range { .. } => self.add_adaptive(weight, mean),
+            Every::Range { .. } => self.add_adaptive(weight, mean, cost),
             Every::Fixed(every) => {
                 self.count = self.count.saturating_add(1);
-                self.fixed += 1.0 / positive(seconds(every));
+                self.fixed += cost / positive(seconds(every));
             }
         }
     }
 
-    fn add_adaptive(&mut self, weight: f64, mean: Option<f64>) {
+    fn add_adaptive(&mut self, weight: f64, mean: Option<f64>, cost: f64) {
         self.count = self.count.saturating_add(1);
         match mean {
             Some(mean) => {
-                self.adaptive.0 += (mean * QUIET / (2.0 * need(1.0, weight, mean))).sqrt();
+                // Polls that cost more are made less often, by the root of it.
+                self.adaptive.0 += (cost * mean * QUIET / (2.0 * need(1.0, weight, mean))).sqrt();
                 self.adaptive.1 += 1.0;
             }
             None => self.unknown += 1.0,

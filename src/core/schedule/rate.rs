@@ -16,10 +16,13 @@ use super::{DAY_S, later, seconds};
 
 /// How long a change counts for the long-run rate, in seconds: two weeks.
 const MEMORY_S: f64 = 14.0 * DAY_S;
-/// What is assumed of a source that nobody knows: half a change in half a day of watching, so one a day. A single real
-/// change moves it at once, and silence wears it down.
+/// What is assumed of a source that nobody knows: half a change in half its pace, so one a day if it does not say. A
+/// single real change moves it at once, and silence wears it down.
 const PRIOR_CHANGES: f64 = 0.5;
-const PRIOR_S: f64 = 0.5 * DAY_S;
+/// How far apart news is if nobody says so, in seconds.
+pub(super) const PACE_S: f64 = DAY_S;
+/// A word on that is taken within these bounds, in seconds: from five minutes to a month.
+const PACES_S: std::ops::RangeInclusive<f64> = 300.0..=30.0 * DAY_S;
 /// The newest changes of one poll that are looked at.
 const CHANGES_MAX: usize = 1_000;
 /// More changes than this at once are an import, not a habit: the rest does not count.
@@ -50,6 +53,8 @@ pub(crate) struct Rate {
     pub(super) count: f64,
     /// When the last change was.
     pub(super) counted: Timestamp,
+    /// How far apart news is by the source's own word, in seconds: what is assumed of it before it is known.
+    pub(super) pace_s: f64,
     /// Nothing until something changes: a source that never does takes no room.
     pub(super) habits: Option<Arc<Habits>>,
 }
@@ -80,7 +85,19 @@ pub(crate) struct Stretch {
 impl Rate {
     /// Of a source watched from now on.
     pub(crate) fn new(born: Timestamp) -> Self {
-        Self { born, count: 0.0, counted: born, habits: None }
+        Self { born, count: 0.0, counted: born, pace_s: PACE_S, habits: None }
+    }
+
+    /// The same of a source that says how far apart its news is.
+    #[must_use]
+    pub(crate) fn paced(self, pace: Duration) -> Self {
+        Self { pace_s: seconds(pace).clamp(*PACES_S.start(), *PACES_S.end()), ..self }
+    }
+
+    /// The same with what another one knows of the pace.
+    #[must_use]
+    pub(crate) fn paced_as(self, other: &Self) -> Self {
+        Self { pace_s: other.pace_s, ..self }
     }
 
     /// Of a source whose past is known from its first answer: the times its items say they changed at. Those later than
@@ -141,7 +158,7 @@ impl Rate {
     pub(crate) fn mean(&self, now: Timestamp) -> f64 {
         let count = self.count * (-seconds(now.since(self.counted)) / MEMORY_S).exp();
         let exposure = MEMORY_S * (1.0 - (-seconds(now.since(self.born)) / MEMORY_S).exp());
-        (PRIOR_CHANGES + count) / (PRIOR_S + exposure)
+        (PRIOR_CHANGES + count) / (PRIOR_CHANGES * self.pace_s + exposure)
     }
 
     /// What is to be expected from `at` on, with `mean` from [`Rate::mean`]: the rate, and until when it holds.

@@ -59,7 +59,7 @@ pub(crate) fn replay(trace: &Trace, span: Span, budget: f64) -> Tally {
         let found = if seen.is_empty() { Found::Nothing } else { Found::ChangesAt(seen) };
         source.rate.observe(source.last_poll, now, found);
         source.last_poll = now;
-        let terms = Terms::of(&price, count, 1.0, now);
+        let terms = Terms::of(&price, count, (1.0, 1.0), now);
         due.push(Reverse((now.after(interval(&source.rate, &terms, bounds, now, 0.0)), index)));
     }
     tally

@@ -1,22 +1,25 @@
 //! What the gate knows: budgets, origins, and who was let in.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
 use super::Applicant;
 use crate::core::budget::{
-    Account, Allowance, Breaker, Gauge, Holder, Ledger, Outage, Passage, Rate, Tally,
+    Account, Allowance, Breaker, Cost, Free, Gauge, Holder, Kept, Ledger, Outage, Passage, Rate,
+    Tally,
 };
 use crate::core::ids::UnitName;
 use crate::core::limits::{
     COURTESY_BURST, COURTESY_RATE, ORIGINS_KNOWN_MAX, POLLS_AT_FAILING_ORIGIN_MAX,
-    POLLS_AT_ORIGIN_MIN, SWEEP_PERIOD,
+    POLLS_AT_ORIGIN_MIN, SWEEP_PERIOD, UNPAID_RATE,
 };
 use crate::core::schedule::explain::{BudgetStanding, Standing};
 use crate::core::schedule::price::Sharers;
-use crate::core::schedule::{Every, Terms};
+use crate::core::schedule::{Every, Stretch, Terms};
 use crate::core::source::Source;
 use crate::core::time::Timestamp;
 
@@ -74,6 +77,10 @@ pub(super) struct Book {
     origins: HashMap<String, Origin>,
     admitted: HashMap<UnitName, Admitted>,
     barred: HashMap<UnitName, Barred>,
+    /// What polls cost, of the units for which that is not one request.
+    costs: HashMap<UnitName, Cost>,
+    /// Budgets as they were before a restart, until somebody asks for them.
+    kept: HashMap<Holder, Kept>,
     pub(super) outage: Outage,
 }
 
@@ -91,6 +98,8 @@ struct Budget {
     seats: Option<Arc<Semaphore>>,
     /// Polls under way.
     polls: usize,
+    /// Whether it was spent from since it was last remembered.
+    is_spent: bool,
 }
 
 /// A scheme, host and port.
@@ -98,6 +107,8 @@ pub(super) struct Origin {
     pub(super) breaker: Breaker,
     held_until: Timestamp,
     courtesy: Gauge,
+    /// Of polls that a written limit holds for, while what nothing changed for is not charged: something has to.
+    unpaid: Gauge,
     tallies: HashMap<u32, Tally>,
     /// Polls under way.
     polls: usize,
@@ -110,17 +121,30 @@ struct Admitted {
     origin: Option<String>,
     /// Whether its first request is still to come.
     is_reserved: bool,
+    /// Requests made, and those that cost nothing.
+    made: u32,
+    free: u32,
+}
+
+impl Admitted {
+    /// What its polls cost, with this one.
+    fn cost(&self, before: Cost) -> Cost {
+        if self.made == 0 { before } else { before.with(self.made.saturating_sub(self.free)) }
+    }
 }
 
 impl Origin {
     fn new(now: Timestamp) -> Self {
-        let [rate, burst] = [COURTESY_RATE, COURTESY_BURST].map(std::num::NonZeroU32::new);
-        let count = rate.unwrap_or(std::num::NonZeroU32::MIN);
-        let rate = Rate { count, period: std::time::Duration::from_secs(1), burst };
+        let courtesy = |count: u32, burst: u32| {
+            let [count, burst] = [count, burst].map(NonZeroU32::new);
+            let count = count.unwrap_or(NonZeroU32::MIN);
+            Gauge::courteous(Rate { count, period: Duration::from_secs(1), burst }, now)
+        };
         Self {
             breaker: Breaker::default(),
             held_until: now,
-            courtesy: Gauge::courteous(rate, now),
+            courtesy: courtesy(COURTESY_RATE, COURTESY_BURST),
+            unpaid: courtesy(UNPAID_RATE, UNPAID_RATE),
             tallies: HashMap::new(),
             polls: 0,
         }
@@ -134,11 +158,16 @@ impl Origin {
 
 impl Book {
     fn budget(&mut self, allowance: &Allowance, now: Timestamp) -> &mut Budget {
+        let mut new = || match self.kept.remove(&allowance.holder) {
+            Some(kept) => Ledger::resumed(allowance, &kept, now),
+            None => Ledger::new(allowance, now),
+        };
         let budget = self.budgets.entry(allowance.holder.clone()).or_insert_with(|| Budget {
             allowance: allowance.clone(),
-            ledger: Ledger::new(allowance, now),
+            ledger: new(),
             seats: allowance.concurrency.map(|seats| Arc::new(Semaphore::new(seats))),
             polls: 0,
+            is_spent: false,
         });
         if budget.allowance != *allowance {
             budget.ledger.renew(allowance, now);
@@ -191,11 +220,12 @@ impl Book {
             origin.polls += 1;
             origin.tallies.entry(account.credential).or_default().reserve();
             let _ = origin.courtesy.take(now);
+            let _ = origin.unpaid.take(now);
             if origin.breaker.passage(now) == Passage::Probe {
                 origin.breaker.probe(unit);
             }
         }
-        let admitted = Admitted { account, origin, is_reserved: true };
+        let admitted = Admitted { account, origin, is_reserved: true, made: 0, free: 0 };
         self.admitted.insert(applicant.unit.clone(), admitted);
         Ok(())
     }
@@ -271,7 +301,8 @@ impl Book {
         if origin.held_until > now {
             return barrier(What::Origin(named()), origin.held_until);
         }
-        let opens = origin.tallies.entry(account.credential).or_default().opens_for_poll(now);
+        let tally = origin.tallies.entry(account.credential).or_default();
+        let (opens, is_unpaid) = (tally.opens_for_poll(now), tally.is_unchanged_free(now));
         if opens > now {
             return barrier(What::Credential(named(), account.credential), opens);
         }
@@ -283,9 +314,12 @@ impl Book {
             return barrier(What::Origin(named()), now.after(SWEEP_PERIOD));
         }
         let is_adaptive = matches!(applicant.source.every, Every::Range { .. });
-        let is_courteous =
-            is_adaptive && applicant.source.cron.is_none() && account.budgets.is_empty();
-        let opens = origin.courtesy.opens(0, now);
+        let opens = match account.budgets.is_empty() {
+            true => origin.courtesy.opens(0, now),
+            false if is_unpaid => origin.unpaid.opens(0, now),
+            false => now,
+        };
+        let is_courteous = is_adaptive && applicant.source.cron.is_none();
         if is_courteous && opens > now && applicant.latest > now {
             return barrier(What::Courtesy(named()), opens.min(applicant.latest));
         }
@@ -295,7 +329,13 @@ impl Book {
     /// See [`Gate::over`](super::Gate::over).
     pub(super) fn over(&mut self, unit: &UnitName) {
         self.release(unit);
-        let Some(Admitted { account, origin, .. }) = self.admitted.remove(unit) else { return };
+        let Some(admitted) = self.admitted.remove(unit) else { return };
+        let cost = admitted.cost(self.costs.remove(unit).unwrap_or_default());
+        let Admitted { account, origin, .. } = admitted;
+        let is_limited = account.budgets.iter().any(|allowance| !allowance.limit.is_empty());
+        if is_limited && !cost.is_plain() {
+            self.costs.insert(unit.clone(), cost);
+        }
         for allowance in account.budgets.iter() {
             if let Some(budget) = self.budgets.get_mut(&allowance.holder) {
                 budget.polls = budget.polls.saturating_sub(1);
@@ -361,10 +401,15 @@ impl Book {
         let is_first = self.release(&account.unit);
         let mut is_paid = true;
         for allowance in account.budgets.iter() {
-            is_paid &= self.budget(allowance, now).ledger.take(&account.source, now);
+            let budget = self.budget(allowance, now);
+            budget.is_spent = true;
+            is_paid &= budget.ledger.take(&account.source, now);
         }
         if !is_paid {
             return Err(Shut::ByLimit(now));
+        }
+        if let Some(admitted) = self.admitted.get_mut(&account.unit) {
+            admitted.made = admitted.made.saturating_add(1);
         }
         let place = self.origin(origin, now);
         place.tallies.entry(account.credential).or_default().take(now);
@@ -373,6 +418,24 @@ impl Book {
             let _ = place.courtesy.take(now);
         }
         Ok(())
+    }
+
+    /// A request of this account cost nothing.
+    pub(super) fn give_back(&mut self, account: &Account, free: &Free, now: Timestamp) {
+        let mut is_free = true;
+        for allowance in account.budgets.iter() {
+            is_free &= self.budget(allowance, now).ledger.give_back(&account.source, free, now);
+        }
+        // Planned as if it cost nothing only if that holds for all that it is planned by.
+        if let Some(admitted) = self.admitted.get_mut(&account.unit).filter(|_| is_free) {
+            admitted.free = admitted.free.saturating_add(1);
+        }
+    }
+
+    /// What a unit's next poll is expected to cost, in requests.
+    pub(super) fn cost(&self, unit: &UnitName) -> f64 {
+        let before = self.costs.get(unit).copied().unwrap_or_default();
+        self.admitted.get(unit).map_or(before, |admitted| admitted.cost(before)).expected()
     }
 
     /// A request of this account waits, or no longer.
@@ -399,16 +462,66 @@ impl Book {
         }
     }
 
-    /// Forgets that units wait which do not.
-    pub(super) fn keep_barred(&mut self, waits: impl Fn(&UnitName) -> bool) {
+    /// See [`Gate::keep`](super::Gate::keep).
+    pub(super) fn keep(
+        &mut self,
+        waits: impl Fn(&UnitName) -> bool,
+        is_declared: impl Fn(&UnitName) -> bool,
+    ) {
         self.barred.retain(|unit, _| waits(unit));
+        self.costs.retain(|unit, _| is_declared(unit));
+        for tally in self.origins.values_mut().flat_map(|origin| origin.tallies.values_mut()) {
+            tally.retain(&is_declared);
+        }
+    }
+
+    /// See [`Gate::stretch`](super::Gate::stretch).
+    pub(super) fn stretch(
+        &mut self,
+        account: &Account,
+        origin: &str,
+        (every, interval): (Every, Option<Duration>),
+        now: Timestamp,
+    ) -> Option<Stretch> {
+        let planned = (every, interval, self.cost(&account.unit));
+        self.tally(account, origin, now).stretch(&account.unit, planned, now)
+    }
+
+    /// Goes on with budgets as they were before a restart.
+    pub(super) fn resume(&mut self, kept: impl IntoIterator<Item = (Holder, Kept)>) {
+        self.kept.extend(kept);
+    }
+
+    /// What to remember of the budgets that changed since they were last remembered.
+    pub(super) fn to_remember(&mut self, now: Timestamp) -> Vec<(Holder, Kept)> {
+        let spent = self.budgets.iter_mut().filter(|(_, budget)| budget.is_spent);
+        let kept = spent.filter_map(|(holder, budget)| {
+            budget.is_spent = false;
+            Some((holder.clone(), budget.ledger.kept(now)?))
+        });
+        kept.collect()
+    }
+
+    /// What to remember before a request of this account is made: of the budgets that give permits so seldom that one
+    /// more after a restart would be one too many.
+    pub(super) fn to_remember_first(
+        &self,
+        account: &Account,
+        now: Timestamp,
+    ) -> Vec<(Holder, Kept)> {
+        let budgets = account.budgets.iter().filter_map(|allowance| {
+            let ledger = &self.budgets.get(&allowance.holder)?.ledger;
+            let kept = ledger.is_slow().then(|| ledger.kept(now))??;
+            Some((allowance.holder.clone(), kept))
+        });
+        budgets.collect()
     }
 
     /// See [`Gate::terms`](super::Gate::terms).
-    pub(super) fn terms(&self, source: &Source, now: Timestamp) -> Terms {
-        let weight = f64::from(source.weight);
+    pub(super) fn terms(&self, source: &Source, unit: &UnitName, now: Timestamp) -> Terms {
+        let (weight, cost) = (f64::from(source.weight), self.cost(unit));
         let budgets = source.budgets.iter().filter_map(|it| self.budgets.get(&it.holder));
-        let terms = budgets.filter_map(|budget| budget.ledger.terms(weight, now));
+        let terms = budgets.filter_map(|budget| budget.ledger.terms(weight, cost, now));
         terms.fold(Terms::Unshared { weight }, Terms::and)
     }
 
@@ -416,7 +529,7 @@ impl Book {
     pub(super) fn standing(&self, source: &Source, unit: &UnitName, now: Timestamp) -> Standing {
         let budgets = source.budgets.iter().filter_map(|it| {
             let ledger = &self.budgets.get(&it.holder)?.ledger;
-            let terms = ledger.terms(f64::from(source.weight), now)?;
+            let terms = ledger.terms(f64::from(source.weight), 1.0, now)?;
             Some(BudgetStanding {
                 name: it.holder.as_str().to_owned(),
                 planned: ledger.planned()?,
@@ -435,6 +548,8 @@ impl Book {
             budgets: budgets.collect(),
             held_until: held.max(tally.and_then(|tally| ahead(tally.held_until()))),
             left: tally.and_then(|tally| tally.left(now)),
+            stretch: tally.and_then(|tally| tally.tightness(now)),
+            is_unchanged_free: tally.is_some_and(|tally| tally.is_unchanged_free(now)),
             is_failing: origin.is_some_and(|origin| origin.breaker.passage(now) != Passage::Free),
             waits: self.barred.get(unit).map(|it| (it.barrier.what.as_str(), it.since)),
             not_before: None,

@@ -1,7 +1,12 @@
 //! Budgets as a server sees them: a day in virtual time, with the real loop over a client that counts.
 
+mod again;
+mod costs;
+mod fair;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,15 +34,22 @@ use crate::wake::Wake;
 const EPOCH: i64 = 1_800_000_000_000;
 
 /// A clock that follows the runtime's, which is virtual.
-struct Virtual(Instant);
+struct Virtual {
+    began: Instant,
+    /// How long the machine slept, and by how much the wall clock was set ahead, in milliseconds.
+    slept: AtomicU64,
+    set_ahead: AtomicI64,
+}
 
 impl Clock for Virtual {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(EPOCH).after(self.0.elapsed())
+        let slept = Duration::from_millis(self.slept.load(Ordering::Relaxed));
+        Timestamp::from_millis(EPOCH).after(self.began.elapsed() + slept)
     }
 
     fn wall(&self) -> Timestamp {
-        self.now()
+        let ahead = self.set_ahead.load(Ordering::Relaxed);
+        Timestamp::from_millis(self.now().as_millis() + ahead)
     }
 }
 
@@ -128,6 +140,7 @@ fn listing() -> Response {
 /// The loop over a server.
 struct World {
     server: Arc<Server>,
+    clock: Arc<Virtual>,
     telemetry: Arc<Telemetry>,
     roster: watch::Sender<Arc<Roster>>,
     wake: Wake,
@@ -148,7 +161,9 @@ impl World {
 
     /// A process that starts over what another one left, which began to be simulated then.
     fn over((store, began): (StoreHandle, Instant), text: &str, rule: Rule) -> Self {
-        let (clock, entropy) = (Arc::new(Virtual(began)), Arc::new(Random::seeded(11)));
+        let (slept, set_ahead) = (AtomicU64::default(), AtomicI64::default());
+        let clock = Arc::new(Virtual { began, slept, set_ahead });
+        let entropy = Arc::new(Random::seeded(11));
         let server = Arc::new(Server {
             began: Instant::now(),
             counts: Mutex::default(),
@@ -156,17 +171,18 @@ impl World {
             rule: Mutex::new(rule),
         });
         let (telemetry, wake) = (Arc::new(Telemetry::new()), Wake::default());
-        let gate = Arc::new(Gate::new(
+        let gate = Gate::new(
             Arc::clone(&server) as Arc<dyn HttpClient>,
             Arc::clone(&clock) as Arc<dyn Clock>,
             Arc::clone(&entropy) as Arc<dyn Entropy>,
             Arc::clone(&telemetry),
             wake.clone(),
-        ));
+        );
+        let gate = Arc::new(gate.remembering(store.clone()));
         let ports = Ports {
             store,
             http: Arc::clone(&gate) as Arc<dyn HttpClient>,
-            clock,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy,
             telemetry: Arc::clone(&telemetry),
             redactor: Redactor::default(),
@@ -177,7 +193,7 @@ impl World {
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(Poller::new(ports, declared, wake.clone()).run(stop.clone()));
-        Self { server, telemetry, roster: sender, wake, stop, task }
+        Self { server, clock, telemetry, roster: sender, wake, stop, task }
     }
 
     fn counts(&self) -> Counts {

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::HeaderMap;
+
 use super::desk::{Desk, status};
+use crate::core::http::Response;
 use crate::core::schedule::told;
 use crate::core::time::Timestamp;
 
@@ -48,4 +52,34 @@ async fn a_source_without_times_is_learned_from_its_changes() {
     assert_eq!(desk.state().await.rate, quiet);
     desk.expect("1:b", "updated 1:b").await;
     assert!(desk.state().await.rate.last_change().is_some());
+}
+
+#[tokio::test]
+async fn a_feed_is_taken_at_its_word_until_it_is_known() {
+    let feed = |head: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", "application/rss+xml".parse().unwrap());
+        let item = "<item><guid>1</guid><title>a</title></item>";
+        let body = format!("<rss version=\"2.0\"><channel>{head}{item}</channel></rss>");
+        Response { status: 200, headers, body: Bytes::from(body) }
+    };
+    let check = async |keys: &str, head: &str, per_day: f64| {
+        let desk = Desk::new(keys);
+        desk.answer([feed(head)]).await;
+        let rate = desk.state().await.rate;
+        let found = rate.mean(rate.born()) * 86_400.0;
+        assert!((found / per_day - 1.0).abs() < 1e-6, "{head}: {found}");
+        // It is kept, and an answer that says nothing more takes nothing back.
+        desk.answer([feed("<title>b</title>")]).await;
+        let later = desk.state().await.rate;
+        assert!((later.mean(rate.born()) / rate.mean(rate.born()) - 1.0).abs() < 1e-6);
+    };
+    check("format: feed", "", 1.0).await;
+    check("format: feed", "<ttl>60</ttl>", 24.0).await;
+    check("key: .id", "<ttl>60</ttl>", 24.0).await;
+    let weekly = "<sy:updatePeriod>weekly</sy:updatePeriod>";
+    check("format: feed", weekly, 1.0 / 7.0).await;
+    check("format: feed", "<ttl>1</ttl>", 288.0).await;
+    // What is no feed says nothing, whatever it looks like.
+    check("format: xml, key: .guid, items: '.rss.channel.item'", "<ttl>60</ttl>", 1.0).await;
 }

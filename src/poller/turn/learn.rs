@@ -9,8 +9,9 @@ use crate::core::jq::Expression;
 use crate::core::json::{self, JsonText, Value};
 use crate::core::limits::CHANGE_TIMES_MAX;
 use crate::core::listing::Delta;
-use crate::core::schedule::Terms;
 use crate::core::schedule::told;
+use crate::core::schedule::{Floors, Terms, composed};
+use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
 
 /// The times at which things changed, as the items tell.
@@ -50,9 +51,24 @@ impl Turn<'_> {
         }
     }
 
+    /// Adds to the plan what holds beside it: the calendar, the server's word, and what is left by that.
+    pub(super) fn compose(&self, next: &mut SourceState, now: Timestamp) {
+        let (source, wall) = (self.source, self.ports.clock.wall());
+        let mut floors = Floors::of(&self.pacing, now);
+        if next.schedule.failures == 0 {
+            let interval = Some(next.schedule.interval).filter(|_| source.cron.is_none());
+            let stretch = self.ports.gate.stretch(&self.account, source, interval);
+            floors.spare = stretch.map(|stretch| stretch.floor(next.schedule.interval, now));
+        }
+        let rule = (source.every, source.cron.as_ref());
+        next.schedule = composed(next.schedule, rule, floors, (now, wall));
+        let due = next.schedule.due;
+        next.not_before = floors.binding.max(floors.fresh).map(|floor| floor.min(due));
+    }
+
     /// What the next poll is planned on: the prices of the budgets that were written for it.
     pub(super) fn terms(&self) -> Terms {
-        self.ports.gate.terms(self.source)
+        self.ports.gate.terms(self.source, self.unit)
     }
 }
 

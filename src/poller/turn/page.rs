@@ -10,6 +10,7 @@ use crate::core::http::Response;
 use crate::core::limits::COMMIT_ITEMS_MAX;
 use crate::core::listing::Listing;
 use crate::core::outcome;
+use crate::core::pacing::feed;
 use crate::core::pages::{self, Answered, KnownPage, Pages, Trail};
 use crate::core::refusal;
 use crate::core::report::Sample;
@@ -25,8 +26,10 @@ impl Turn<'_> {
         response: &Response,
     ) -> Result<Result<Next, Fault>, PollError> {
         let (source, seed) = (self.source, self.ports.store.seed());
+        let mut pace = None;
         let read = || {
             let document = format::document(response, source.format.as_ref())?;
+            pace = if document.is_feed { feed::pace_of(&response.body) } else { None };
             let response = document.response.as_ref();
             let mut key = source.key.as_slice();
             if document.is_feed && source.format.is_none() {
@@ -56,6 +59,9 @@ impl Turn<'_> {
             Ok(read) => read,
             Err(fault) => return Ok(Err(fault)),
         };
+        if let Some(pace) = pace {
+            self.state.rate = self.state.rate.clone().paced(pace);
+        }
         self.report.pages += 1;
         self.report.sample = self.report.sample.take().or(sample);
         self.ending = self.ending.take().or(ending);

@@ -6,6 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
 use crate::core::auth::oauth2::TokenKey;
+use crate::core::budget::{Holder, Kept};
 use crate::core::delivery::{DeliveryState, EndpointHealth};
 use crate::core::ids::{
     DeliveryId, EndpointName, EntryKey, EventId, ItemKey, SourceName, UnitName,
@@ -154,6 +155,10 @@ impl<T: Connected + Send> Read for T {
 
     fn token(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError> {
         reading("tokens", token(self.connection(), key))
+    }
+
+    fn budgets(&self) -> Result<Vec<(Holder, Kept)>, StoreError> {
+        reading("budgets", budgets(self.connection()))
     }
 
     fn tally(&self) -> Result<Vec<Tally>, StoreError> {
@@ -434,6 +439,16 @@ fn token(conn: &Connection, key: &TokenKey) -> rusqlite::Result<Option<Vec<u8>>>
     conn.prepare_cached("SELECT sealed FROM tokens WHERE settings = ?1 AND configured = ?2")?
         .query_row(params![key.settings, key.configured], |columns| columns.get(0))
         .optional()
+}
+
+/// Those that can be read: of the others nothing is known.
+fn budgets(conn: &Connection) -> rusqlite::Result<Vec<(Holder, Kept)>> {
+    let sql = "SELECT holder, kept FROM budgets ORDER BY holder";
+    let rows = collect(conn, sql, [], |columns| {
+        let holder = Holder::from_text(&columns.get::<_, String>(0)?);
+        Ok(holder.zip(Kept::from_bytes(&columns.get::<_, Vec<u8>>(1)?)))
+    })?;
+    Ok(rows.into_iter().flatten().collect())
 }
 
 fn tally(conn: &Connection) -> rusqlite::Result<Vec<Tally>> {

@@ -27,7 +27,7 @@ use super::hash::RowHash;
 pub(super) const SOURCE_COLUMNS: &str = "last_seq, identity, comparison, shape, baseline_at, etag, last_modified, \
     body_hash, has_missing, interval_ns, due_at, failures, last_poll_at, last_success_at, last_change_at, \
     fault_whose, fault_retry, fault_code, fault_sentence, fault_since, baseline_silent, parts, watermark, watermark_of, \
-    sweep_due_at, credentials, ended_at, left_at, silent_at, rate";
+    sweep_due_at, credentials, ended_at, left_at, silent_at, rate, not_before_at";
 
 /// The columns of [`ItemRow::read`].
 pub(super) const ITEM_COLUMNS: &str =
@@ -192,6 +192,7 @@ pub(super) fn source_state(row: &Row<'_>, first: usize) -> rusqlite::Result<Sour
         left: optional_time(row, first + 27)?,
         silent: optional_time(row, first + 28)?,
         rate: rate(row, first + 29, baseline)?,
+        not_before: optional_time(row, first + 30)?,
     })
 }
 

@@ -6,6 +6,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::core::auth::oauth2::TokenKey;
+use crate::core::budget::{Holder, Kept};
 use crate::core::delivery::EndpointHealth;
 use crate::core::ids::{EndpointName, UnitName};
 use crate::core::source::{Baseline, SourceState, Validator};
@@ -63,7 +64,17 @@ impl Group<'_> {
             Write::Made { event, endpoint, made } => self.made_late(*event, endpoint, made),
             Write::State { unit, state } => self.state(unit, state),
             Write::Token { key, sealed, at } => self.token(key, sealed, *at),
+            Write::Budgets(kept) => self.budgets(kept),
         }
+    }
+
+    fn budgets(&self, kept: &[(Holder, Kept)]) -> rusqlite::Result<Answer> {
+        let sql = "INSERT OR REPLACE INTO budgets (holder, kept) VALUES (?1, ?2)";
+        let mut insert = self.conn.prepare_cached(sql)?;
+        for (holder, kept) in kept {
+            insert.execute(params![holder.to_text(), kept.to_bytes()])?;
+        }
+        Ok(Ok(Written::Done))
     }
 
     fn token(&self, key: &TokenKey, sealed: &[u8], at: Timestamp) -> rusqlite::Result<Answer> {
@@ -116,9 +127,9 @@ impl Group<'_> {
     ) -> rusqlite::Result<i64> {
         let sql = format!(
             "INSERT INTO sources (id, name, {SOURCE_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, \
-             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32) \
+             ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33) \
              ON CONFLICT (id) DO UPDATE SET ({SOURCE_COLUMNS}) = (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
-             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)"
+             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)"
         );
         let fault = state.fault.as_ref().map(|(fault, _)| fault);
         let (taken_at, is_silent) = match state.baseline {
@@ -163,6 +174,7 @@ impl Group<'_> {
             row::millis(state.left),
             row::millis(state.silent),
             state.rate.to_bytes(),
+            row::millis(state.not_before),
         ])?;
         Ok(id.unwrap_or_else(|| self.conn.last_insert_rowid()))
     }

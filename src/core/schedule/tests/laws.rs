@@ -230,6 +230,9 @@ fn without_a_limit_the_bounds_set_the_price() {
 fn what_is_kept_is_read_again_and_nothing_else() {
     let mut rate = Rate::new(monday(0.0));
     assert_eq!(Rate::from_bytes(&rate.to_bytes()), Some(rate.clone()));
+    let paced = rate.clone().paced(Duration::from_hours(1));
+    assert_eq!(Rate::from_bytes(&paced.to_bytes()), Some(paced.clone()));
+    assert_ne!(paced, rate);
     for hour in 1..200 {
         let at = monday(f64::from(hour) * 3_600.0 + 601.0);
         rate.observe(monday(0.0), at, Found::ChangesAt(&[at]));
@@ -360,7 +363,7 @@ proptest! {
     ) {
         let rate = rate_of(&history);
         let every = Every::try_new(Duration::from_millis(min), Duration::from_millis(min + more)).unwrap();
-        for terms in [Terms::Shared { theta, weight, interval_min_s: least }, Terms::Unshared { weight }] {
+        for terms in [Terms::Shared { theta, weight, cost: 1.0, interval_min_s: least }, Terms::Unshared { weight }] {
             let found = interval(&rate, &terms, every, now, theta);
             prop_assert!(every.min() <= found && found <= every.max(), "{terms:?}: {found:?}");
         }

@@ -1,0 +1,120 @@
+//! What goes on after a restart, after the machine slept, and when the clock is set.
+
+use super::*;
+use crate::core::limits::START_SPREAD_MAX;
+
+/// One process after the other over the same state, each for so long; every other one is killed. When requests came, since
+/// the beginning of the first.
+async fn restarted(
+    text: &str,
+    times: usize,
+    each: Duration,
+    rule: fn() -> Rule,
+) -> BTreeMap<String, Vec<Duration>> {
+    let (store, began) = (StoreHandle::inline(Box::new(MemoryStore::default())), Instant::now());
+    let mut asked = BTreeMap::<String, Vec<Duration>>::new();
+    for time in 0..times {
+        let world = World::over((store.clone(), began), text, rule());
+        let offset = began.elapsed();
+        sleep(each).await;
+        for (path, at) in world.counts().asked {
+            asked.entry(path).or_default().extend(at.iter().map(|at| offset + *at));
+        }
+        if time % 2 == 0 {
+            // Killed: nothing is written any more.
+            drop(world);
+        } else {
+            world.end().await;
+        }
+    }
+    asked
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarts_cross_no_slow_window() {
+    let text = "sources:\n  \
+        rare: { url: 'https://a.example/rare', key: .id, every: 1m, limit: 6/h }\n  \
+        often: { url: 'https://a.example/often', key: .id, every: 1s, limit: [30/m, 900/h] }\n";
+    let each = Duration::from_secs(290);
+    let asked = restarted(text, 60, each, || Box::new(|_, _, _| Ok(listing()))).await;
+    let most = |path: &str, window: Duration| {
+        let times = &asked[path];
+        let within = |from: &Duration| {
+            times.iter().filter(|at| **at >= *from && **at - *from < window).count()
+        };
+        times.iter().map(within).max().unwrap()
+    };
+    assert!(most("/rare", Duration::from_hours(1)) <= 6);
+    assert!(most("/often", Duration::from_mins(1)) <= 30);
+    assert!(most("/often", Duration::from_hours(1)) <= 900);
+    // Nearly five hours, 4.8 in each.
+    assert!((18..=24).contains(&asked["/rare"].len()), "{}", asked["/rare"].len());
+    assert!(asked["/often"].len() > 2_500, "{}", asked["/often"].len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_asked_for_holds_after_a_restart() {
+    let text = "sources:\n  \
+        polled: { url: 'https://a.example/polled', key: .id, every: 60s }\n  \
+        aged: { url: 'https://a.example/aged', key: .id, every: 5s..10m }\n";
+    let rule = || -> Rule {
+        Box::new(|_, request, _| {
+            let header = match request.url.path() {
+                "/polled" => ("x-poll-interval", "3600"),
+                _ => ("cache-control", "max-age=1800"),
+            };
+            Ok(answer(200, &[(header.0, String::from(header.1))], r#"[{"id":1}]"#))
+        })
+    };
+    let asked = restarted(text, 19, Duration::from_mins(3), rule).await;
+    assert_eq!(asked["/polled"].len(), 1, "{:?}", asked["/polled"]);
+    for pair in asked["/aged"].windows(2) {
+        assert!(pair[1] - pair[0] >= Duration::from_secs(599), "{pair:?}");
+    }
+    assert!(asked["/aged"].len() >= 5, "{:?}", asked["/aged"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_overdue_after_a_sleep_runs_once_and_spread() {
+    let text = sharing("auth: { bearer: t }", 100, "every: 10m");
+    let world = World::new(&text, Box::new(|_, _, _| Ok(listing())));
+    sleep(Duration::from_mins(5)).await;
+    let before = world.server.began.elapsed();
+    world.clock.slept.fetch_add(7_200_000, Ordering::Relaxed);
+    sleep(Duration::from_mins(4)).await;
+    let counts = world.counts();
+    let mut woken = Vec::new();
+    for (path, times) in &counts.asked {
+        let since: Vec<_> = times.iter().filter(|at| **at > before).collect();
+        assert_eq!(since.len(), 1, "{path}: {since:?}");
+        woken.push(*since[0] - before);
+    }
+    woken.sort_unstable();
+    // The loop looks around every second, and requests take half of one.
+    assert!(woken[99] < START_SPREAD_MAX + Duration::from_secs(2), "{:?}", woken[99]);
+    assert!(woken[89] - woken[9] > START_SPREAD_MAX / 2, "{:?} to {:?}", woken[9], woken[89]);
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_moves_calendars_alone() {
+    let text = "sources:\n  \
+        hourly: { url: 'https://a.example/hourly', key: .id, cron: '30 * * * *' }\n  \
+        plain: { url: 'https://a.example/plain', key: .id, every: 10m }\n";
+    let world = World::new(text, Box::new(|_, _, _| Ok(listing())));
+    let asked = || (world.counts().of("/hourly"), world.counts().of("/plain"));
+    // The simulation begins at eight.
+    sleep(Duration::from_mins(45)).await;
+    assert_eq!(asked(), (1, 5));
+    // Half past nine was skipped: it runs now, once.
+    world.clock.set_ahead.store(50 * 60_000, Ordering::Relaxed);
+    sleep(Duration::from_mins(3)).await;
+    assert_eq!(asked(), (2, 5));
+    sleep(Duration::from_mins(15)).await;
+    assert_eq!(asked(), (2, 7));
+    // Back: what is done is not done again before its time comes.
+    world.clock.set_ahead.store(-3_600_000, Ordering::Relaxed);
+    sleep(Duration::from_mins(20)).await;
+    assert_eq!(asked(), (2, 9));
+    world.end().await;
+}
