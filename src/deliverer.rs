@@ -8,6 +8,7 @@
 //! store for deliveries that are due, and again whenever it is woken or a period has passed. Claims live in memory: a
 //! killed process has attempted nothing that it will not attempt again.
 
+mod trial;
 mod unmade;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -428,6 +429,10 @@ impl Deliverer {
             }
             Outbound::Line(line) => {
                 let result = sink::judge_line(self.ports.lines.write(line, deadline).await);
+                Sent { result, status: None, answer: String::new() }
+            }
+            Outbound::Unready(fault) => {
+                let result = AttemptResult::unsent(fault);
                 Sent { result, status: None, answer: String::new() }
             }
         }

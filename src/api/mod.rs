@@ -14,6 +14,7 @@ mod plan;
 mod polled;
 mod problem;
 mod sources;
+mod trial;
 mod view;
 
 use std::path::PathBuf;
@@ -29,11 +30,12 @@ use crate::core::ids::{EndpointName, SourceName, UnitName};
 use crate::core::limits::RECORDING_BYTES_MAX;
 use crate::core::plan::Plan;
 use crate::core::recording::{Exchanges, Recording};
-use crate::core::report::{Mode, PollReport};
+use crate::core::report::{Mode, PollReport, TrialReport};
 use crate::core::roster::Roster;
 use crate::core::schedule::Terms;
 use crate::core::schedule::explain::Standing;
 use crate::core::secret::Secret;
+use crate::core::sink::sample::Wanted;
 use crate::core::source::{Source, SourceState};
 use crate::store::handle::StoreHandle;
 use crate::telemetry::{Redactor, Telemetry};
@@ -75,6 +77,8 @@ pub(crate) trait Operations: Send + Sync {
     fn discard(&self, source: SourceName) -> Operation<'_, usize>;
     /// Tries a failing or disabled endpoint again now.
     fn resume(&self, endpoint: EndpointName) -> Operation<'_, ()>;
+    /// Sends one event that nobody made, now, and tells what came of it.
+    fn try_out(&self, endpoint: EndpointName, wanted: Wanted) -> Operation<'_, TrialReport>;
     /// Reads the configuration again; answers what changed, a line each.
     fn reload(&self) -> Operation<'_, Vec<String>>;
     /// A source's or entry's state as its polls know it: what is stored may be a minute old.
@@ -125,7 +129,9 @@ pub(crate) fn control(context: Arc<Context>) -> Router {
         .route("/v1/sources/{name}/discard", post(sources::discard))
         .route("/v1/held", get(sources::held))
         .route("/v1/endpoints", get(endpoints::list))
+        .route("/v1/endpoints/{name}", get(endpoints::show))
         .route("/v1/endpoints/{name}/resume", post(endpoints::resume))
+        .route("/v1/endpoints/{name}/test", post(endpoints::test))
         .route("/v1/reload", post(sources::reload))
         .route("/v1/plan", post(plan::show))
         .route("/v1/backup", get(backup::download))

@@ -5,7 +5,9 @@ use serde_json::value::RawValue;
 
 use super::entries::{Entries, EntriesView};
 use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth};
+use crate::core::endpoint::Target;
 use crate::core::fault::Fault;
+use crate::core::http::shown_receiver;
 use crate::core::ids::{EndpointName, EntryKey, SourceName, UnitName};
 use crate::core::json::JsonText;
 use crate::core::roster::Roster;
@@ -193,6 +195,12 @@ pub(super) struct EndpointView {
     fault: Option<FaultView>,
     pending: u64,
     exhausted: u64,
+    /// Where its events go, as it may be shown.
+    url: Option<String>,
+    sign: Option<String>,
+    /// With which receivers verify what private keys sign.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    public_keys: Vec<String>,
 }
 
 impl EndpointView {
@@ -212,9 +220,17 @@ impl EndpointView {
                 tally.iter().filter(|row| &row.endpoint == name && words.contains(&row.status));
             rows.map(|row| row.count).sum()
         };
+        let declared = roster.endpoints.get(name);
+        let url = declared.map(|endpoint| match &endpoint.target {
+            Target::Http { url } => shown_receiver(url),
+            Target::Stdout => String::from("stdout:"),
+        });
         Self {
             name: name.to_string(),
-            declared: roster.endpoints.contains_key(name),
+            declared: declared.is_some(),
+            url,
+            sign: declared.map(|endpoint| endpoint.sign.name().to_owned()),
+            public_keys: declared.map(|endpoint| endpoint.public_keys()).unwrap_or_default(),
             condition,
             since: since.map(Timestamp::to_rfc3339),
             probe_at: probe_at.map(Timestamp::to_rfc3339),

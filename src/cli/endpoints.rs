@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::control::{Control, segment};
-use super::{Common, print, table};
+use super::control::{Control, load, segment};
+use super::{Common, print, table, trial};
+use crate::core::auth::Auth;
 use crate::telemetry::Redactor;
 
 /// Arguments of `endpoints`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  doorbell endpoints\n  doorbell endpoints resume crm   try a failing or disabled one again now"
+    after_help = "Examples:\n  doorbell endpoints\n  doorbell endpoints show crm     condition, signature, public keys\n  doorbell endpoints test crm     send it a signed event now, and see what it answers\n  doorbell endpoints resume crm   try a failing or disabled one again now"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -22,6 +23,13 @@ pub(crate) struct Args {
 enum Sub {
     /// List them with their condition (the default).
     List,
+    /// Show one: its condition, how it is signed to, and the public keys that it verifies with.
+    Show {
+        /// The endpoint's name.
+        endpoint: String,
+    },
+    /// Send an endpoint a signed test event now; shows request, answer and timing. Nothing is kept of it.
+    Test(trial::Args),
     /// Try a failing or disabled endpoint again now.
     Resume {
         /// The endpoint's name.
@@ -29,13 +37,41 @@ enum Sub {
     },
 }
 
+/// What is sent or shown by the configuration alone needs no state.
+async fn open(command: Option<&Sub>, common: &Common) -> anyhow::Result<Control> {
+    let redactor = Redactor::default();
+    if !matches!(command, Some(Sub::Show { .. } | Sub::Test(_))) {
+        return Control::open(common, redactor).await;
+    }
+    if let Some(daemon) = Control::daemon(common).await? {
+        return Ok(daemon);
+    }
+    // A mistake in the configuration is told before anything else.
+    let config = load(&common.config)?;
+    redactor.learn(&config.secrets);
+    // A refresh token that its server replaces has to be kept, whatever it was for.
+    let rotates = |auth: &Auth| auth.oauth2().is_some_and(|it| it.key().is_some());
+    let is_test = matches!(command, Some(Sub::Test(_)));
+    if is_test && config.endpoints.iter().any(|endpoint| rotates(&endpoint.auth)) {
+        std::fs::create_dir_all(&common.state)?;
+        return Control::open(common, redactor).await;
+    }
+    Control::look(common, redactor)
+}
+
 pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode> {
-    let control = Control::open(common, Redactor::default()).await?;
+    let control = open(args.command.as_ref(), common).await?;
+    let mut code = ExitCode::SUCCESS;
     match args.command.unwrap_or(Sub::List) {
         Sub::List => {
             let rows = control.get("/v1/endpoints").await?;
             if common.json { print::line(&rows.to_string())? } else { table::endpoints(&rows)? }
         }
+        Sub::Show { endpoint } => {
+            let row = control.get(&format!("/v1/endpoints/{}", segment(&endpoint))).await?;
+            if common.json { print::line(&row.to_string())? } else { table::endpoint(&row)? }
+        }
+        Sub::Test(args) => code = trial::run(&control, args, common).await?,
         Sub::Resume { endpoint } => {
             let path = format!("/v1/endpoints/{}/resume", segment(&endpoint));
             let answer = control.post(&path, &json!({})).await?;
@@ -44,5 +80,5 @@ pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode>
         }
     }
     control.close().await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }

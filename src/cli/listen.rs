@@ -32,6 +32,7 @@ const CHANGES_SHOWN_MAX: usize = 12;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   doorbell listen --port 9000 --secret whsec_…        verify whatever signature comes
+  doorbell listen --sign stripe --secret whsec_…      only Stripe's header
   doorbell listen --sign x-agent-signature --secret s only this header, hex or base64
   doorbell listen --status 503 --every 3              every third request is refused
   doorbell listen --json --count 1                    one event as JSON, then exit")]
@@ -39,10 +40,11 @@ pub(crate) struct ListenArgs {
     /// Port on 127.0.0.1; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     port: u16,
-    /// Secret to verify with; repeat it while rotating. Without one nothing is verified
+    /// Secret to verify with, or a public key (whpk_…); repeat it while rotating. Without one nothing is verified
     #[arg(long = "secret", value_name = "SECRET", value_parser = secret)]
     secrets: Vec<Secret>,
-    /// Signature to ask for: standard, github, or the name of a header that holds a digest [default: whichever comes]
+    /// Signature to ask for: standard, standard-ed25519, github, stripe, shopify, slack, http-message-signatures, or the
+    /// name of a header that holds a digest [default: whichever comes]
     #[arg(long, value_name = "SCHEME", value_parser = expected)]
     sign: Option<Expected>,
     /// Status to answer instead of 200
@@ -68,15 +70,13 @@ fn secret(text: &str) -> Result<Secret, String> {
 }
 
 fn expected(text: &str) -> Result<Expected, String> {
-    match text {
-        "standard" => Ok(Expected::Scheme(Scheme::Standard)),
-        "github" => Ok(Expected::Scheme(Scheme::Github { event: None })),
-        name => HeaderName::try_from(name).map(Expected::Header).map_err(|_| {
-            String::from(
-                "neither `standard`, `github` nor the name of a header, such as x-agent-signature",
-            )
-        }),
+    if let Some(scheme) = Scheme::named(text).filter(|scheme| *scheme != Scheme::None) {
+        return Ok(Expected::Scheme(scheme));
     }
+    HeaderName::try_from(text).map(Expected::Header).map_err(|_| {
+        let word = "neither a scheme, such as `standard` or `stripe`";
+        format!("{word}, nor the name of a header, such as x-agent-signature")
+    })
 }
 
 fn status(text: &str) -> Result<StatusCode, String> {

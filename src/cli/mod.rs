@@ -23,6 +23,7 @@ mod schema;
 mod secret;
 mod simulate;
 mod table;
+mod trial;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -104,7 +105,7 @@ enum Command {
     Events(events::Args),
     /// List deliveries, or show one with every attempt.
     Deliveries(deliveries::Args),
-    /// The receivers' condition: list, resume.
+    /// The receivers: list, show, test, resume.
     Endpoints(endpoints::Args),
     /// Changes held for a person: list, release, discard.
     Held(held::Args),
@@ -118,11 +119,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Put a copy of the state back.
     Restore(backup::RestoreArgs),
-    /// Print a new signing secret.
-    #[command(
-        after_help = "Example:\n  doorbell secret > agent.secret   and `secret: ${file:agent.secret}` in sources.yaml"
-    )]
-    Secret,
+    /// Print a new signing secret, or a new pair of keys.
+    Secret(secret::Args),
 }
 
 /// A failure that is the user's to mend: exit code 2.
@@ -189,7 +187,7 @@ async fn dispatch(
         Command::Schema(args) => schema::run(&args),
         Command::Backup(args) => backup::backup(args, common).await,
         Command::Restore(args) => backup::restore(&args, common),
-        Command::Secret => secret::run(common),
+        Command::Secret(args) => secret::run(&args, common),
     }
 }
 

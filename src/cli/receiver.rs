@@ -49,7 +49,7 @@ pub(crate) struct Rules {
 }
 
 /// Which signature a receiver asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Expected {
     /// Whichever the headers speak of.
     Any,
@@ -210,7 +210,8 @@ async fn receive(
     body: Bytes,
 ) -> (StatusCode, String) {
     let now = desk.clock.now();
-    let proof = prove(&desk.rules, Received { headers: &headers, body: &body, now });
+    let received = Received { method: &method, uri: &uri, headers: &headers, body: &body, now };
+    let proof = prove(&desk.rules, received);
     let id = headers.get(ID_HEADER).and_then(|id| id.to_str().ok()).map(str::to_owned);
     let (number, arrival) =
         desk.register.lock().unwrap_or_else(PoisonError::into_inner).enter(id.as_deref());

@@ -9,15 +9,36 @@ use crate::cli::{Common, print};
 use crate::clock;
 use crate::core::signature;
 
-/// Prints a new secret, which every scheme takes: `whsec_` and 32 unguessable bytes in base64.
-pub(crate) fn run(common: &Common) -> anyhow::Result<ExitCode> {
+/// Arguments of `secret`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  doorbell secret > agent.secret             and `secret: ${file:agent.secret}` in sources.yaml\n  doorbell secret --ed25519 > agent.secret   the public key, for the receiver, is shown on standard error"
+)]
+pub(crate) struct Args {
+    /// A private key (whsk_…) for `sign: standard-ed25519` or `http-message-signatures`, and its public key (whpk_…).
+    #[arg(long)]
+    ed25519: bool,
+}
+
+/// Prints a new secret: `whsec_` and 32 unguessable bytes in base64, which every scheme takes, or a pair of keys.
+pub(crate) fn run(args: &Args, common: &Common) -> anyhow::Result<ExitCode> {
     let random = clock::unguessable().context("drawing a secret from the operating system")?;
-    let secret = signature::secret_from(&random);
+    let make = if args.ed25519 { signature::pair_from } else { signature::secret_from };
+    let secret = make(&random);
+    let public = signature::public_key(&secret);
     let text = if common.json {
-        serde_json::json!({ "secret": secret.expose() }).to_string()
+        let mut document = serde_json::json!({ "secret": secret.expose() });
+        if let (Some(public), Some(document)) = (&public, document.as_object_mut()) {
+            document.insert(String::from("public"), public.as_str().into());
+        }
+        document.to_string()
     } else {
         secret.expose().to_owned()
     };
     let written = writeln!(io::stdout().lock(), "{text}");
+    if let Some(public) = public.filter(|_| !common.json) {
+        // Beside it, so that standard output can be the file that `${file:…}` names.
+        print::note(&format!("its public key, for receivers: {public}"))?;
+    }
     print::ended(written.map(|()| ExitCode::SUCCESS))
 }

@@ -249,6 +249,31 @@ pub(crate) fn endpoints(rows: &Value) -> io::Result<()> {
     line(&table.to_string())
 }
 
+/// One endpoint, a line for each thing there is to say of it.
+pub(crate) fn endpoint(row: &Value) -> io::Result<()> {
+    let condition = match row.get("declared") {
+        Some(Value::Bool(false)) => String::from("not declared"),
+        _ => text(row, "condition"),
+    };
+    line(&format!("{}  {condition}", styled(STRONG, &text(row, "name"))))?;
+    let keys = row.get("public_keys").and_then(Value::as_array).map(Vec::as_slice);
+    let keys = keys.unwrap_or_default().iter().filter_map(Value::as_str);
+    let fault = row.get("fault").map(|fault| text(fault, "sentence")).unwrap_or_default();
+    let rows = [
+        ("url", text(row, "url")),
+        ("sign", text(row, "sign")),
+        ("public key", keys.collect::<Vec<_>>().join("\n              ")),
+        ("waiting", text(row, "pending")),
+        ("given up", text(row, "exhausted")),
+        ("since", time(row, "since")),
+        ("next probe", time(row, "probe_at")),
+        ("last fault", fault),
+    ];
+    rows.iter().filter(|(_, value)| !value.is_empty()).try_for_each(|(name, value)| {
+        line(&format!("  {} {value}", styled(FAINT, &format!("{name:<11}"))))
+    })
+}
+
 /// What is shown of a held change. Its item is passed over.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

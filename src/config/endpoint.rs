@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use url::Url;
@@ -13,6 +11,7 @@ use crate::config::body;
 use crate::config::keys;
 use crate::config::report::{Finding, Flaw};
 use crate::config::rules::is_type_character;
+use crate::config::sign;
 use crate::config::source::backoff;
 use crate::config::tree::{Node, Place, Value};
 use crate::config::walk::{Fields, Walk};
@@ -24,7 +23,7 @@ use crate::core::endpoint::{
 use crate::core::ids::EndpointName;
 use crate::core::limits::ENDPOINT_CONCURRENCY_DEFAULT;
 use crate::core::secret::Secret;
-use crate::core::signature::{Encoding, Scheme};
+use crate::core::signature::Scheme;
 use crate::core::sink::content::{JSON, is_json_type};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -46,8 +45,8 @@ pub(super) fn read<'a>(
     let subscription =
         fields.or("events", Subscription::default_types(), |node| subscription(walk, node));
     let where_ = fields.or("where", None, |node| walk.expression(node).map(Some));
-    let sign = fields.or("sign", Scheme::Standard, |node| sign(walk, node));
-    let secrets = fields.or("secret", Vec::new(), |node| secrets(walk, node, sign.as_ref()));
+    let sign = fields.or("sign", Scheme::Standard, |node| sign::scheme(walk, node));
+    let secrets = fields.or("secret", Vec::new(), |node| sign::secrets(walk, node, sign.as_ref()));
     let retry = retry(walk, &fields);
     let breaker = fields.or("breaker", BREAKER, |node| breaker(walk, node));
     let timeout = fields.or("timeout", TIMEOUT, |node| walk.span(node));
@@ -210,79 +209,6 @@ fn subscription<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Subscription>
         }
     })?;
     Some(Subscription::to(globs))
-}
-
-fn secrets<'a>(walk: &mut Walk<'a>, node: &'a Node, sign: Option<&Scheme>) -> Option<Vec<Secret>> {
-    walk.each(node, |walk, node| {
-        let secret = walk.secret_text(node)?;
-        let encoded = secret.expose().strip_prefix("whsec_");
-        let (Some(Scheme::Standard), Some(encoded)) = (sign, encoded) else { return Some(secret) };
-        match BASE64_STANDARD.decode(encoded) {
-            Ok(key) if !key.is_empty() => Some(secret),
-            _ => {
-                let sentence = "what follows `whsec_` is not base64";
-                walk.report.wrong(node, sentence, "`doorbell secret` makes a good one")
-            }
-        }
-    })
-}
-
-fn sign<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Scheme> {
-    let Value::Map(entries) = &node.value else {
-        return match walk.word(node, keys::SIGN_WORDS)? {
-            "standard" => Some(Scheme::Standard),
-            "github" => Some(Scheme::Github { event: None }),
-            _ => Some(Scheme::None),
-        };
-    };
-    let fields = walk.fields(node, keys::SIGN, node.place)?;
-    if fields.has("github") {
-        if let Some((other, _)) = entries.iter().find(|(key, _)| key.name != "github") {
-            let sentence = format!("`{}` does not go together with `github`", other.name);
-            walk.report.add(Finding::error(other.place, sentence));
-            return None;
-        }
-        return fields.need("github", |node| github(walk, node));
-    }
-    let header = fields.need("header", |node| walk.header_name_text(node));
-    let prefix = fields.or("prefix", String::new(), |node| prefix(walk, node));
-    let encoding =
-        fields.or("encoding", Encoding::Hex, |node| match walk.word(node, keys::ENCODINGS)? {
-            "base64" => Some(Encoding::Base64),
-            _ => Some(Encoding::Hex),
-        });
-    let timestamp_header =
-        fields.or("timestamp_header", None, |node| walk.header_name_text(node).map(Some));
-    let later = keys::SIGN.iter().any(|key| !key.supported && fields.has(key.name));
-    if !fields.has("header") && !later {
-        let sentence = "the key `header` is missing: which header carries the signature?";
-        return walk.report.wrong(node, sentence, "such as `header: X-Signature`");
-    }
-    Some(Scheme::Custom {
-        header: header?,
-        prefix: prefix?,
-        encoding: encoding?,
-        timestamp_header: timestamp_header?,
-    })
-}
-
-fn github<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Scheme> {
-    let fields = walk.fields(node, keys::GITHUB, node.place)?;
-    let event = fields.or("event", None, |node| {
-        walk.no_template(node)?;
-        prefix(walk, node).map(Some)
-    });
-    Some(Scheme::Github { event: event? })
-}
-
-/// Text that goes into a header.
-fn prefix<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<String> {
-    let text = node.text()?;
-    if text.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
-        return Some(text.to_owned());
-    }
-    let sentence = "text in a header is plain ASCII without control characters";
-    walk.report.wrong(node, sentence, "")
 }
 
 fn headers<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<HeaderMap> {

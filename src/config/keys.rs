@@ -15,7 +15,8 @@ use crate::core::limits::{
 pub(super) use self::changes::{BRAKE, DELETES, DELETES_WORDS, FIRST_POLL, OFF, SINCE};
 pub(super) use self::credentials::{AUTH, AUTH_STYLE, BASIC, GRANTS, OAUTH2, TLS};
 pub(super) use self::endpoint::{
-    BREAKER, ENCODINGS, ENDPOINT, GITHUB, LAYOUTS, METHODS, ORDER, RETRY, SIGN, SIGN_WORDS,
+    BREAKER, ENCODINGS, ENDPOINT, GITHUB, HTTP_MESSAGE, LAYOUTS, METHODS, ORDER, RETRY, SECRET,
+    SHOPIFY, SIGN, SIGN_WORDS,
 };
 
 use self::Shape::{
@@ -457,8 +458,31 @@ pub(super) static CHANGES: Words =
 
 /// Every table, for what must hold of all keys.
 pub(super) static TABLES: &[Table] = &[
-    TOP, SERVER, SOURCE, FORMAT, CSV, AUTH, OAUTH2, BASIC, TLS, BACKOFF, PAGES, SINCE, DELETES,
-    BRAKE, RULE, FOR_EACH, ENDPOINT, SIGN, GITHUB, RETRY, BREAKER, RATE,
+    TOP,
+    SERVER,
+    SOURCE,
+    FORMAT,
+    CSV,
+    AUTH,
+    OAUTH2,
+    BASIC,
+    TLS,
+    BACKOFF,
+    PAGES,
+    SINCE,
+    DELETES,
+    BRAKE,
+    RULE,
+    FOR_EACH,
+    ENDPOINT,
+    SECRET,
+    SIGN,
+    GITHUB,
+    SHOPIFY,
+    HTTP_MESSAGE,
+    RETRY,
+    BREAKER,
+    RATE,
 ];
 
 /// Whether text under a key of this name may hold a secret.

@@ -32,6 +32,7 @@ mod rules;
 pub(crate) mod schema;
 pub(crate) mod server;
 mod shared;
+mod sign;
 mod since;
 mod source;
 mod template;

@@ -161,6 +161,11 @@ pub(crate) enum AttemptResult {
 }
 
 impl AttemptResult {
+    /// Nothing could be sent, by a fault of ours.
+    pub(crate) fn unsent(fault: Fault) -> Self {
+        Self::Refused { status: None, fault, retry_after: None, gone: false }
+    }
+
     /// The answer's status, if there was one.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {

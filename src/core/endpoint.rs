@@ -13,8 +13,7 @@ use crate::core::auth::Auth;
 use crate::core::backoff::BackoffPolicy;
 use crate::core::ids::EndpointName;
 use crate::core::jq::Expression;
-use crate::core::secret::Secret;
-use crate::core::signature::Scheme;
+use crate::core::signature::{Scheme, SigningSecret, public_key};
 use crate::core::template;
 
 /// A receiver. Comparable, so that a reload can tell which endpoints changed.
@@ -32,8 +31,8 @@ pub(crate) struct Endpoint {
     /// What its bodies are.
     pub(crate) content_type: HeaderValue,
     pub(crate) method: Method,
-    /// Newest first; every one signs while rotating. Empty only for `sign: none` and for sinks that do not sign.
-    pub(crate) secrets: Vec<Secret>,
+    /// Newest first; every one signs while rotating, where the scheme allows it. Empty only for `sign: none` and for sinks that do not sign.
+    pub(crate) secrets: Vec<SigningSecret>,
     pub(crate) sign: Scheme,
     pub(crate) retry: RetryPolicy,
     pub(crate) breaker: BreakerPolicy,
@@ -46,6 +45,16 @@ pub(crate) struct Endpoint {
     /// Requests in flight at once.
     pub(crate) concurrency: usize,
     pub(crate) order: Order,
+}
+
+impl Endpoint {
+    /// With which its receivers verify: the public halves of its private keys, newest first.
+    pub(crate) fn public_keys(&self) -> Vec<String> {
+        if !self.sign.knows_private_keys() {
+            return Vec::new();
+        }
+        self.secrets.iter().filter_map(|secret| public_key(&secret.secret)).collect()
+    }
 }
 
 /// Where an endpoint's events go.
@@ -139,6 +148,18 @@ impl Subscription {
             Some(globs) => globs.iter().any(|glob| {
                 (!own || glob.starts_with("doorbell.")) && glob_matches(glob, event_type)
             }),
+        }
+    }
+}
+
+impl Subscription {
+    /// A type that it wants, with `test` for what may be anything; `any` if all may be.
+    pub(crate) fn example(&self, any: &str) -> String {
+        let globs = self.0.as_deref().unwrap_or_default();
+        let named = globs.iter().find(|glob| !glob.contains('*')).or(globs.first());
+        match named.map(|glob| glob.replace('*', "test")) {
+            Some(example) if example != "test" => example,
+            _ => any.to_owned(),
         }
     }
 }

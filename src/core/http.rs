@@ -32,7 +32,13 @@ pub(crate) fn shown_url(url: &Url) -> String {
     shown_url_with(url, |_| false)
 }
 
-/// The same with the values of those parameters that are known to hold no token.
+/// The URL of a receiver as it may be shown: its path may be a token, too.
+pub(crate) fn shown_receiver(url: &Url) -> String {
+    let origin = url.origin().ascii_serialization();
+    if url.path() == "/" && url.query().is_none() { origin } else { format!("{origin}/…") }
+}
+
+/// [`shown_url`] with the values of those parameters that are known to hold no token.
 pub(crate) fn shown_url_with(url: &Url, is_harmless: impl Fn(&str) -> bool) -> String {
     let Some(query) = url.query().filter(|_| url.scheme() != "file") else {
         return if url.scheme() == "file" {

@@ -9,7 +9,7 @@ use crate::core::diff::ChangeKind;
 use crate::core::event::Event;
 use crate::core::extract::Page;
 use crate::core::fault::Fault;
-use crate::core::ids::{ItemKey, SourceName, UnitName};
+use crate::core::ids::{EventId, ItemKey, SourceName, UnitName};
 use crate::core::limits::SAMPLE_BYTES_MAX;
 use crate::core::time::Timestamp;
 
@@ -90,6 +90,32 @@ impl Sample {
         let item = (found.raw.len() <= SAMPLE_BYTES_MAX).then(|| found.raw.clone().into_owned());
         Some(Self { key: found.key.clone(), item })
     }
+}
+
+/// What came of an event that was sent to see whether it is taken.
+#[derive(Debug, Clone)]
+pub(crate) struct TrialReport {
+    pub(crate) event_id: EventId,
+    /// Absent when nothing was asked over HTTP.
+    pub(crate) request: Option<ShownRequest>,
+    /// What was sent, without secrets.
+    pub(crate) body: String,
+    pub(crate) status: Option<u16>,
+    /// Why it was not taken, if so.
+    pub(crate) fault: Option<Fault>,
+    /// The beginning of the receiver's answer, without secrets.
+    pub(crate) answer: String,
+    pub(crate) took: Duration,
+}
+
+/// A request as it may be shown.
+#[derive(Debug, Clone)]
+pub(crate) struct ShownRequest {
+    pub(crate) method: Method,
+    /// As [`shown_receiver`](crate::core::http::shown_receiver) shows it.
+    pub(crate) url: String,
+    /// Without credentials; proofs are shown.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// A request of a poll.

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::planning;
 use crate::api::{Operation, Operations, Refused};
-use crate::clock::{Clock, Entropy, Random, SystemClock};
+use crate::clock::{Clock, Entropy, Random, SystemClock, unguessable};
 use crate::config::hint::meant;
 use crate::config::lookup::Surroundings;
 use crate::config::{self, Config};
@@ -19,10 +19,11 @@ use crate::core::http::shown_url;
 use crate::core::ids::{EndpointName, SourceName, UnitName};
 use crate::core::plan::Plan;
 use crate::core::recording::{Exchanges, Recording};
-use crate::core::report::{Mode, PollReport};
+use crate::core::report::{Mode, PollReport, TrialReport};
 use crate::core::roster::Roster;
 use crate::core::schedule::Terms;
 use crate::core::schedule::explain::Standing;
+use crate::core::sink::sample::{Wanted, sample};
 use crate::core::source::{Source, SourceState};
 use crate::deliverer::{self, Deliverer};
 use crate::http::HttpClient;
@@ -344,6 +345,20 @@ impl Operations for Works {
                 }
                 Err(fault) => Err(Refused::Failed(fault.to_string())),
             }
+        })
+    }
+
+    fn try_out(&self, endpoint: EndpointName, wanted: Wanted) -> Operation<'_, TrialReport> {
+        Box::pin(async move {
+            let roster = Operations::roster(self);
+            let Some(declared) = roster.endpoints.get(&endpoint) else {
+                let names = roster.endpoints.keys().map(EndpointName::as_str);
+                let hint = did_you_mean(endpoint.as_str(), names);
+                return Err(Refused::Unknown(format!("no endpoint {endpoint} is declared{hint}")));
+            };
+            let random = unguessable().map_err(|error| Refused::Failed(error.to_string()))?;
+            let event = sample(declared, wanted, self.clock.wall(), &random);
+            Ok(self.deliverer.try_out(declared, &event).await)
         })
     }
 

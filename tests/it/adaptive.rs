@@ -116,9 +116,7 @@ fn what_the_server_does_not_charge_for_is_noticed() {
     wait_until("the figures told", || explained()["pacing"]["unchanged_free"] == json!(true));
     let said = daemon.cli(&["explain", "a"]).stdout.replace('\n', " ");
     assert!(said.contains("It does not charge for the answer that nothing changed."), "{said}");
-    wait_until("a poll costs less than a request", || {
-        number(&explained(), "/price/cost") < 0.9
-    });
+    wait_until("a poll costs less than a request", || number(&explained(), "/price/cost") < 0.9);
     assert_eq!(counts.with(|(_, refused)| *refused), 0);
     assert!(daemon.term().success());
 }
@@ -127,7 +125,8 @@ fn what_the_server_does_not_charge_for_is_noticed() {
 fn a_slow_window_outlasts_a_kill() {
     let api = Script::start(|_| Reply::json(&json!([{ "id": 1 }])));
     let mut daemon = Daemon::run(&sharing(&api, "10/h", &["rare"], "100ms"));
-    wait_until("the first poll", || api.requests().len() == 1);
+    daemon.wait_for_good_polls("rare", 1);
+    assert_eq!(api.requests().len(), 1);
     daemon.kill9();
     daemon.start();
     let waits = || daemon.control_json("/v1/sources/rare/explain")["waiting"]["for"].clone();

@@ -32,6 +32,7 @@ mod real;
 mod reload;
 mod restart;
 mod secrets;
+mod signatures;
 mod silent_losses;
 mod simulate;
 mod situations;

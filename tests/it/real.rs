@@ -2,7 +2,9 @@
 //! `tests/real/README.md` for both.
 
 mod events;
+mod reader;
 mod servers;
+mod verifiers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

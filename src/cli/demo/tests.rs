@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -88,8 +88,18 @@ impl Rope {
             let again = if self.fault == Fault::NewId { attempt } else { 1 };
             let id = format!("evt_{event_type}_{key}_{again}");
             let at = self.clock.now();
-            let signed = Signed { id: &id, at, body: body.as_bytes(), event_type };
-            let mut headers = Scheme::Standard.sign(std::slice::from_ref(&self.secret), signed);
+            let signed = Signed {
+                id: &id,
+                at,
+                body: body.as_bytes(),
+                event_type,
+                source: "tickets",
+                detected: at,
+                method: &Method::POST,
+                url: &self.receiver.parse().unwrap(),
+                headers: &HeaderMap::new(),
+            };
+            let mut headers = Scheme::Standard.sign(&[&self.secret], signed);
             headers.insert("webhook-id", HeaderValue::from_str(&id).unwrap());
             headers.insert("webhook-timestamp", HeaderValue::from(at.as_seconds()));
             let request = self.client.post(&self.receiver).headers(headers).body(body.clone());

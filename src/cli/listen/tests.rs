@@ -10,7 +10,7 @@ use clap::Parser;
 use crate::cli::listen::{ListenArgs, described, json_line, listen};
 use crate::cli::receiver::{Answers, Expected, Hit, News, Proof, Receiver};
 use crate::clock::SystemClock;
-use crate::core::signature::Scheme;
+use crate::core::signature::{Labels, Scheme};
 use crate::core::time::Timestamp;
 
 #[derive(Debug, Parser)]
@@ -39,7 +39,7 @@ fn arguments_become_rules() {
         Answers::Accept,
         200,
     );
-    let github = Expected::Scheme(Scheme::Github { event: None });
+    let github = Expected::Scheme(Scheme::Github(Labels::default()));
     check(
         "--sign github --status 503 --delay 1m30s",
         github,

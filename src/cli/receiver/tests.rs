@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::cli::receiver::{
     Answers, Difference, Expected, Hit, News, Proof, Receiver, Register, Rules,
 };
 use crate::clock::{Clock as _, SystemClock};
 use crate::core::secret::Secret;
-use crate::core::signature::{Encoding, Scheme, Signed};
+use crate::core::signature::{Encoding, Labels, Naming, Scheme, Signed, pair_from, public_key};
 use crate::core::time::Timestamp;
 
 const BODY: &[u8] = br#"{"type":"ticket.created","data":1}"#;
@@ -36,10 +36,28 @@ async fn send(receiver: &mut Receiver, headers: HeaderMap) -> (StatusCode, Strin
 }
 
 fn headers(scheme: &Scheme, secret: &str, at: Timestamp) -> HeaderMap {
-    let signed = Signed { id: "evt_1", at, body: BODY, event_type: "ticket.created" };
-    let mut headers = scheme.sign(&[Secret::new(secret)], signed);
+    headers_to("http://127.0.0.1/", scheme, secret, at)
+}
+
+/// Of a request that is made to a URL.
+fn headers_to(url: &str, scheme: &Scheme, secret: &str, at: Timestamp) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
     headers.insert("webhook-id", HeaderValue::from_static("evt_1"));
     headers.insert("webhook-timestamp", HeaderValue::from(at.as_seconds()));
+    let signed = Signed {
+        id: "evt_1",
+        at,
+        body: BODY,
+        event_type: "ticket.created",
+        source: "tickets",
+        detected: at,
+        method: &Method::POST,
+        url: &url.parse().unwrap(),
+        headers: &headers,
+    };
+    let proof = scheme.sign(&[&Secret::new(secret)], signed);
+    headers.extend(proof);
     headers
 }
 
@@ -54,7 +72,7 @@ async fn a_signature_is_found_checked_and_answered() {
         timestamp_header: None,
     };
     let now = clock.now();
-    let github = Scheme::Github { event: None };
+    let github = Scheme::Github(Labels::default());
     let asked = Expected::Header(header);
     let check = async |keys: &[&str], expected: &Expected, headers: HeaderMap, says: Proof| {
         let rules = rules(keys, expected.clone(), Answers::Accept);
@@ -75,9 +93,14 @@ async fn a_signature_is_found_checked_and_answered() {
         scheme: scheme.map(str::to_owned),
         reason: reason.to_owned(),
     };
-    for (scheme, name) in
-        [(&Scheme::Standard, "standard"), (&github, "github"), (&hex, "x-agent-signature")]
-    {
+    for (scheme, name) in [
+        (&Scheme::Standard, "standard"),
+        (&github, "github"),
+        (&Scheme::Stripe, "stripe"),
+        (&Scheme::Shopify(Labels::default()), "shopify"),
+        (&Scheme::Slack, "slack"),
+        (&hex, "x-agent-signature"),
+    ] {
         check(&["new", "s"], &Expected::Any, headers(scheme, "s", now), verified(name)).await;
         check(&[], &Expected::Any, headers(scheme, "s", now), unchecked(Some(name))).await;
     }
@@ -107,6 +130,33 @@ async fn a_signature_is_found_checked_and_answered() {
         panic!("{:?} is not {stale:?}", hit.proof)
     };
     assert!(reason.starts_with("webhook-timestamp is 1h"), "{reason}");
+}
+
+/// What covers where a request goes, too, and what is verified with a public key.
+#[tokio::test]
+async fn signatures_of_keys_and_of_whole_requests_are_checked() {
+    let private = pair_from(&[7; 32]);
+    let public = public_key(&private).unwrap();
+    let messages = Scheme::HttpMessage(Naming::default());
+    for (scheme, secret, own) in [
+        (&messages, "s", "s"),
+        (&messages, private.expose(), &public),
+        (&Scheme::StandardEd25519, private.expose(), &public),
+    ] {
+        for (keys, status) in [(own, 200), ("other", 401)] {
+            let clock = Arc::new(SystemClock::new());
+            let now = clock.now();
+            let rules = rules(&[keys], Expected::Any, Answers::Accept);
+            let mut receiver = Receiver::start(rules, clock).await.unwrap();
+            let url = format!("http://{}/webhook/new-ticket?token=t", receiver.address);
+            let headers = headers_to(&url, scheme, secret, now);
+            let (found, text, hit) = send(&mut receiver, headers).await;
+            assert_eq!(found, status, "{scheme:?}: {text}");
+            let verified = Proof::Verified { scheme: scheme.name().to_owned() };
+            assert_eq!(hit.proof == verified, status == 200);
+            receiver.stop().await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::Shape::{
     self, Count, Duration, Either, Expression, Map, OneOrList, Pairs, Receiver, Text, Tree,
 };
 use super::credentials::AUTH;
-use super::{Table, Words, key, later, later_word, word};
+use super::{Table, Words, key, later, word};
 use crate::core::limits::ENDPOINT_CONCURRENCY_MAX;
 
 /// One of `endpoints`.
@@ -22,7 +22,7 @@ pub(in crate::config) static ENDPOINT: Table = &[
         .example(".data.priority == \"urgent\""),
     key(
         "secret",
-        OneOrList(&Text),
+        OneOrList(&Either(&[Text, Map(SECRET)])),
         "What signs; a list while rotating, newest first. Required for http(s), or `sign: none`.",
     )
     .example("${SUPPORT_AGENT_SECRET}")
@@ -78,23 +78,22 @@ pub(in crate::config) static METHODS: Words = &[word("POST"), word("PUT"), word(
 /// `sign` of an endpoint, as a word.
 pub(in crate::config) static SIGN_WORDS: Words = &[
     word("standard"),
-    later_word("standard-ed25519"),
+    word("standard-ed25519"),
     word("github"),
-    later_word("stripe"),
-    later_word("shopify"),
-    later_word("slack"),
-    later_word("http-message-signatures"),
+    word("stripe"),
+    word("shopify"),
+    word("slack"),
+    word("http-message-signatures"),
     word("none"),
 ];
 
 /// `sign` of an endpoint, as a map.
 pub(in crate::config) static SIGN: Table = &[
     key("github", Map(GITHUB), "GitHub's headers, with fields.").example("{event: issues}"),
-    later("standard-ed25519"),
-    later("stripe"),
-    later("shopify"),
-    later("slack"),
-    later("http-message-signatures"),
+    key("shopify", Map(SHOPIFY), "Shopify's headers, with fields.")
+        .example("{topic: orders/create, shop_domain: acme.myshopify.com}"),
+    key("http-message-signatures", Map(HTTP_MESSAGE), "RFC 9421, with names.")
+        .example("{keyid: doorbell-2026}"),
     key("header", Text, "The header that carries the signature.").example("X-Signature"),
     key("prefix", Text, "What stands before the digest.").example("sha256="),
     key("encoding", Shape::Word(ENCODINGS), "How the digest becomes text.").default("hex"),
@@ -102,9 +101,53 @@ pub(in crate::config) static SIGN: Table = &[
         .example("X-Timestamp"),
 ];
 
+/// One of several `secret`s.
+pub(in crate::config) static SECRET: Table = &[
+    key("secret", Text, "A secret that is going out of use.")
+        .example("${OLD_SECRET}")
+        .required()
+        .secret(),
+    key("until", Text, "When it stops signing: a day, at its beginning in UTC, or a time.")
+        .example("2026-12-01")
+        .required(),
+];
+
 /// `sign: {github: …}`.
-pub(in crate::config) static GITHUB: Table =
-    &[key("event", Text, "The value of `X-GitHub-Event`.").example("issues")];
+pub(in crate::config) static GITHUB: Table = &[key(
+    "event",
+    Text,
+    "The value of `X-GitHub-Event`, with `{{ jq }}` over the envelope; absent or null = the event's type.",
+)
+.example("issues")];
+
+/// `sign: {shopify: …}`.
+pub(in crate::config) static SHOPIFY: Table = &[
+    key("topic", Text, "`X-Shopify-Topic`, with `{{ jq }}` over the envelope; absent = the event's type.")
+        .example("orders/create"),
+    key(
+        "shop_domain",
+        Text,
+        "`X-Shopify-Shop-Domain`, with `{{ jq }}` over the envelope; absent = `SOURCE.myshopify.com`.",
+    )
+    .example("acme.myshopify.com"),
+    key("api_version", Text, "`X-Shopify-API-Version`, with `{{ jq }}` over the envelope.")
+        .default("unstable")
+        .example("2026-10"),
+];
+
+/// `sign: {http-message-signatures: …}`.
+pub(in crate::config) static HTTP_MESSAGE: Table = &[
+    key("label", Text, "The label of the newest secret's signature; older ones get `-2`, `-3` after it.")
+        .default("sig1")
+        .example("doorbell"),
+    key(
+        "keyid",
+        OneOrList(&Text),
+        "The `keyid`, one for each secret; absent = the public key of a private one, else `doorbell`.",
+    )
+    .example("doorbell-2026"),
+    key("tag", Text, "The `tag`, by which verifiers may choose among signatures.").example("doorbell"),
+];
 
 /// `encoding` of a signature.
 pub(in crate::config) static ENCODINGS: Words = &[word("hex"), word("base64")];

@@ -23,9 +23,10 @@ use crate::core::json;
 use crate::core::pages::Pages;
 use crate::core::schedule::Every;
 use crate::core::secret::Secret;
-use crate::core::signature::{Encoding, Scheme};
+use crate::core::signature::{Encoding, Naming, Scheme, SigningSecret};
 use crate::core::source::{Brake, Deletes, FirstPoll, Source};
 use crate::core::template::{Body, Node, Words};
+use crate::core::time::Timestamp;
 
 #[track_caller]
 fn source(keys: &str) -> Source {
@@ -63,7 +64,10 @@ fn absent_keys_have_their_defaults() {
     assert_eq!(endpoint.breaker.without_success_for, Duration::from_mins(1));
     assert_eq!(endpoint.timeout, Duration::from_secs(15));
     assert_eq!((endpoint.concurrency, endpoint.order), (8, Order::Item));
-    assert_eq!((endpoint.sign, endpoint.secrets), (Scheme::Standard, vec![Secret::new("s3cret")]));
+    assert_eq!(
+        (endpoint.sign, endpoint.secrets),
+        (Scheme::Standard, vec![Secret::new("s3cret").into()])
+    );
     assert!(endpoint.subscription.wants("any.thing") && !endpoint.subscription.wants("doorbell.x"));
 
     let server = valid(&source_text("")).server;
@@ -274,8 +278,28 @@ fn endpoints_are_read() {
     let sign =
         |text: &str| endpoint(&format!("url: http://b.example/\nsecret: abc\nsign: {text}")).sign;
     assert_eq!(sign("none"), Scheme::None);
-    assert_eq!(sign("github"), Scheme::Github { event: None });
-    assert_eq!(sign("{github: {event: issues}}"), Scheme::Github { event: Some("issues".into()) });
+    for word in keys::SIGN_WORDS.iter().filter(|word| word.text != "standard-ed25519") {
+        assert_eq!(sign(word.text).name(), word.text);
+    }
+    let labels = |typed: &str| {
+        let scheme = sign(typed);
+        let labels = scheme.labels().iter().map(|(name, it)| (name.to_string(), it.is_fixed()));
+        labels.collect::<Vec<_>>()
+    };
+    assert_eq!(labels("github"), []);
+    assert_eq!(labels("{github: {event: issues}}"), [("x-github-event".into(), true)]);
+    let typed =
+        "{shopify: {topic: '{{.type}}s', shop_domain: a.myshopify.com, api_version: 2026-10}}";
+    let expected = [("topic", false), ("shop-domain", true), ("api-version", true)]
+        .map(|(name, fixed)| (format!("x-shopify-{name}"), fixed));
+    assert_eq!(labels(typed), expected);
+    let naming = |label: &str, key_ids: &[&str]| {
+        let key_ids = key_ids.iter().copied().map(String::from).collect();
+        Scheme::HttpMessage(Naming { label: label.into(), key_ids, tag: None })
+    };
+    assert_eq!(sign("http-message-signatures"), naming("sig1", &[]));
+    assert_eq!(sign("{http-message-signatures: {keyid: a}}"), naming("sig1", &["a"]));
+    assert_eq!(sign("{http-message-signatures: {label: bell}}"), naming("bell", &[]));
     let custom = Scheme::Custom {
         header: "x-signature".parse().unwrap(),
         prefix: "sha256=".into(),
@@ -286,7 +310,18 @@ fn endpoints_are_read() {
         "{header: X-Signature, prefix: sha256=, encoding: base64, timestamp_header: X-Time}";
     assert_eq!(sign(typed), custom);
     let secrets = endpoint("url: http://b.example/\nsecret: [new, old]").secrets;
-    assert_eq!(secrets, [Secret::new("new"), Secret::new("old")]);
+    assert_eq!(secrets, [Secret::new("new").into(), Secret::new("old").into()]);
+    for (until, millis) in [
+        ("2026-12-01", 1_796_083_200_000),
+        ("2026-12-01T08:00:00.5Z", 1_796_112_000_500),
+        ("2026-12-01T08:00:00+02:00", 1_796_104_800_000),
+    ] {
+        let typed =
+            format!("url: http://b.example/\nsecret: [new, {{secret: old, until: {until}}}]");
+        let old = endpoint(&typed).secrets.pop().unwrap();
+        let until = Some(Timestamp::from_millis(millis));
+        assert_eq!(old, SigningSecret { secret: Secret::new("old"), until });
+    }
     let only = endpoint("url: 'stdout:'\nevents: ticket.*").subscription;
     assert!(only.wants("ticket.created") && !only.wants("order.created"));
     endpoint("url: http://b.example/\nsecret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
@@ -500,7 +535,7 @@ fn the_schema_has_every_supported_key_and_no_other() {
     assert_eq!(source["required"], serde_json::json!(["url"]));
     assert_eq!(source["properties"]["every"]["default"], "30s..15m");
     let text = schema.to_string();
-    assert!(!text.contains("stripe") && text.contains("oauth2"), "{text}");
+    assert!(text.contains("stripe") && text.contains("oauth2"), "{text}");
 }
 
 #[test]

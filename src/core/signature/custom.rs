@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::core::secret::Secret;
 use crate::core::signature::{
-    Encoding, Mismatch, Received, Scheme, Signed, TIMESTAMP_HEADER, mac, put,
+    Encoding, Mismatch, Received, Scheme, Signed, TIMESTAMP_HEADER, held, mac, malformed, put,
 };
 
 /// How such a header is written.
@@ -36,7 +36,7 @@ impl Shape<'_> {
 }
 
 /// Only the newest secret signs: the header holds one digest.
-pub(super) fn sign(shape: &Shape<'_>, secrets: &[Secret], signed: Signed<'_>) -> HeaderMap {
+pub(super) fn sign(shape: &Shape<'_>, secrets: &[&Secret], signed: Signed<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let timestamp = signed.at.as_seconds().to_string();
     if let Some(secret) = secrets.first() {
@@ -54,9 +54,10 @@ pub(super) fn verify(
     secrets: &[Secret],
     received: Received<'_>,
 ) -> Result<(), Mismatch> {
-    let presented = received.header(shape.header)?.strip_prefix(shape.prefix).ok_or_else(|| {
-        Mismatch::Malformed { header: shape.header.clone(), expected: shape.spelling() }
-    })?;
+    let presented = received
+        .header(shape.header)?
+        .strip_prefix(shape.prefix)
+        .ok_or_else(|| malformed(shape.header, &shape.spelling()))?;
     let timestamp = match shape.timestamp_header {
         Some(name) => received.timestamp(name)?,
         None => "",
@@ -64,14 +65,13 @@ pub(super) fn verify(
     let holds = secrets.iter().any(|secret| {
         shape.encoding.matches(presented, &shape.digest(secret, timestamp, received.body))
     });
-    if holds { Ok(()) } else { Err(Mismatch::Digest { header: shape.header.clone() }) }
+    held(holds, shape.header)
 }
 
-/// Whether a header's name says that it holds a signature. Slack's is left out: it covers something else.
+/// Whether a header's name says that it holds a signature.
 pub(super) fn is_likely_name(name: &HeaderName) -> bool {
     let name = name.as_str();
-    let says_so = name.ends_with("-signature") || name.ends_with("-256") || name.contains("-hmac-");
-    says_so && name != "x-slack-signature"
+    name.ends_with("-signature") || name.ends_with("-256") || name.contains("-hmac-")
 }
 
 /// Reads prefix and encoding off a header's value. Beside a timestamp of its own, the time is taken as signed too.

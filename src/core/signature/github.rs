@@ -5,33 +5,32 @@
 use http::{HeaderMap, HeaderName};
 
 use crate::core::secret::Secret;
-use crate::core::signature::{Encoding, Mismatch, Received, Signed, mac, put};
+use crate::core::signature::{Encoding, Mismatch, Received, Signed, held, mac, malformed, put};
 
 pub(super) const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("x-hub-signature-256");
-const EVENT_HEADER: HeaderName = HeaderName::from_static("x-github-event");
+pub(crate) const EVENT_HEADER: HeaderName = HeaderName::from_static("x-github-event");
 const DELIVERY_HEADER: HeaderName = HeaderName::from_static("x-github-delivery");
 const PREFIX: &str = "sha256=";
 
 /// Only the newest secret signs: the header holds one digest.
-pub(super) fn sign(event: Option<&str>, secrets: &[Secret], signed: Signed<'_>) -> HeaderMap {
+pub(super) fn sign(secrets: &[&Secret], signed: Signed<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Some(secret) = secrets.first() {
         let digest = mac(secret.expose().as_bytes(), &[signed.body]);
         put(&mut headers, SIGNATURE_HEADER, &format!("{PREFIX}{}", Encoding::Hex.encode(&digest)));
     }
-    put(&mut headers, EVENT_HEADER, event.unwrap_or(signed.event_type));
+    put(&mut headers, EVENT_HEADER, signed.event_type);
     put(&mut headers, DELIVERY_HEADER, signed.id);
     headers
 }
 
 pub(super) fn verify(secrets: &[Secret], received: Received<'_>) -> Result<(), Mismatch> {
-    let presented =
-        received.header(&SIGNATURE_HEADER)?.strip_prefix(PREFIX).ok_or(Mismatch::Malformed {
-            header: SIGNATURE_HEADER,
-            expected: String::from("`sha256=HEX`"),
-        })?;
+    let presented = received
+        .header(&SIGNATURE_HEADER)?
+        .strip_prefix(PREFIX)
+        .ok_or_else(|| malformed(&SIGNATURE_HEADER, "`sha256=HEX`"))?;
     let holds = secrets.iter().any(|secret| {
         Encoding::Hex.matches(presented, &mac(secret.expose().as_bytes(), &[received.body]))
     });
-    if holds { Ok(()) } else { Err(Mismatch::Digest { header: SIGNATURE_HEADER }) }
+    held(holds, &SIGNATURE_HEADER)
 }

@@ -5,25 +5,45 @@
 //! vectors in `tests.rs`. A profile is a whole set of headers, not one: look at what the provider's own libraries
 //! insist on.
 //!
-//! Every HMAC covers the exact bytes that are sent.
+//! Every signature covers the exact bytes that are sent. While secrets rotate, each of them signs where the scheme has room
+//! for several signatures (both `standard`, `stripe`, `http-message-signatures`); elsewhere the newest alone does.
 
 mod custom;
+mod ed25519;
 mod github;
+mod http_message;
+mod shopify;
+mod slack;
 mod standard;
+mod stripe;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use sha2::Sha256;
+use url::Url;
+
+pub(crate) use crate::core::signature::ed25519::{
+    is_private, pair_from, private_key_flaw, public_key,
+};
+pub(crate) use crate::core::signature::github::EVENT_HEADER;
+pub(crate) use crate::core::signature::http_message::{Naming, is_label};
+pub(crate) use crate::core::signature::shopify::{
+    API_VERSION_HEADER, SHOP_DOMAIN_HEADER, TOPIC_HEADER,
+};
 
 use crate::core::hex::hex;
 use crate::core::secret::{Secret, same_bytes};
+use crate::core::template::Template;
 use crate::core::time::{Timestamp, humane};
 
 /// The event's id: goes with every attempt, whatever the scheme, so that a receiver can drop a repeat.
@@ -34,17 +54,54 @@ pub(crate) const TIMESTAMP_HEADER: HeaderName = HeaderName::from_static("webhook
 pub(crate) const TIMESTAMP_TOLERANCE: Duration = Duration::from_mins(5);
 /// What marks a secret of the Standard Webhooks kind; base64 follows.
 const SECRET_PREFIX: &str = "whsec_";
+/// Secrets are pasted with and without their padding.
+const PADDED_OR_NOT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A secret that signs, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SigningSecret {
+    pub(crate) secret: Secret,
+    /// From then on it signs no more.
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl SigningSecret {
+    /// Whether it signs at a time.
+    pub(crate) fn signs_at(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+impl From<Secret> for SigningSecret {
+    fn from(secret: Secret) -> Self {
+        Self { secret, until: None }
+    }
+}
+
+/// Headers by which a profile names something, with what stands there in place of the default: a template over the
+/// envelope, and where that gives null, the default.
+pub(crate) type Labels = Arc<[(HeaderName, Template)]>;
 
 /// How an endpoint's requests are signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Scheme {
     /// Standard Webhooks 1.0, `v1`.
     Standard,
-    /// GitHub's `X-Hub-Signature-256`.
-    Github {
-        /// `X-GitHub-Event`; the event's type when absent.
-        event: Option<String>,
-    },
+    /// Standard Webhooks 1.0, `v1a`: whoever verifies could not have signed. Secrets that are no private keys sign as `v1`.
+    StandardEd25519,
+    /// GitHub's `X-Hub-Signature-256`. A label may stand for the event's name.
+    Github(Labels),
+    /// Stripe's `Stripe-Signature`.
+    Stripe,
+    /// Shopify's `X-Shopify-Hmac-Sha256`. Labels may stand for topic, shop and version.
+    Shopify(Labels),
+    /// Slack's `X-Slack-Signature`.
+    Slack,
+    /// HTTP Message Signatures, RFC 9421.
+    HttpMessage(Naming),
     /// A header of one's own. Covers the body, or `TIMESTAMP.BODY` with a timestamp header.
     Custom {
         header: HeaderName,
@@ -95,11 +152,23 @@ pub(crate) struct Signed<'a> {
     /// The bytes that are sent.
     pub(crate) body: &'a [u8],
     pub(crate) event_type: &'a str,
+    /// The source that the event is of.
+    pub(crate) source: &'a str,
+    /// When the change was detected.
+    pub(crate) detected: Timestamp,
+    pub(crate) method: &'a Method,
+    /// Where it goes, credentials included.
+    pub(crate) url: &'a Url,
+    /// What is set so far, [`ID_HEADER`] and [`TIMESTAMP_HEADER`] included.
+    pub(crate) headers: &'a HeaderMap,
 }
 
 /// What arrived at a receiver, and when.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Received<'a> {
+    pub(crate) method: &'a Method,
+    /// As it stands in the request's first line.
+    pub(crate) uri: &'a Uri,
     pub(crate) headers: &'a HeaderMap,
     /// The bytes as they came.
     pub(crate) body: &'a [u8],
@@ -116,16 +185,19 @@ impl Received<'_> {
     /// A header that holds Unix seconds near now; gives its text, which is what the signature covers.
     fn timestamp(&self, name: &HeaderName) -> Result<&str, Mismatch> {
         let text = self.header(name)?;
-        let seconds: i64 = text.parse().map_err(|_| Mismatch::Malformed {
-            header: name.clone(),
-            expected: String::from("Unix seconds"),
-        })?;
+        self.is_near(name, text)?;
+        Ok(text)
+    }
+
+    /// Looks at Unix seconds that stand in a header.
+    fn is_near(&self, name: &HeaderName, text: &str) -> Result<(), Mismatch> {
+        let seconds: i64 = text.parse().map_err(|_| malformed(name, "Unix seconds"))?;
         let at = Timestamp::from_millis(seconds.saturating_mul(1000));
         let (age, lead) = (self.now.since(at), at.since(self.now));
         if age.max(lead) > TIMESTAMP_TOLERANCE {
             return Err(Mismatch::Clock { header: name.clone(), age, lead });
         }
-        Ok(text)
+        Ok(())
     }
 }
 
@@ -140,6 +212,17 @@ pub(crate) enum Mismatch {
     Clock { header: HeaderName, age: Duration, lead: Duration },
     /// No secret gives this signature: another secret, or another body.
     Digest { header: HeaderName },
+    /// A digest without a key, over another body.
+    Body { header: HeaderName },
+}
+
+fn malformed(header: &HeaderName, expected: &str) -> Mismatch {
+    Mismatch::Malformed { header: header.clone(), expected: expected.to_owned() }
+}
+
+/// The verdict on a signature in a header.
+fn held(holds: bool, header: &HeaderName) -> Result<(), Mismatch> {
+    if holds { Ok(()) } else { Err(Mismatch::Digest { header: header.clone() }) }
 }
 
 impl fmt::Display for Mismatch {
@@ -156,17 +239,37 @@ impl fmt::Display for Mismatch {
             Self::Digest { header } => {
                 write!(out, "{header} was made with another secret, or over another body")
             }
+            Self::Body { header } => write!(out, "{header} is not that of the body"),
         }
     }
 }
 
 impl Scheme {
+    /// The scheme that a word stands for, as it is spelled in `sources.yaml` and on the command line.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        let schemes = [
+            Self::Standard,
+            Self::StandardEd25519,
+            Self::Github(Labels::default()),
+            Self::Stripe,
+            Self::Shopify(Labels::default()),
+            Self::Slack,
+            Self::HttpMessage(Naming::default()),
+            Self::None,
+        ];
+        schemes.into_iter().find(|scheme| scheme.name() == word)
+    }
+
     /// The headers that prove where a body comes from. Every secret signs, where the scheme allows several; else the
-    /// newest. Values are marked sensitive where they could be replayed.
-    pub(crate) fn sign(&self, secrets: &[Secret], signed: Signed<'_>) -> HeaderMap {
+    /// newest. Values are marked sensitive where they could be replayed. [`Scheme::labels`] go over them.
+    pub(crate) fn sign(&self, secrets: &[&Secret], signed: Signed<'_>) -> HeaderMap {
         match self {
-            Self::Standard => standard::sign(secrets, signed),
-            Self::Github { event } => github::sign(event.as_deref(), secrets, signed),
+            Self::Standard | Self::StandardEd25519 => standard::sign(secrets, signed, self.kinds()),
+            Self::Github(_) => github::sign(secrets, signed),
+            Self::Stripe => stripe::sign(secrets, signed),
+            Self::Shopify(_) => shopify::sign(secrets, signed),
+            Self::Slack => slack::sign(secrets, signed),
+            Self::HttpMessage(naming) => http_message::sign(naming, secrets, signed),
             Self::Custom { header, prefix, encoding, timestamp_header } => custom::sign(
                 &custom::Shape {
                     header,
@@ -181,7 +284,7 @@ impl Scheme {
         }
     }
 
-    /// Whether one of `secrets` signed what was received.
+    /// Whether one of `secrets` – or the private one to a public key among them – signed what was received.
     ///
     /// # Errors
     /// Why not, in words for the receiver's author.
@@ -191,8 +294,14 @@ impl Scheme {
         received: Received<'_>,
     ) -> Result<(), Mismatch> {
         match self {
-            Self::Standard => standard::verify(secrets, received),
-            Self::Github { .. } => github::verify(secrets, received),
+            Self::Standard | Self::StandardEd25519 => {
+                standard::verify(secrets, received, self.kinds())
+            }
+            Self::Github(_) => github::verify(secrets, received),
+            Self::Stripe => stripe::verify(secrets, received),
+            Self::Shopify(_) => shopify::verify(secrets, received),
+            Self::Slack => slack::verify(secrets, received),
+            Self::HttpMessage(_) => http_message::verify(secrets, received),
             Self::Custom { header, prefix, encoding, timestamp_header } => custom::verify(
                 &custom::Shape {
                     header,
@@ -207,13 +316,38 @@ impl Scheme {
         }
     }
 
+    /// What the declaration names in headers of the profile.
+    pub(crate) fn labels(&self) -> &[(HeaderName, Template)] {
+        match self {
+            Self::Github(labels) | Self::Shopify(labels) => labels,
+            _ => &[],
+        }
+    }
+
+    /// Whether it signs with private keys, spelled `whsk_…`.
+    pub(crate) fn knows_private_keys(&self) -> bool {
+        matches!(self, Self::StandardEd25519 | Self::HttpMessage(_))
+    }
+
     /// The word for people.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Standard => "standard",
-            Self::Github { .. } => "github",
+            Self::StandardEd25519 => "standard-ed25519",
+            Self::Github(_) => "github",
+            Self::Stripe => "stripe",
+            Self::Shopify(_) => "shopify",
+            Self::Slack => "slack",
+            Self::HttpMessage(_) => "http-message-signatures",
             Self::Custom { header, .. } => header.as_str(),
             Self::None => "none",
+        }
+    }
+
+    fn kinds(&self) -> standard::Kinds {
+        match self {
+            Self::StandardEd25519 => standard::Kinds::Both,
+            _ => standard::Kinds::Shared,
         }
     }
 }
@@ -221,11 +355,16 @@ impl Scheme {
 /// The scheme that a request's headers speak of. Schemes with names of their own come first, because doorbell and others
 /// send plain ones beside them.
 pub(crate) fn detect(headers: &HeaderMap) -> Option<Scheme> {
-    if headers.contains_key(standard::SIGNATURE_HEADER) {
-        return Some(Scheme::Standard);
-    }
-    if headers.contains_key(github::SIGNATURE_HEADER) {
-        return Some(Scheme::Github { event: None });
+    let known = [
+        (standard::SIGNATURE_HEADER, standard::detect(headers)),
+        (github::SIGNATURE_HEADER, Scheme::Github(Labels::default())),
+        (stripe::SIGNATURE_HEADER, Scheme::Stripe),
+        (shopify::SIGNATURE_HEADER, Scheme::Shopify(Labels::default())),
+        (slack::SIGNATURE_HEADER, Scheme::Slack),
+        (http_message::INPUT_HEADER, Scheme::HttpMessage(Naming::default())),
+    ];
+    if let Some((_, scheme)) = known.into_iter().find(|(name, _)| headers.contains_key(name)) {
+        return Some(scheme);
     }
     let mut names: Vec<&HeaderName> = headers.keys().collect();
     names.sort_unstable_by_key(|name| name.as_str());

@@ -61,7 +61,11 @@ impl<'a> Envelope<'a> {
         Self { event, words: OnceCell::new() }
     }
 
-    fn words(&self) -> Result<&Words, Fault> {
+    /// The event as expressions see it.
+    ///
+    /// # Errors
+    /// What cannot be read of it.
+    pub(super) fn words(&self) -> Result<&Words, Fault> {
         let read = || json::read_own(self.event.body.as_str()).map(Words::over);
         self.words.get_or_init(read).as_ref().map_err(|fault| failed("the event", fault))
     }

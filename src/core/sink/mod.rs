@@ -7,6 +7,7 @@
 mod answer;
 mod cloudevents;
 pub(crate) mod content;
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
@@ -19,10 +20,14 @@ pub(crate) use crate::core::sink::answer::{judge, judge_line};
 
 use crate::core::endpoint::{Endpoint, Target};
 use crate::core::event::Event;
+use crate::core::fault::Fault;
 use crate::core::http::{BodyLimit, OUR_USER_AGENT, Reach, Request, Way};
+use crate::core::json;
 use crate::core::limits::RECEIVER_ANSWER_BYTES_MAX;
+use crate::core::secret::Secret;
 use crate::core::signature::{ID_HEADER, Signed, TIMESTAMP_HEADER};
-use crate::core::sink::content::Made;
+use crate::core::sink::content::{Envelope, Made};
+use crate::core::template;
 use crate::core::time::Timestamp;
 
 /// What is sent, and by which way.
@@ -31,6 +36,8 @@ pub(crate) enum Outbound {
     Http(Box<Request>),
     /// One line for standard output, newline included.
     Line(Bytes),
+    /// Nothing: what a header names could not be told from the event. No later attempt would fare better.
+    Unready(Fault),
 }
 
 /// An event on its way, with the bytes made for its endpoint, if there are such.
@@ -51,7 +58,10 @@ impl Parcel<'_> {
 /// Addresses and signs an event for an endpoint. Attempts of one event differ only in timestamp and signature.
 pub(crate) fn outbound(parcel: Parcel<'_>, endpoint: &Endpoint, now: Timestamp) -> Outbound {
     match &endpoint.target {
-        Target::Http { url } => Outbound::Http(Box::new(request(parcel, endpoint, url, now))),
+        Target::Http { url } => match request(parcel, endpoint, url, now) {
+            Ok(request) => Outbound::Http(Box::new(request)),
+            Err(fault) => Outbound::Unready(fault.final_()),
+        },
         Target::Stdout => {
             let mut line = parcel.body().to_vec();
             line.push(b'\n');
@@ -60,11 +70,17 @@ pub(crate) fn outbound(parcel: Parcel<'_>, endpoint: &Endpoint, now: Timestamp) 
     }
 }
 
-fn request(parcel: Parcel<'_>, endpoint: &Endpoint, url: &Url, now: Timestamp) -> Request {
+fn request(
+    parcel: Parcel<'_>,
+    endpoint: &Endpoint,
+    url: &Url,
+    now: Timestamp,
+) -> Result<Request, Fault> {
     let body = parcel.body();
     let mut url = url.clone();
-    let headers = headers(parcel, (endpoint, &mut url), &body, now);
-    Request {
+    let mut headers = headers(parcel, (endpoint, &mut url), now);
+    prove(&mut headers, parcel, (endpoint, &url), &body, now)?;
+    Ok(Request {
         method: endpoint.method.clone(),
         url,
         headers,
@@ -78,15 +94,14 @@ fn request(parcel: Parcel<'_>, endpoint: &Endpoint, url: &Url, now: Timestamp) -
             credentials: endpoint.auth.parameters().map(str::to_owned).collect(),
             ..Way::default()
         },
-    }
+    })
 }
 
-/// Ours first, then the operator's over them, then what no one may override: credentials, identity and proof. Credentials
-/// may go into the URL, too.
+/// Ours first, then the operator's over them, then what no one may override: credentials and identity. Credentials may go
+/// into the URL, too.
 fn headers(
     parcel: Parcel<'_>,
     (endpoint, url): (&Endpoint, &mut Url),
-    body: &[u8],
     now: Timestamp,
 ) -> HeaderMap {
     let Parcel { event, made } = parcel;
@@ -95,17 +110,49 @@ fn headers(
     headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));
     lay_over(&mut headers, endpoint.headers.clone());
     endpoint.auth.apply(url, &mut headers);
-    let id = event.id.as_str();
-    if let Ok(id) = HeaderValue::from_str(id) {
+    if let Ok(id) = HeaderValue::from_str(event.id.as_str()) {
         headers.insert(ID_HEADER, id);
     }
     headers.insert(TIMESTAMP_HEADER, HeaderValue::from(now.as_seconds()));
     if made.is_some_and(|made| made.is_binary) {
         lay_over(&mut headers, cloudevents::headers(event));
     }
-    let signed = Signed { id, at: now, body, event_type: &event.event_type };
-    lay_over(&mut headers, endpoint.sign.sign(&endpoint.secrets, signed));
     headers
+}
+
+/// Last of all the proof, which may cover everything else, and what its profile names.
+fn prove(
+    headers: &mut HeaderMap,
+    parcel: Parcel<'_>,
+    (endpoint, url): (&Endpoint, &Url),
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let event = parcel.event;
+    let signing = endpoint.secrets.iter().filter(|secret| secret.signs_at(now));
+    let secrets: Vec<&Secret> = signing.map(|signing| &signing.secret).collect();
+    let signed = Signed {
+        id: event.id.as_str(),
+        at: now,
+        body,
+        event_type: &event.event_type,
+        source: event.source.as_str(),
+        detected: event.at,
+        method: &endpoint.method,
+        url,
+        headers,
+    };
+    let proof = endpoint.sign.sign(&secrets, signed);
+    lay_over(headers, proof);
+    let labels = endpoint.sign.labels();
+    if labels.is_empty() {
+        return Ok(());
+    }
+    let nothing = template::Words::over(json::null());
+    if labels.iter().all(|(_, label)| label.is_fixed()) {
+        return template::add_headers(labels, &nothing, headers);
+    }
+    template::add_headers(labels, Envelope::of(event).words()?, headers)
 }
 
 /// Puts every header of `upper` in the place of its namesakes, keeping repeated ones.

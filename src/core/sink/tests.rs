@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use url::Url;
 
 use crate::core::auth::Auth;
@@ -19,8 +19,11 @@ use crate::core::ids::{EndpointName, EntryKey, EventId, ItemKey, SourceName};
 use crate::core::jq::Expression;
 use crate::core::json::JsonText;
 use crate::core::secret::Secret;
-use crate::core::signature::{Received, Scheme};
+use crate::core::signature::{
+    EVENT_HEADER, Labels, Naming, Received, Scheme, SigningSecret, TOPIC_HEADER,
+};
 use crate::core::sink::content::{Content, Envelope, JSON, Made, make_late};
+use crate::core::sink::sample::{Wanted, sample};
 use crate::core::sink::{Outbound, Parcel, judge, outbound};
 use crate::core::template::{Formula, Node, Part, Template};
 use crate::core::time::Timestamp;
@@ -56,7 +59,7 @@ fn endpoint(sign: Scheme, target: Target, headers: &[(&'static str, &'static str
         body: None,
         content_type: HeaderValue::from_static(JSON),
         method: Method::POST,
-        secrets: vec![Secret::new("new"), Secret::new("old")],
+        secrets: vec![Secret::new("new").into(), Secret::new("old").into()],
         sign,
         retry: RetryPolicy {
             backoff: BackoffPolicy::try_new(Duration::from_secs(5), day).unwrap(),
@@ -78,8 +81,15 @@ fn http_target() -> Target {
 fn request(endpoint: &Endpoint) -> Request {
     match outbound(Parcel { event: &event(), made: None }, endpoint, NOW) {
         Outbound::Http(request) => *request,
-        Outbound::Line(_) => panic!("a line for an endpoint with a URL"),
+        other => panic!("{other:?} for an endpoint with a URL"),
     }
+}
+
+/// Whether a receiver of Standard Webhooks that has this secret takes it.
+fn is_proven_by(secret: &str, headers: &HeaderMap, body: &[u8]) -> bool {
+    let (method, uri) = (&Method::POST, &Uri::default());
+    let received = Received { method, uri, headers, body, now: NOW };
+    Scheme::Standard.verify(&[Secret::new(secret)], received) == Ok(())
 }
 
 #[test]
@@ -91,9 +101,7 @@ fn a_request_carries_the_frozen_bytes() {
     assert_eq!(request.deadline, Duration::from_secs(15));
     assert_eq!(request.limit, BodyLimit::First { bytes_max: 16 * 1024 });
     assert_eq!(request.reach, Reach::Anywhere);
-    let secrets = [Secret::new("old")];
-    let received = Received { headers: &request.headers, body: &request.body, now: NOW };
-    assert_eq!(Scheme::Standard.verify(&secrets, received), Ok(()));
+    assert!(is_proven_by("old", &request.headers, &request.body));
 }
 
 #[test]
@@ -113,11 +121,11 @@ fn the_operators_headers_override_everything_but_identity_and_proof() {
         ("webhook-id", "evt_1"),
         ("webhook-timestamp", "1767225600"),
     ];
-    for scheme in [Scheme::Standard, Scheme::Github { event: None }, Scheme::None] {
+    for scheme in [Scheme::Standard, Scheme::Github(Labels::default()), Scheme::None] {
         check(scheme, &[], &always);
     }
     check(
-        Scheme::Github { event: None },
+        Scheme::Github(Labels::default()),
         &[
             ("content-type", "application/vnd.x+json"),
             ("user-agent", "mine/1"),
@@ -144,7 +152,7 @@ fn standard_output_gets_a_line() {
     let endpoint = endpoint(Scheme::None, Target::Stdout, &[]);
     match outbound(Parcel { event: &event(), made: None }, &endpoint, NOW) {
         Outbound::Line(line) => assert_eq!(line, format!("{BODY}\n")),
-        Outbound::Http(_) => panic!("a request for standard output"),
+        other => panic!("{other:?} for standard output"),
     }
 }
 
@@ -338,8 +346,7 @@ fn what_was_made_is_sent_and_signed_as_it_was_made() {
     let Outbound::Http(request) = outbound(parcel, &endpoint, NOW) else { panic!("a line") };
     assert_eq!((request.method, &request.body[..]), (Method::PUT, &b"as it was"[..]));
     assert_eq!(request.headers["content-type"], "text/plain");
-    let received = Received { headers: &request.headers, body: &request.body, now: NOW };
-    assert_eq!(Scheme::Standard.verify(&[Secret::new("new")], received), Ok(()));
+    assert!(is_proven_by("new", &request.headers, &request.body));
     // What was there before `body` is the envelope, and goes as what it is.
     let endpoint = reshaping(jq(".data"), Some("text/plain"));
     let parcel = Parcel { event: &event(), made: None };
@@ -355,7 +362,7 @@ fn in_format(event: &Event, format: Format, keys: Endpoint) -> Request {
     let Some(Content::Made(made)) = found else { panic!("{found:?}") };
     match outbound(Parcel { event, made: Some(&made) }, &endpoint, NOW) {
         Outbound::Http(request) => *request,
-        Outbound::Line(_) => panic!("a line for an endpoint with a URL"),
+        other => panic!("{other:?} for an endpoint with a URL"),
     }
 }
 
@@ -380,8 +387,7 @@ fn a_cloudevent_is_whole_in_its_body() {
         assert_eq!(String::from_utf8_lossy(&request.body), expected);
         assert_eq!(request.headers["content-type"], "application/cloudevents+json");
         assert!(!request.headers.keys().any(|name| name.as_str().starts_with("ce-")));
-        let received = Received { headers: &request.headers, body: &request.body, now: NOW };
-        assert_eq!(Scheme::Standard.verify(&[Secret::new("new")], received), Ok(()));
+        assert!(is_proven_by("new", &request.headers, &request.body));
     };
     check(endpoint(Scheme::Standard, http_target(), &[]), JSON, r#"{"n":1.10}"#);
     check(reshaping(jq("{id, n: .data.n}"), None), JSON, r#"{"id":"evt_1","n":1.10}"#);
@@ -415,8 +421,7 @@ fn the_attributes_of_a_binary_cloudevent_are_headers() {
         let found: Vec<_> = request.headers.get_all(name).iter().collect();
         assert_eq!(found, [expected], "{name}");
     }
-    let received = Received { headers: &request.headers, body: &request.body, now: NOW };
-    assert_eq!(Scheme::Standard.verify(&[Secret::new("new")], received), Ok(()));
+    assert!(is_proven_by("new", &request.headers, &request.body));
     let keys = reshaping(jq(".id"), Some("text/plain; charset=utf-8"));
     let request = in_format(&event(), Format::CloudEventsBinary, keys);
     assert_eq!(&request.body[..], b"evt_1");
@@ -437,8 +442,7 @@ fn credentials_go_along_over_the_operators_headers_and_under_the_proof() {
         let request = request(&endpoint);
         assert_eq!(request.url.query(), Some(query));
         assert_eq!(request.headers[header.0], header.1);
-        let received = Received { headers: &request.headers, body: &request.body, now: NOW };
-        assert_eq!(Scheme::Standard.verify(&[Secret::new("new")], received), Ok(()));
+        assert!(is_proven_by("new", &request.headers, &request.body));
         request
     };
     let secret = || Secret::new("s3");
@@ -452,4 +456,114 @@ fn credentials_go_along_over_the_operators_headers_and_under_the_proof() {
     assert_eq!(request.way.credentials, ["k y"]);
     let forged = Auth::Header(vec![(HeaderName::from_static("webhook-id"), secret())]);
     check(forged, "token=t", ("webhook-id", "evt_1"));
+}
+
+/// A label as it is declared: text, and jq over the envelope.
+fn label(name: HeaderName, parts: &[&str]) -> (HeaderName, Template) {
+    let part = |text: &&str| match text.strip_prefix("{{") {
+        Some(jq) => Part::Jq(Formula::parse_over(jq.trim_end_matches('}')).unwrap()),
+        None => Part::Text((*text).to_owned()),
+    };
+    (name, Template::new(parts.iter().map(part).collect()))
+}
+
+#[test]
+fn labels_stand_in_for_what_a_profile_says_by_itself() {
+    let check = |name: HeaderName, parts: &[&str], expected: &str| {
+        let labels: Labels = [label(name.clone(), parts)].into();
+        let github = name == EVENT_HEADER;
+        let scheme = if github { Scheme::Github(labels) } else { Scheme::Shopify(labels) };
+        let request = request(&endpoint(scheme, http_target(), &[]));
+        assert_eq!(request.headers[&name], expected);
+        assert_eq!(request.headers.get_all(&name).iter().count(), 1);
+    };
+    check(EVENT_HEADER, &["issues"], "issues");
+    check(TOPIC_HEADER, &["orders/create"], "orders/create");
+    check(TOPIC_HEADER, &["orders/", "{{.data.n}}"], "orders/1.10");
+    let by_type = r#"{{{"ticket.created": "tickets/create"}[.type]}"#;
+    check(TOPIC_HEADER, &[by_type], "tickets/create");
+    check(TOPIC_HEADER, &["{{.data.absent}}"], "ticket.created");
+}
+
+#[test]
+fn a_label_that_fails_sends_nothing() {
+    let check = |parts: &[&str], expected: &str| {
+        let scheme = Scheme::Shopify([label(TOPIC_HEADER, parts)].into());
+        let endpoint = endpoint(scheme, http_target(), &[]);
+        match outbound(Parcel { event: &event(), made: None }, &endpoint, NOW) {
+            Outbound::Unready(fault) => {
+                assert_eq!((fault.whose, fault.retry), (Whose::Us, Retry::Never));
+                assert!(fault.sentence.contains(expected), "{fault}");
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    check(&["{{.data.n.x}}"], "in the header `x-shopify-topic` fails");
+    check(&["a", "{{.data}}"], "is an object, and only text fits there");
+    check(&[r#"{{"a\nb"}}"#], "would hold a line break");
+}
+
+#[test]
+fn a_secret_whose_time_is_over_signs_no_more() {
+    let check = |until: i64, expected: bool| {
+        let until = Some(Timestamp::from_millis(NOW.as_millis() + until));
+        let old = SigningSecret { secret: Secret::new("old"), until };
+        let secrets = vec![Secret::new("new").into(), old];
+        let endpoint = Endpoint { secrets, ..endpoint(Scheme::Standard, http_target(), &[]) };
+        let request = request(&endpoint);
+        assert!(is_proven_by("new", &request.headers, &request.body));
+        assert_eq!(is_proven_by("old", &request.headers, &request.body), expected);
+    };
+    check(1, true);
+    check(0, false);
+}
+
+#[test]
+fn a_signature_covers_where_it_goes() {
+    let auth = Auth::Query(vec![(String::from("key"), Secret::new("s3"))]);
+    let scheme = Scheme::HttpMessage(Naming::default());
+    let endpoint = Endpoint {
+        auth,
+        method: Method::PUT,
+        ..endpoint(scheme.clone(), http_target(), &[("signature", "forged")])
+    };
+    let mut request = request(&endpoint);
+    request.headers.insert("host", HeaderValue::from_static("127.0.0.1:9"));
+    for (method, uri, holds) in [
+        (Method::PUT, "/hook?token=t&key=s3", true),
+        (Method::POST, "/hook?token=t&key=s3", false),
+        (Method::PUT, "/hook?token=t", false),
+    ] {
+        let (uri, headers) = (uri.parse().unwrap(), &request.headers);
+        let received =
+            Received { method: &method, uri: &uri, headers, body: &request.body, now: NOW };
+        assert_eq!(scheme.verify(&[Secret::new("new")], received).is_ok(), holds, "{method} {uri}");
+    }
+}
+
+#[test]
+fn a_test_event_is_of_a_type_that_is_wanted() {
+    let check = |globs: &[&str], wanted: Wanted, expected_type: &str, data: &str| {
+        let globs: Vec<String> = globs.iter().copied().map(String::from).collect();
+        let all = Subscription::default_types();
+        let subscription = if globs.is_empty() { all } else { Subscription::to(globs) };
+        let endpoint = Endpoint { subscription, ..endpoint(Scheme::None, http_target(), &[]) };
+        let event = sample(&endpoint, wanted, NOW, &[7; 32]);
+        let expected = format!(
+            r#"{{"id":"evt_test_0707070707070707","type":"{expected_type}","timestamp":"{}","source":"doorbell","key":"test","seq":0,"data":{data}}}"#,
+            NOW.to_rfc3339()
+        );
+        assert_eq!(event.body.as_str(), expected);
+        assert_eq!(event.event_type, expected_type);
+    };
+    let data = r#"{"id":"test","message":"This is a test; `doorbell endpoints test` sent it."}"#;
+    check(&[], Wanted::default(), "doorbell.test", data);
+    check(&["*"], Wanted::default(), "doorbell.test", data);
+    check(&["ticket.*"], Wanted::default(), "ticket.test", data);
+    check(&["*.x", "ticket.created"], Wanted::default(), "ticket.created", data);
+    let wanted = Wanted {
+        event_type: Some(String::from("a.b")),
+        data: Some(JsonText::trusted(r#"{"b":1,"a":2.0}"#)),
+    };
+    check(&["ticket.*"], wanted, "a.b", r#"{"b":1,"a":2.0}"#);
 }

@@ -230,6 +230,11 @@ impl Template {
         &self.parts
     }
 
+    /// Whether it has no templates.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.formulas().next().is_none()
+    }
+
     /// Whether it uses a word.
     pub(crate) fn uses(&self, word: &str) -> bool {
         self.formulas().any(|formula| formula.words.contains(&word))

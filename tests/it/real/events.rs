@@ -1,56 +1,11 @@
 //! CloudEvents, in both modes, read by the official libraries.
 
-use std::fs::{File, read_to_string};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
 use serde_json::{Value, json};
 
-use crate::real::{INSTALL_MAX, RING_MAX, SECRET, script};
+use crate::real::reader::Reader;
+use crate::real::{RING_MAX, SECRET};
 use crate::support::wait::poll_for;
-use crate::support::{ApiServer, Daemon, ask};
-
-/// A receiver that reads with a library. It ends with the value.
-struct Reader {
-    url: String,
-    child: Child,
-}
-
-impl Reader {
-    fn start(kind: &'static str, home: &Path) -> Self {
-        let (output, log) = (home.join(kind), home.join(format!("{kind}.log")));
-        let mut child = Command::new(script("cloudevents.sh"))
-            .args([kind, "0", SECRET])
-            .stdin(Stdio::null())
-            .stdout(File::create(&output).unwrap())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let port = poll_for(INSTALL_MAX, || {
-            let ended = child.try_wait().unwrap();
-            assert!(ended.is_none(), "{kind} ended:\n{}", read_to_string(&log).unwrap());
-            let line = read_to_string(&output).unwrap();
-            line.trim_end().strip_prefix("listening on ").map(str::to_owned)
-        });
-        let port =
-            port.unwrap_or_else(|| panic!("no receiver:\n{}", read_to_string(&log).unwrap()));
-        Self { url: format!("http://127.0.0.1:{port}"), child }
-    }
-
-    /// What it read.
-    fn ledger(&self) -> Vec<Value> {
-        let answer = ask::ask("GET", &self.url, None).unwrap();
-        answer.json().as_array().unwrap().clone()
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
+use crate::support::{ApiServer, Daemon};
 
 fn config(api: &ApiServer, python: &Reader, node: &Reader) -> String {
     let endpoint = |name: &str, reader: &Reader, keys: &str| {
@@ -76,7 +31,9 @@ fn config(api: &ApiServer, python: &Reader, node: &Reader) -> String {
 #[ignore = "long: installs the libraries"]
 fn the_official_libraries_read_cloudevents() {
     let home = tempfile::tempdir().unwrap();
-    let (python, node) = (Reader::start("python", home.path()), Reader::start("node", home.path()));
+    let start =
+        |kind: &'static str| Reader::start("cloudevents.sh", kind, home.path(), &["0", SECRET]);
+    let (python, node) = (start("python"), start("node"));
     let api = ApiServer::with_items(json!([]));
     let mut daemon = Daemon::run(&config(&api, &python, &node));
     daemon.wait_for_good_polls("orders", 1);
