@@ -8,37 +8,35 @@
 //! store for deliveries that are due, and again whenever it is woken or a period has passed. Claims live in memory: a
 //! killed process has attempted nothing that it will not attempt again.
 
+mod attempt;
+mod desk;
+mod hand;
+mod own;
 mod trial;
 mod unmade;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, debug, error, info, info_span, warn};
+use tracing::{Instrument as _, error, info, info_span, warn};
 
+use self::desk::{Desk, Flight, Found, Kept, Looking, Tray};
 use crate::clock::{Clock, Entropy};
-use crate::core::delivery::{
-    AttemptResult, Breaker, Claim, EndpointHealth, Started, Verdict, settle,
-};
+use crate::core::delivery::EndpointHealth;
 use crate::core::endpoint::Endpoint;
-use crate::core::ids::{DeliveryId, EndpointName};
-use crate::core::limits::{
-    ATTEMPTS_PER_REQUEST_MAX, CLAIMS_AHEAD_MAX, RECORDED_ANSWER_BYTES_MAX, SWEEP_PERIOD,
-};
+use crate::core::ids::EndpointName;
+use crate::core::limits::{ATTEMPTS_PER_REQUEST_MAX, CLAIMS_AHEAD_MAX, SWEEP_PERIOD};
 use crate::core::roster::Roster;
-use crate::core::sink::content::Content;
-use crate::core::sink::{self, Outbound, Parcel};
 use crate::core::time::Timestamp;
 use crate::http::HttpClient;
 use crate::lines::LineWriter;
 use crate::store::handle::StoreHandle;
-use crate::store::{Attempt, AttemptCommit, DeliveryRecord, Due, DueDelivery, StoreError, Write};
+use crate::store::{Due, DueDelivery, StoreError, Write};
 use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
@@ -63,54 +61,9 @@ pub(crate) struct Deliverer {
     /// How long attempts under way may take to end when the process stops.
     grace: Duration,
     desks: Mutex<BTreeMap<EndpointName, Arc<Desk>>>,
+    /// Held by who numbers what doorbell itself says.
+    telling: tokio::sync::Mutex<()>,
 }
-
-/// One endpoint's place in memory.
-struct Desk {
-    name: EndpointName,
-    wake: Wake,
-    health: Mutex<EndpointHealth>,
-    /// The store has another condition than this one: a write of it failed.
-    is_unkept: AtomicBool,
-    /// Requests under way. An attempt goes on after its request, until its outcome is on disk.
-    in_flight: AtomicUsize,
-    /// Rung when a request has ended.
-    landed: Wake,
-}
-
-/// A request under way; counted until dropped.
-struct Flight<'a>(&'a Desk);
-
-/// What a desk holds between looks.
-#[derive(Default)]
-struct Tray {
-    ready: VecDeque<DueDelivery>,
-    /// Ready or under way: still pending in the store, and not to be taken twice.
-    claimed: BTreeSet<DeliveryId>,
-    attempts: JoinSet<Kept>,
-    under_way: HashMap<Id, DeliveryId>,
-    /// When the store will have more; `None` when it should be asked now.
-    look_at: Option<Timestamp>,
-    /// The store being asked, while what is ready goes out.
-    looking: Option<Looking>,
-}
-
-/// What is due and not claimed yet; if that is nothing, when something will be.
-type Found = (Vec<Due>, Option<Timestamp>);
-
-type Looking = Pin<Box<dyn Future<Output = Result<Found, StoreError>> + Send>>;
-
-/// What came back of one exchange.
-struct Sent {
-    result: AttemptResult,
-    status: Option<u16>,
-    /// The beginning of the receiver's answer, for people.
-    answer: String,
-}
-
-/// Whether an attempt's outcome was committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Kept(bool);
 
 impl Deliverer {
     /// A deliverer over these ports; `wake` is the signal its loop listens to.
@@ -120,7 +73,8 @@ impl Deliverer {
         wake: Wake,
         grace: Duration,
     ) -> Arc<Self> {
-        Arc::new(Self { ports, roster, wake, grace, desks: Mutex::default() })
+        let (desks, telling) = (Mutex::default(), tokio::sync::Mutex::default());
+        Arc::new(Self { ports, roster, wake, grace, desks, telling })
     }
 
     /// Keeps one desk per declared endpoint at work until `stop`; returns when all of them have drained.
@@ -147,26 +101,6 @@ impl Deliverer {
         while running.join_next().await.is_some() {}
     }
 
-    /// Tries a failing or disabled endpoint again now, by a person's word.
-    ///
-    /// # Errors
-    /// The store's. False when no such endpoint was ever known.
-    pub(crate) async fn resume(&self, name: &EndpointName) -> Result<bool, StoreError> {
-        let desk = self.desks().get(name).cloned();
-        if let Some(desk) = desk {
-            self.reopen(&desk).await;
-            desk.wake.ring();
-            return Ok(true);
-        }
-        let known = self.ports.store.read(|store| store.endpoints()).await?;
-        let Some((_, health)) = known.into_iter().find(|(known, _)| known == name) else {
-            return Ok(false);
-        };
-        let health = health.reopened(self.ports.clock.now());
-        let written = self.ports.store.write(Write::Health { name: name.clone(), health }).await?;
-        Ok(written.is_ok())
-    }
-
     fn desks(&self) -> MutexGuard<'_, BTreeMap<EndpointName, Arc<Desk>>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -178,11 +112,19 @@ impl Deliverer {
         stop: &CancellationToken,
     ) {
         let roster = self.roster.borrow().clone();
-        let missing: Vec<_> = {
+        let mut missing: Vec<_> = {
             let desks = self.desks();
             let missing = roster.endpoints.iter().filter(|(name, _)| !desks.contains_key(*name));
             missing.map(|(_, endpoint)| Arc::clone(endpoint)).collect()
         };
+        if let Err(fault) = self.take_over(&roster).await {
+            return warn!(%fault, "what waits under former names could not be taken over; trying later");
+        }
+        // What is under way to a former name ends first.
+        let is_free = |endpoint: &Arc<Endpoint>| {
+            endpoint.was.as_ref().is_none_or(|was| !self.desks().contains_key(was))
+        };
+        missing.retain(is_free);
         if missing.is_empty() {
             return;
         }
@@ -220,14 +162,14 @@ impl Deliverer {
         stop: CancellationToken,
     ) -> EndpointName {
         let mut tray = Tray::default();
+        self.redeclare(&desk, &endpoint, false).await;
         loop {
             let declared = self.roster.borrow().endpoints.get(&desk.name).cloned();
             let Some(declared) = declared else { break };
             if !Arc::ptr_eq(&declared, &endpoint) {
-                if declared != endpoint {
-                    self.reopen(&desk).await;
-                }
+                let is_other = declared != endpoint;
                 endpoint = declared;
+                self.redeclare(&desk, &endpoint, is_other).await;
             }
             let wait = self.dispatch(&desk, &endpoint, &mut tray);
             tokio::select! {
@@ -264,12 +206,19 @@ impl Deliverer {
         tray: &mut Tray,
     ) -> Duration {
         let now = self.ports.clock.now();
-        let (admitted, probe_at) = loop {
-            let (admitted, probe_at) = desk.health().admits(endpoint.concurrency, now);
-            let is_full = desk.in_flight.load(Ordering::Relaxed) >= admitted
-                || tray.attempts.len() >= admitted.saturating_mul(ATTEMPTS_PER_REQUEST_MAX);
-            let due = if is_full { None } else { tray.ready.pop_front() };
-            let Some(due) = due else { break (admitted, probe_at) };
+        tray.pace.keep_to(&endpoint.limit, now);
+        let (admitted, opens) = loop {
+            let (admitted, opens) = desk.health().admits(endpoint.concurrency, now);
+            let at_once = desk.ramped(admitted);
+            let is_full = desk.in_flight.load(Ordering::Relaxed) >= at_once
+                || tray.attempts.len() >= at_once.saturating_mul(ATTEMPTS_PER_REQUEST_MAX);
+            if is_full || tray.ready.is_empty() {
+                break (admitted, opens);
+            }
+            if let Err(opens) = tray.pace.pay(now) {
+                break (admitted, Some(opens));
+            }
+            let Some(due) = tray.ready.pop_front() else { break (admitted, opens) };
             self.start(desk, endpoint, tray, due);
         };
         let is_low = tray.ready.len() <= endpoint.concurrency.min(CLAIMS_AHEAD_MAX / 2);
@@ -282,7 +231,7 @@ impl Deliverer {
             tray.look_at = Some(now.after(SWEEP_PERIOD));
             tray.looking = Some(self.look(desk, tray, now));
         }
-        let next = if tray.ready.is_empty() && admitted > 0 { tray.look_at } else { probe_at };
+        let next = if tray.ready.is_empty() && admitted > 0 { tray.look_at } else { opens };
         next.map_or(SWEEP_PERIOD, |at| at.since(now)).min(SWEEP_PERIOD)
     }
 
@@ -373,196 +322,6 @@ impl Deliverer {
         tray.looking = None;
         tray.look_at = Some(self.ports.clock.now().after(SWEEP_PERIOD));
     }
-
-    /// One attempt: send, judge, commit.
-    async fn attempt(
-        &self,
-        desk: &Desk,
-        endpoint: &Endpoint,
-        flight: Flight<'_>,
-        due: DueDelivery,
-    ) -> Kept {
-        let DueDelivery { delivery, event, content } = due;
-        let began = self.ports.clock.now();
-        let made = match content {
-            Content::Envelope => None,
-            Content::Made(made) => Some(made),
-            Content::Unmade => match self.make(&delivery, &event, endpoint, began).await {
-                Ok(made) => Some(made),
-                Err(kept) => return kept,
-            },
-        };
-        let parcel = Parcel { event: &event, made: made.as_ref() };
-        let outbound = sink::outbound(parcel, endpoint, self.ports.clock.wall());
-        let sent = self.send(outbound, endpoint.timeout).await;
-        let now = self.ports.clock.now();
-        let (commit, result) = self.settled(desk, endpoint, &delivery, sent, (began, now));
-        // Only now: the endpoint's condition says whether another may go out.
-        drop(flight);
-        let verdict = commit.verdict.clone();
-        let has_health = commit.health.is_some();
-        let kept = match self.ports.store.write(Write::Attempt(Box::new(commit))).await {
-            Ok(Ok(_)) => true,
-            Ok(Err(refusal)) => {
-                debug!(delivery = %delivery.id, %refusal, "the outcome of an attempt was not wanted");
-                desk.is_unkept.fetch_or(has_health, Ordering::Relaxed);
-                true
-            }
-            Err(fault) => {
-                desk.is_unkept.fetch_or(has_health, Ordering::Relaxed);
-                error!(delivery = %delivery.id, %fault, "the outcome of an attempt could not be kept");
-                false
-            }
-        };
-        self.tell(&delivery, &result, &verdict, event.at, now.since(began));
-        Kept(kept)
-    }
-
-    async fn send(&self, outbound: Outbound, deadline: Duration) -> Sent {
-        match outbound {
-            Outbound::Http(request) => {
-                let exchange = self.ports.http.exchange(*request).await;
-                let result = sink::judge(exchange.as_ref(), self.ports.clock.wall());
-                let answer =
-                    exchange.map(|response| self.shown_answer(&response.body)).unwrap_or_default();
-                Sent { status: result.status(), result, answer }
-            }
-            Outbound::Line(line) => {
-                let result = sink::judge_line(self.ports.lines.write(line, deadline).await);
-                Sent { result, status: None, answer: String::new() }
-            }
-            Outbound::Unready(fault) => {
-                let result = AttemptResult::unsent(fault);
-                Sent { result, status: None, answer: String::new() }
-            }
-        }
-    }
-
-    fn shown_answer(&self, body: &[u8]) -> String {
-        if body.is_empty() {
-            return String::new();
-        }
-        let beginning = body.get(..RECORDED_ANSWER_BYTES_MAX).unwrap_or(body);
-        self.ports.redactor.clean(&String::from_utf8_lossy(beginning))
-    }
-
-    /// Decides what the answer means for the delivery and for its endpoint.
-    fn settled(
-        &self,
-        desk: &Desk,
-        endpoint: &Endpoint,
-        delivery: &DeliveryRecord,
-        sent: Sent,
-        (began, now): (Timestamp, Timestamp),
-    ) -> (AttemptCommit, AttemptResult) {
-        let Sent { result, status, answer } = sent;
-        let mut health = desk.health();
-        let started =
-            delivery.started.unwrap_or(Started { at: began, suspended: health.suspended(began) });
-        let claim = Claim {
-            delivery: delivery.id,
-            endpoint: desk.name.clone(),
-            attempts: delivery.attempts,
-            started: Some(started),
-        };
-        let unit = self.ports.entropy.unit();
-        let verdict = settle(claim, &result, &endpoint.retry, &health, now, unit);
-        let lane = delivery.lane.unwrap_or_else(|| i64::from_le_bytes(delivery.id.0.to_le_bytes()));
-        let after = health.after(&result, lane, (&endpoint.breaker, &endpoint.retry), now, unit);
-        log_health(&health, &after);
-        let worth_keeping =
-            desk.is_unkept.swap(false, Ordering::Relaxed) || !(health.is_well() && after.is_well());
-        *health = after.clone();
-        drop(health);
-        let counted = !matches!(verdict, Verdict::NotCounted { .. });
-        let attempt = counted.then(|| Attempt {
-            number: delivery.attempts + 1,
-            at: began,
-            took: now.since(began),
-            status,
-            fault: result.fault().cloned(),
-            answer,
-        });
-        let health = worth_keeping.then_some(after);
-        let started = counted.then_some(started);
-        (
-            AttemptCommit { delivery: delivery.id, attempt, verdict, started, health, at: now },
-            result,
-        )
-    }
-
-    fn tell(
-        &self,
-        delivery: &DeliveryRecord,
-        result: &AttemptResult,
-        verdict: &Verdict,
-        detected: Timestamp,
-        took: Duration,
-    ) {
-        let telemetry = &self.ports.telemetry;
-        telemetry.attempted(&delivery.endpoint, result, took);
-        match verdict {
-            Verdict::Delivered => {
-                let latency = self.ports.clock.wall().since(detected);
-                telemetry.delivered(&delivery.endpoint, latency);
-                debug!(event = %delivery.event_id, delivery = %delivery.id, "delivered");
-            }
-            Verdict::RetryAt(at) => {
-                let fault = result.fault().map(ToString::to_string).unwrap_or_default();
-                warn!(event = %delivery.event_id, delivery = %delivery.id, %fault, again = %at, "not accepted");
-            }
-            Verdict::Exhausted { reason } => {
-                telemetry.exhausted(&delivery.endpoint);
-                error!(event = %delivery.event_id, delivery = %delivery.id, %reason, "given up; `doorbell replay` sends it again");
-            }
-            Verdict::NotCounted { due } => {
-                let fault = result.fault().map(ToString::to_string).unwrap_or_default();
-                warn!(delivery = %delivery.id, %fault, again = %due, "not attempted by a fault of ours");
-            }
-        }
-    }
-
-    /// Another declaration, or a person's word, gives an endpoint that is left alone another chance.
-    async fn reopen(&self, desk: &Desk) {
-        let reopened = {
-            let mut health = desk.health();
-            if matches!(health.breaker, Breaker::Closed) {
-                return;
-            }
-            *health = health.reopened(self.ports.clock.now());
-            health.clone()
-        };
-        info!(endpoint = %desk.name, "the endpoint is tried again");
-        let write = Write::Health { name: desk.name.clone(), health: reopened };
-        if let Err(fault) = self.ports.store.write(write).await {
-            desk.is_unkept.store(true, Ordering::Relaxed);
-            warn!(%fault, "the endpoint's condition could not be kept");
-        }
-    }
-}
-
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.0.landed.ring();
-    }
-}
-
-impl Desk {
-    fn new(name: EndpointName, health: EndpointHealth) -> Arc<Self> {
-        Arc::new(Self {
-            name,
-            wake: Wake::default(),
-            health: Mutex::new(health),
-            is_unkept: AtomicBool::new(false),
-            in_flight: AtomicUsize::new(0),
-            landed: Wake::default(),
-        })
-    }
-
-    fn health(&self) -> std::sync::MutexGuard<'_, EndpointHealth> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Waits for what is looked for; for ever if nothing is.
@@ -570,24 +329,6 @@ async fn seen(looking: &mut Option<Looking>) -> Result<Found, StoreError> {
     match looking {
         Some(looking) => looking.await,
         None => std::future::pending().await,
-    }
-}
-
-fn log_health(before: &EndpointHealth, after: &EndpointHealth) {
-    match (before.breaker, after.breaker) {
-        (Breaker::Closed, Breaker::Open { .. }) => {
-            let fault = after.fault.as_ref().map(ToString::to_string).unwrap_or_default();
-            warn!(failures = after.failures, %fault, "the endpoint is failing; its events wait, probes go on");
-        }
-        (Breaker::Open { .. } | Breaker::Disabled { .. }, Breaker::Closed) => {
-            info!("the endpoint is back");
-        }
-        (Breaker::Closed | Breaker::Open { .. }, Breaker::Disabled { .. }) => {
-            warn!(
-                "the endpoint answered 410 Gone and is disabled; its events wait for `doorbell endpoints resume`"
-            );
-        }
-        _ => {}
     }
 }
 

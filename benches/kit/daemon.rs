@@ -42,6 +42,11 @@ impl Daemon {
         process::peak_mib(self.child.id())
     }
 
+    /// The memory it has just now, in MiB.
+    pub(crate) fn resident_mib(&self) -> f64 {
+        process::resident_mib(self.child.id())
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

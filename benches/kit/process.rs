@@ -33,8 +33,17 @@ fn cpu_of(pid: &str) -> Duration {
 
 /// Resident memory of a process at its highest, in MiB.
 pub(crate) fn peak_mib(pid: u32) -> f64 {
+    memory_mib(pid, "VmHWM:")
+}
+
+/// Resident memory of a process that is its own and not files', in MiB.
+pub(crate) fn resident_mib(pid: u32) -> f64 {
+    memory_mib(pid, "RssAnon:")
+}
+
+fn memory_mib(pid: u32, name: &str) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     let kib: f64 = line.split_ascii_whitespace().next().unwrap_or("0").parse().unwrap_or(0.0);
     kib / 1024.0
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::events::{slice, time};
 use super::problem::Problem;
-use super::view::{BodyView, DeliveryDetailView, DeliveryView, ReplayView};
+use super::view::{BodyView, Conditions, DeliveryDetailView, DeliveryView, ReplayView};
 use crate::core::delivery::DeliveryState;
 use crate::core::ids::{DeliveryId, EndpointName, EntryKey, EventId, ItemKey, SourceName};
 use crate::store::{DeliveryFilter, EventFilter, Write, Written};
@@ -63,8 +63,13 @@ pub(super) async fn list(
     Query(query): Query<DeliveryQuery>,
 ) -> Result<Json<Vec<DeliveryView>>, Problem> {
     let (filter, slice) = (query.filter()?, slice(query.limit, query.order.as_deref()));
-    let rows = context.store.read(move |store| store.deliveries(&filter, slice)).await?;
-    Ok(Json(rows.iter().map(DeliveryView::of).collect()))
+    let found = context
+        .store
+        .read(move |store| Ok((store.deliveries(&filter, slice)?, store.endpoints()?)));
+    let (rows, endpoints) = found.await?;
+    let endpoints = endpoints.into_iter().collect();
+    let conditions = Conditions { endpoints, now: context.clock.now() };
+    Ok(Json(rows.iter().map(|row| DeliveryView::of(row, &conditions)).collect()))
 }
 
 pub(super) async fn show(
@@ -76,11 +81,14 @@ pub(super) async fn show(
     let found = context.store.read(move |store| {
         let Some(delivery) = store.delivery(wanted)? else { return Ok(None) };
         let event = store.event(&delivery.event_id)?;
-        Ok(Some((delivery, event, store.content(wanted)?, store.attempts(wanted)?)))
+        let (content, attempts) = (store.content(wanted)?, store.attempts(wanted)?);
+        Ok(Some((delivery, event, content, attempts, store.endpoints()?)))
     });
-    let (delivery, event, content, attempts) = found.await?.ok_or_else(unknown)?;
+    let (delivery, event, content, attempts, endpoints) = found.await?.ok_or_else(unknown)?;
+    let endpoints = endpoints.into_iter().collect();
+    let conditions = Conditions { endpoints, now: context.clock.now() };
     let body = BodyView::of(content, &context.redactor);
-    Ok(Json(DeliveryDetailView::of(&delivery, event.as_ref(), body, &attempts)))
+    Ok(Json(DeliveryDetailView::of((&delivery, &conditions), event.as_ref(), body, &attempts)))
 }
 
 pub(super) async fn replay(

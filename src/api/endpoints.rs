@@ -1,4 +1,4 @@
-//! Endpoints: their condition, and another chance by a person's word.
+//! Endpoints: their condition, and a person's word on it.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -12,14 +12,21 @@ use crate::core::delivery::EndpointHealth;
 use crate::core::ids::EndpointName;
 use crate::core::json;
 use crate::core::sink::sample::Wanted;
+use crate::core::time::Timestamp;
+use crate::store::{Read, StoreError};
+
+/// An endpoint's name and condition, and when the first delivery that waits for it is due, as far as that matters.
+type Known = (EndpointName, EndpointHealth, Option<Timestamp>);
 
 pub(super) async fn list(
     State(context): State<Shared>,
 ) -> Result<Json<Vec<EndpointView>>, Problem> {
-    let roster = context.operations.roster();
-    let found = context.store.read(|store| Ok((store.endpoints()?, store.tally()?)));
+    let (roster, now) = (context.operations.roster(), context.clock.now());
+    let found = context.store.read(move |store| Ok((known(store, now)?, store.tally()?)));
     let (known, tally) = found.await?;
-    let views = known.iter().map(|(name, health)| EndpointView::of(name, health, &roster, &tally));
+    let views = known
+        .iter()
+        .map(|(name, health, due)| EndpointView::of((name, health), (*due, now), &roster, &tally));
     Ok(Json(views.collect()))
 }
 
@@ -28,15 +35,38 @@ pub(super) async fn show(
     State(context): State<Shared>,
     Path(name): Path<String>,
 ) -> Result<Json<EndpointView>, Problem> {
-    let (roster, name) = (context.operations.roster(), EndpointName::new(name));
-    let found = context.store.read(|store| Ok((store.endpoints()?, store.tally()?)));
+    let (roster, now) = (context.operations.roster(), context.clock.now());
+    let name = EndpointName::new(name);
+    let found = context.store.read(move |store| Ok((known(store, now)?, store.tally()?)));
     let (known, tally) = found.await?;
-    let health = known.into_iter().find(|(known, _)| *known == name).map(|(_, health)| health);
-    if health.is_none() && !roster.endpoints.contains_key(&name) {
+    let known = known.into_iter().find(|(known, ..)| *known == name);
+    if known.is_none() && !roster.endpoints.contains_key(&name) {
         return Err(Problem::not_found(format!("there is no endpoint {name}")));
     }
-    let health = health.unwrap_or_else(|| EndpointHealth::new(context.clock.now()));
-    Ok(Json(EndpointView::of(&name, &health, &roster, &tally)))
+    let (name, health, due) = known.unwrap_or_else(|| (name, EndpointHealth::new(now), None));
+    Ok(Json(EndpointView::of((&name, &health), (due, now), &roster, &tally)))
+}
+
+/// The endpoints ever known, with their condition. Of what is due first a failing one's next attempt is.
+fn known(store: &dyn Read, now: Timestamp) -> Result<Vec<Known>, StoreError> {
+    let mut known = Vec::new();
+    for (name, health) in store.endpoints()? {
+        let due = if health.is_suspended(now) {
+            store.next_due(&name, Timestamp::from_millis(i64::MIN))?
+        } else {
+            None
+        };
+        known.push((name, health, due));
+    }
+    Ok(known)
+}
+
+pub(super) async fn pause(
+    State(context): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<serde_json::Value>, Problem> {
+    context.operations.pause(EndpointName::new(name.clone())).await?;
+    Ok(Json(serde_json::json!({ "paused": name })))
 }
 
 pub(super) async fn resume(

@@ -75,7 +75,9 @@ pub(crate) trait Operations: Send + Sync {
     fn release(&self, source: SourceName) -> Operation<'_, usize>;
     /// Drops held changes; answers how many.
     fn discard(&self, source: SourceName) -> Operation<'_, usize>;
-    /// Tries a failing or disabled endpoint again now.
+    /// Sends nothing to an endpoint until it is resumed.
+    fn pause(&self, endpoint: EndpointName) -> Operation<'_, ()>;
+    /// Sends to an endpoint again, now: one that is paused, failing or disabled.
     fn resume(&self, endpoint: EndpointName) -> Operation<'_, ()>;
     /// Sends one event that nobody made, now, and tells what came of it.
     fn try_out(&self, endpoint: EndpointName, wanted: Wanted) -> Operation<'_, TrialReport>;
@@ -130,6 +132,7 @@ pub(crate) fn control(context: Arc<Context>) -> Router {
         .route("/v1/held", get(sources::held))
         .route("/v1/endpoints", get(endpoints::list))
         .route("/v1/endpoints/{name}", get(endpoints::show))
+        .route("/v1/endpoints/{name}/pause", post(endpoints::pause))
         .route("/v1/endpoints/{name}/resume", post(endpoints::resume))
         .route("/v1/endpoints/{name}/test", post(endpoints::test))
         .route("/v1/reload", post(sources::reload))

@@ -56,6 +56,7 @@ struct EndpointPlanView {
     name: String,
     fate: &'static str,
     keys: Vec<String>,
+    was: Option<String>,
     waiting: u64,
     sentence: String,
 }
@@ -94,6 +95,7 @@ impl EndpointPlanView {
             name: plan.name.to_string(),
             fate: plan.fate.as_str(),
             keys: plan.keys.clone(),
+            was: plan.was.as_ref().map(ToString::to_string),
             waiting: plan.waiting,
             sentence: plan.sentence(),
         }

@@ -1,5 +1,7 @@
 //! What leaves as JSON. A field here is a promise; nothing secret is in any of them.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -88,10 +90,13 @@ pub(super) struct DeliveryView {
 }
 
 impl DeliveryView {
-    pub(super) fn of(record: &DeliveryRecord) -> Self {
+    pub(super) fn of(record: &DeliveryRecord, conditions: &Conditions) -> Self {
         let (due, settled, reason) = match &record.state {
             DeliveryState::Waiting => (None, None, None),
-            DeliveryState::Pending { due } => (Some(due), None, None),
+            DeliveryState::Pending { due } => {
+                let health = conditions.endpoints.get(&record.endpoint);
+                (next_attempt(*due, health, conditions.now), None, None)
+            }
             DeliveryState::Delivered { at } | DeliveryState::Discarded { at } => {
                 (None, Some(at), None)
             }
@@ -110,11 +115,17 @@ impl DeliveryView {
             seq: record.seq,
             created_at: record.created_at.to_rfc3339(),
             attempts: record.attempts,
-            due_at: due.map(|at| at.to_rfc3339()),
+            due_at: due.map(Timestamp::to_rfc3339),
             settled_at: settled.map(|at| at.to_rfc3339()),
             reason,
         }
     }
+}
+
+/// How the endpoints are, at a moment.
+pub(super) struct Conditions {
+    pub(super) endpoints: BTreeMap<EndpointName, EndpointHealth>,
+    pub(super) now: Timestamp,
 }
 
 #[derive(Debug, Serialize)]
@@ -130,13 +141,13 @@ pub(super) struct DeliveryDetailView {
 
 impl DeliveryDetailView {
     pub(super) fn of(
-        record: &DeliveryRecord,
+        (record, conditions): (&DeliveryRecord, &Conditions),
         event: Option<&EventRecord>,
         body: Option<BodyView>,
         attempts: &[Attempt],
     ) -> Self {
         Self {
-            delivery: DeliveryView::of(record),
+            delivery: DeliveryView::of(record, conditions),
             attempts: attempts.iter().map(AttemptView::of).collect(),
             event: event.and_then(|record| raw(&record.event.body)),
             body,
@@ -190,7 +201,13 @@ pub(super) struct EndpointView {
     declared: bool,
     condition: &'static str,
     since: Option<String>,
+    /// While it is failing: when the next attempt is made, if something waits for it.
     probe_at: Option<String>,
+    /// The receiver asked to be left alone until then.
+    held_until: Option<String>,
+    /// Who paused it: `hand`, `file` or both.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    paused_by: Vec<&'static str>,
     failures: u32,
     fault: Option<FaultView>,
     pending: u64,
@@ -205,21 +222,25 @@ pub(super) struct EndpointView {
 
 impl EndpointView {
     pub(super) fn of(
-        name: &EndpointName,
-        health: &EndpointHealth,
+        (name, health): (&EndpointName, &EndpointHealth),
+        (due, now): (Option<Timestamp>, Timestamp),
         roster: &Roster,
         tally: &[Tally],
     ) -> Self {
-        let (condition, since, probe_at) = match health.breaker {
-            Breaker::Closed => ("healthy", None, None),
-            Breaker::Open { since, probe_at, .. } => ("failing", Some(since), Some(probe_at)),
-            Breaker::Disabled { since } => ("disabled", Some(since), None),
+        let (condition, since) = match (health.paused_since(), health.breaker) {
+            (Some(since), _) => ("paused", Some(since)),
+            (None, Breaker::Closed) => ("healthy", None),
+            (None, Breaker::Open { since, .. }) => ("failing", Some(since)),
+            (None, Breaker::Disabled { since }) => ("disabled", Some(since)),
         };
         let count = |words: &[&str]| {
             let rows =
                 tally.iter().filter(|row| &row.endpoint == name && words.contains(&row.status));
             rows.map(|row| row.count).sum()
         };
+        let next = due.and_then(|due| next_attempt(due, Some(health), now));
+        let probe_at = next.filter(|_| condition == "failing").map(|next| next.max(now));
+        let paused_by = [("hand", health.paused_by_hand), ("file", health.paused_in_file)];
         let declared = roster.endpoints.get(name);
         let url = declared.map(|endpoint| match &endpoint.target {
             Target::Http { url } => shown_receiver(url),
@@ -234,12 +255,25 @@ impl EndpointView {
             condition,
             since: since.map(Timestamp::to_rfc3339),
             probe_at: probe_at.map(Timestamp::to_rfc3339),
+            held_until: health.held_until.filter(|until| *until > now).map(Timestamp::to_rfc3339),
+            paused_by: paused_by.iter().filter(|(_, at)| at.is_some()).map(|(by, _)| *by).collect(),
             failures: health.failures,
             fault: health.fault.as_ref().map(FaultView::of),
             pending: count(&["waiting", "pending"]),
             exhausted: count(&["exhausted"]),
         }
     }
+}
+
+/// When a delivery is tried next, if that is known: it waits also for its endpoint.
+fn next_attempt(
+    due: Timestamp,
+    health: Option<&EndpointHealth>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let Some(health) = health else { return Some(due) };
+    let is_stopped = health.is_paused() || matches!(health.breaker, Breaker::Disabled { .. });
+    (!is_stopped).then(|| health.opens(now).map_or(due, |opens| due.max(opens)))
 }
 
 #[derive(Debug, Serialize)]

@@ -12,7 +12,7 @@ use crate::telemetry::Redactor;
 /// Arguments of `endpoints`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  doorbell endpoints\n  doorbell endpoints show crm     condition, signature, public keys\n  doorbell endpoints test crm     send it a signed event now, and see what it answers\n  doorbell endpoints resume crm   try a failing or disabled one again now"
+    after_help = "Examples:\n  doorbell endpoints\n  doorbell endpoints show crm     condition, signature, public keys\n  doorbell endpoints test crm     send it a signed event now, and see what it answers\n  doorbell endpoints pause crm    its events wait\n  doorbell endpoints resume crm   send them, oldest first; also to try a failing or disabled one again now"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -30,7 +30,12 @@ enum Sub {
     },
     /// Send an endpoint a signed test event now; shows request, answer and timing. Nothing is kept of it.
     Test(trial::Args),
-    /// Try a failing or disabled endpoint again now.
+    /// Send nothing to an endpoint until it is resumed: its events wait.
+    Pause {
+        /// The endpoint's name.
+        endpoint: String,
+    },
+    /// Send to a paused endpoint again, or try a failing or disabled one again now.
     Resume {
         /// The endpoint's name.
         endpoint: String,
@@ -72,13 +77,28 @@ pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode>
             if common.json { print::line(&row.to_string())? } else { table::endpoint(&row)? }
         }
         Sub::Test(args) => code = trial::run(&control, args, common).await?,
+        Sub::Pause { endpoint } => {
+            let sentence = format!("{endpoint} is paused: its events wait");
+            say(&control, common, ("pause", &endpoint), sentence).await?;
+        }
         Sub::Resume { endpoint } => {
-            let path = format!("/v1/endpoints/{}/resume", segment(&endpoint));
-            let answer = control.post(&path, &json!({})).await?;
-            let sentence = format!("{endpoint} is tried again");
-            print::line(&if common.json { answer.to_string() } else { sentence })?;
+            let sentence = format!("{endpoint} is sent to again");
+            say(&control, common, ("resume", &endpoint), sentence).await?;
         }
     }
     control.close().await?;
     Ok(code)
+}
+
+/// Gives a person's word on an endpoint, and says that it is done.
+async fn say(
+    control: &Control,
+    common: &Common,
+    (word, endpoint): (&str, &str),
+    sentence: String,
+) -> anyhow::Result<()> {
+    let path = format!("/v1/endpoints/{}/{word}", segment(endpoint));
+    let answer = control.post(&path, &json!({})).await?;
+    print::line(&if common.json { answer.to_string() } else { sentence })?;
+    Ok(())
 }

@@ -228,7 +228,7 @@ pub(crate) fn endpoints(rows: &Value) -> io::Result<()> {
         "WAITING",
         "GIVEN UP",
         "SINCE",
-        "NEXT PROBE",
+        "NEXT ATTEMPT",
         "LAST FAULT",
     ]);
     for row in rows {
@@ -242,7 +242,14 @@ pub(crate) fn endpoints(rows: &Value) -> io::Result<()> {
             text(row, "pending"),
             text(row, "exhausted"),
             time(row, "since"),
-            time(row, "probe_at"),
+            time(
+                row,
+                if row.get("held_until").is_some_and(Value::is_string) {
+                    "held_until"
+                } else {
+                    "probe_at"
+                },
+            ),
             fault,
         ]);
     }

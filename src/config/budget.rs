@@ -43,12 +43,17 @@ fn own<'a>(
     limit: Option<&'a Node>,
     concurrency: Option<&'a Node>,
 ) -> Option<Allowance> {
-    let limit = limit.map_or(Some(Vec::new()), |node| walk.each(node, rate));
+    let limit = limit.map_or(Some(Vec::new()), |node| rates(walk, node));
     let concurrency = match concurrency {
         Some(node) => walk.count(node, keys::SOURCE, "concurrency").map(Some),
         None => Some(None),
     };
     Some(Allowance { holder, limit: limit?, concurrency: concurrency? })
+}
+
+/// One rate, or several that all hold.
+pub(super) fn rates<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Vec<Rate>> {
+    walk.each(node, rate)
 }
 
 /// `20/s`, or `{rate: 2/s, burst: 40}`.

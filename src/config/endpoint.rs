@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::config::auth;
 use crate::config::body;
+use crate::config::budget;
 use crate::config::keys;
 use crate::config::report::{Finding, Flaw};
 use crate::config::rules::is_type_character;
@@ -55,6 +56,9 @@ pub(super) fn read<'a>(
     let concurrency = fields.or("concurrency", ENDPOINT_CONCURRENCY_DEFAULT, |node| {
         walk.count(node, keys::ENDPOINT, "concurrency")
     });
+    let limit = fields.or("limit", Vec::new(), |node| budget::rates(walk, node));
+    let paused = fields.or("paused", false, |node| walk.flag(node));
+    let was = fields.or("was", None, |node| was(walk, node).map(Some));
     let order = fields.or("order", Order::Item, |node| order(walk, node));
     let unsigned = matches!(target, Some(Target::Stdout)) || matches!(sign, Some(Scheme::None));
     if !fields.has("secret") && target.is_some() && sign.is_some() && !unsigned {
@@ -82,8 +86,18 @@ pub(super) fn read<'a>(
         auth: auth?,
         headers,
         concurrency: concurrency?,
+        limit: limit?,
         order: order?,
+        paused: paused?,
+        was: was?,
     })
+}
+
+/// A former name. Whether it is free is looked at when all endpoints are read.
+fn was<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<EndpointName> {
+    let name = EndpointName::new(walk.text(node)?);
+    walk.former_endpoints.push((name.clone(), node.place));
+    Some(name)
 }
 
 /// What a request looks like.

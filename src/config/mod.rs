@@ -42,7 +42,7 @@ mod tree;
 mod walk;
 mod web;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::config::lookup::Lookup;
@@ -117,7 +117,12 @@ fn validate(
     let mut walk = Walk::new(files, lookup, &apis, report);
     let top = Top::read(&mut walk);
     for_each::check(&walk.feeds, &top.sources.places, &mut walk.report);
-    former_names(&mut walk, &top.sources);
+    let former = std::mem::take(&mut walk.former);
+    let former = former.iter().map(|(name, place)| (name.as_str(), *place));
+    former_names(&mut walk.report, former, ("source", &top.sources.places));
+    let former = std::mem::take(&mut walk.former_endpoints);
+    let former = former.iter().map(|(name, place)| (name.as_str(), *place));
+    former_names(&mut walk.report, former, ("endpoint", &top.endpoints.places));
     // Where files are missing, so may be the sources.
     if readable && top.sources.places.is_empty() && !walk.report.any_error() {
         let finding =
@@ -249,19 +254,27 @@ impl<T> Named<T> {
     }
 }
 
-/// A former name is one that nobody has any more, and that only one source had.
-fn former_names(walk: &mut Walk<'_>, sources: &Named<Source>) {
-    let mut taken: HashMap<SourceName, Place> = HashMap::new();
-    for (name, place) in std::mem::take(&mut walk.former) {
-        if let Some(first) = sources.places.get(name.as_str()) {
+/// A former name is one that nobody has any more, and that only one of its kind had.
+fn former_names<'a>(
+    report: &mut Report,
+    former: impl IntoIterator<Item = (&'a str, Place)>,
+    (what, places): (&str, &HashMap<String, Place>),
+) {
+    let mut taken: HashSet<&str> = HashSet::new();
+    for (name, place) in former {
+        if let Some(first) = places.get(name) {
             let line = first.line;
-            let sentence = format!("`was` names a source that is declared (line {line}): {name}");
-            let hint = "only a name that is no longer in use can be a former one; take `was` away, or \
-                the declaration of the old source";
-            walk.report.add(Finding::error(place, sentence).hint(hint));
-        } else if taken.insert(name.clone(), place).is_some() {
-            let sentence = format!("two sources say that they were {name}");
-            walk.report.add(Finding::error(place, sentence).hint("keep one of the two"));
+            let article = if what.starts_with('e') { "an" } else { "a" };
+            let sentence =
+                format!("`was` names {article} {what} that is declared (line {line}): {name}");
+            let hint = format!(
+                "only a name that is no longer in use can be a former one; take `was` away, or \
+                 the declaration of the old {what}"
+            );
+            report.add(Finding::error(place, sentence).hint(hint));
+        } else if !taken.insert(name) {
+            let sentence = format!("two {what}s say that they were {name}");
+            report.add(Finding::error(place, sentence).hint("keep one of the two"));
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::config::route::Shared;
 use crate::config::shared::Apis;
 use crate::config::tree::{self, Node, Place, Value};
 use crate::core::budget::Allowance;
-use crate::core::ids::SourceName;
+use crate::core::ids::{EndpointName, SourceName};
 use crate::core::jq::Expression;
 use crate::core::limits::JQ_TEXT_BYTES_MAX;
 use crate::core::schedule::Every;
@@ -94,6 +94,8 @@ pub(super) struct Walk<'a> {
     pub(super) shared: Shared,
     /// The former names of sources, with where they stand.
     pub(super) former: Vec<(SourceName, Place)>,
+    /// The same of endpoints.
+    pub(super) former_endpoints: Vec<(EndpointName, Place)>,
     /// The budgets of blocks of `apis` that were read.
     pub(super) budgets: HashMap<String, Option<Allowance>>,
 }
@@ -107,8 +109,8 @@ impl<'a> Walk<'a> {
         report: Report,
     ) -> Self {
         let (shared, feeds, former) = (Shared::default(), Vec::new(), Vec::new());
-        let budgets = HashMap::new();
-        Self { files, lookup, apis, report, feeds, shared, former, budgets }
+        let (former_endpoints, budgets) = (Vec::new(), HashMap::new());
+        Self { files, lookup, apis, report, feeds, shared, former, former_endpoints, budgets }
     }
 
     /// Reads a map with known keys. `owner` is where problems of the map as a whole are pointed at.

@@ -3,6 +3,7 @@
 //! [`settle`] decides what becomes of a delivery, [`EndpointHealth::after`] what becomes of its endpoint. Both are
 //! pure; the store writes their answers in one transaction.
 
+mod health;
 #[cfg(test)]
 mod tests;
 
@@ -11,13 +12,20 @@ use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::core::backoff::delay;
-use crate::core::endpoint::{BreakerPolicy, Endpoint, Order, RetryPolicy};
+use crate::core::endpoint::{Endpoint, Order, RetryPolicy};
 use crate::core::event::Event;
 use crate::core::fault::{Fault, Retry, Whose};
 use crate::core::ids::{DeliveryId, EndpointName, EntryKey, ItemKey, SourceName, UnitName};
-use crate::core::limits::ENDPOINT_RETRY_AFTER_MAX;
+use crate::core::limits::{ENDPOINT_RETRY_AFTER_MAX, OUTAGE_LOOK_PERIOD};
+use crate::core::own::OWN_SOURCE;
 use crate::core::sink::content::{Content, Envelope};
 use crate::core::time::Timestamp;
+
+pub(crate) use self::health::{Breaker, EndpointHealth};
+
+/// A refusal that is probably of the request itself is retried as if so many more attempts had failed before: a person
+/// has to mend something first.
+const REFUSED_STEPS: u32 = 4;
 
 /// Why a delivery exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,10 +216,40 @@ pub(crate) enum Verdict {
     },
 }
 
-/// Decides what becomes of a delivery. `unit` is uniform in `0.0..1.0`.
+/// What an attempt was of, as far as the endpoint's condition depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subject {
+    /// The item's lane under `order: item`, whichever order the endpoint has.
+    pub(crate) item: i64,
+    pub(crate) order: Order,
+    /// doorbell speaks of this very endpoint: whether it takes that says nothing, or its failing would breed events
+    /// about its failing without end.
+    pub(crate) is_about_it: bool,
+}
+
+impl Subject {
+    /// Of an event of this item on its way to this endpoint.
+    pub(crate) fn of(
+        (source, entry, key): (&SourceName, &EntryKey, &ItemKey),
+        (endpoint, order): (&EndpointName, Order),
+    ) -> Self {
+        let is_about_it = source.as_str() == OWN_SOURCE && key.as_str() == endpoint.as_str();
+        let item = lane(Order::Item, source, entry, key).unwrap_or_default();
+        Self { item, order, is_about_it }
+    }
+}
+
+/// Whether an answer, or its absence, is about the receiver as a whole rather than about what it was sent.
+fn is_outage(status: Option<u16>) -> bool {
+    status.is_none_or(|status| matches!(status, 408 | 425 | 429 | 500..))
+}
+
+/// Decides what becomes of a delivery. `health` is the endpoint's condition after the attempt; `unit` is uniform in
+/// `0.0..1.0`.
 ///
-/// A retry is never earlier than the backoff says; the receiver's `Retry-After` is honoured up to
-/// [`ENDPOINT_RETRY_AFTER_MAX`]. The retry period stands still while the endpoint is suspended.
+/// A retry is never earlier than the backoff says, unless the breaker is open: then the next probe is what it waits for.
+/// The receiver's `Retry-After` is honoured up to [`ENDPOINT_RETRY_AFTER_MAX`]. The retry period stands still while the
+/// endpoint is suspended.
 #[expect(clippy::needless_pass_by_value, reason = "consumes the claim: no attempt counts twice")]
 pub(crate) fn settle(
     claim: Claim,
@@ -221,14 +259,18 @@ pub(crate) fn settle(
     now: Timestamp,
     unit: f64,
 ) -> Verdict {
-    let (fault, retry_after, gone) = match result {
+    let (status, fault, retry_after, gone) = match result {
         AttemptResult::Accepted { .. } => return Verdict::Delivered,
         AttemptResult::Interrupted => return Verdict::NotCounted { due: now },
-        AttemptResult::Refused { fault, retry_after, gone, .. } => (fault, *retry_after, *gone),
+        AttemptResult::Refused { status, fault, retry_after, gone } => {
+            (*status, fault, *retry_after, *gone)
+        }
     };
-    let step = delay(&policy.backoff, claim.attempts, unit);
+    let is_slow = status.is_some_and(|status| status < 500) && !is_outage(status) && !gone;
+    let steps = if is_slow { REFUSED_STEPS } else { 0 };
+    let step = delay(&policy.backoff, claim.attempts.saturating_add(steps), unit);
     if fault.whose == Whose::Us && fault.retry == Retry::Later {
-        return Verdict::NotCounted { due: now.after(step) };
+        return Verdict::NotCounted { due: now.after(step.min(OUTAGE_LOOK_PERIOD)) };
     }
     // 410 disables the endpoint; its events wait there until a person decides.
     if gone {
@@ -240,147 +282,15 @@ pub(crate) fn settle(
     let started = claim.started.unwrap_or(Started { at: now, suspended: health.suspended(now) });
     let suspended_since = health.suspended(now).saturating_sub(started.suspended);
     let tried_for = now.since(started.at).saturating_sub(suspended_since);
-    let wait = retry_after.map_or(step, |asked| asked.min(ENDPOINT_RETRY_AFTER_MAX).max(step));
-    if tried_for.saturating_add(wait) > policy.give_up_after {
+    let asked = retry_after.unwrap_or_default().min(ENDPOINT_RETRY_AFTER_MAX);
+    let wait = match health.breaker {
+        Breaker::Open { probe_at, .. } => step.min(probe_at.since(now)).max(asked),
+        Breaker::Closed | Breaker::Disabled { .. } => step.max(asked),
+    };
+    // In suspension the period stands still, so that the wait is no part of it.
+    let ahead = if health.is_suspended(now) { Duration::ZERO } else { wait };
+    if tried_for.saturating_add(ahead) > policy.give_up_after {
         return Verdict::Exhausted { reason: fault.sentence.clone() };
     }
     Verdict::RetryAt(now.after(wait))
-}
-
-/// An endpoint's condition, kept in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct EndpointHealth {
-    pub(crate) breaker: Breaker,
-    /// Failures in a row.
-    pub(crate) failures: u32,
-    /// The lane (see [`lane`]) of the first of them; `None` once a second lane failed too.
-    pub(crate) failing_lane: Option<i64>,
-    /// The last success, or when the endpoint came to be.
-    pub(crate) last_success: Timestamp,
-    /// Suspensions that are over, added up.
-    pub(crate) suspended_before: Duration,
-    /// The last failure, for people.
-    pub(crate) fault: Option<Fault>,
-}
-
-/// Whether an endpoint is sent to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Breaker {
-    /// Sent to.
-    Closed,
-    /// Left alone until `probe_at`, when one delivery goes out to see. Its result moves it on.
-    Open { since: Timestamp, probe_at: Timestamp, probes: u32 },
-    /// It answered 410: never probed. A person or a changed declaration moves it on.
-    Disabled { since: Timestamp },
-}
-
-impl EndpointHealth {
-    /// A healthy endpoint that came to be at `now`.
-    pub(crate) fn new(now: Timestamp) -> Self {
-        Self {
-            breaker: Breaker::Closed,
-            failures: 0,
-            failing_lane: None,
-            last_success: now,
-            suspended_before: Duration::ZERO,
-            fault: None,
-        }
-    }
-
-    /// Whether there is nothing about this condition that a restart would have to know.
-    pub(crate) fn is_well(&self) -> bool {
-        self.breaker == Breaker::Closed && self.failures == 0
-    }
-
-    /// The condition after a person's word or another declaration: as after a success.
-    #[must_use]
-    pub(crate) fn reopened(&self, now: Timestamp) -> Self {
-        Self { suspended_before: self.suspended(now), ..Self::new(now) }
-    }
-
-    /// How long the endpoint has been suspended in its life, until `now`.
-    pub(crate) fn suspended(&self, now: Timestamp) -> Duration {
-        let current = match self.breaker {
-            Breaker::Closed => Duration::ZERO,
-            Breaker::Open { since, .. } | Breaker::Disabled { since } => now.since(since),
-        };
-        self.suspended_before.saturating_add(current)
-    }
-
-    /// How many attempts may run at once: all, one probe, or none. The second part says when to ask again.
-    pub(crate) fn admits(&self, concurrency: usize, now: Timestamp) -> (usize, Option<Timestamp>) {
-        match self.breaker {
-            Breaker::Closed => (concurrency, None),
-            Breaker::Open { probe_at, .. } if probe_at <= now => (1, None),
-            Breaker::Open { probe_at, .. } => (0, Some(probe_at)),
-            Breaker::Disabled { .. } => (0, None),
-        }
-    }
-
-    /// The condition after an attempt on `lane`. `unit` is uniform in `0.0..1.0` and spreads the probes.
-    #[must_use]
-    pub(crate) fn after(
-        &self,
-        result: &AttemptResult,
-        lane: i64,
-        policies: (&BreakerPolicy, &RetryPolicy),
-        now: Timestamp,
-        unit: f64,
-    ) -> Self {
-        match result {
-            AttemptResult::Interrupted => self.clone(),
-            // It was under way when another attempt met the 410, which stands until somebody moves it on.
-            AttemptResult::Accepted { .. } if matches!(self.breaker, Breaker::Disabled { .. }) => {
-                Self { last_success: now, ..self.clone() }
-            }
-            AttemptResult::Accepted { .. } => self.reopened(now),
-            AttemptResult::Refused { fault, .. } if fault.whose == Whose::Us => self.clone(),
-            AttemptResult::Refused { fault, gone, .. } => {
-                self.after_failure(fault, *gone, lane, policies, now, unit)
-            }
-        }
-    }
-
-    fn after_failure(
-        &self,
-        fault: &Fault,
-        gone: bool,
-        lane: i64,
-        (breaker, retry): (&BreakerPolicy, &RetryPolicy),
-        now: Timestamp,
-        unit: f64,
-    ) -> Self {
-        let failures = self.failures.saturating_add(1);
-        // One item that the receiver chokes on must not silence the others.
-        let failing_lane =
-            if self.failures == 0 || self.failing_lane == Some(lane) { Some(lane) } else { None };
-        let silent = now.since(self.last_success) >= breaker.without_success_for;
-        let next = match self.breaker {
-            Breaker::Disabled { .. } => self.breaker,
-            _ if gone => Breaker::Disabled { since: self.suspended_from(now) },
-            // Not the probe, but under way since before the breaker opened: it says nothing new.
-            Breaker::Open { probe_at, .. } if now < probe_at => self.breaker,
-            Breaker::Open { since, probes, .. } => {
-                let probes = probes.saturating_add(1);
-                let wait = delay(&retry.backoff, probes, unit).max(breaker.without_success_for / 2);
-                Breaker::Open { since, probe_at: now.after(wait), probes }
-            }
-            Breaker::Closed if failures >= breaker.failures && failing_lane.is_none() && silent => {
-                Breaker::Open {
-                    since: now,
-                    probe_at: now.after(breaker.without_success_for),
-                    probes: 0,
-                }
-            }
-            Breaker::Closed => Breaker::Closed,
-        };
-        Self { breaker: next, failures, failing_lane, fault: Some(fault.clone()), ..self.clone() }
-    }
-
-    fn suspended_from(&self, now: Timestamp) -> Timestamp {
-        match self.breaker {
-            Breaker::Open { since, .. } | Breaker::Disabled { since } => since,
-            Breaker::Closed => now,
-        }
-    }
 }

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::core::auth::Auth;
 use crate::core::backoff::BackoffPolicy;
+use crate::core::budget::Rate;
 use crate::core::ids::EndpointName;
 use crate::core::jq::Expression;
 use crate::core::signature::{Scheme, SigningSecret, public_key};
@@ -44,7 +45,13 @@ pub(crate) struct Endpoint {
     pub(crate) headers: HeaderMap,
     /// Requests in flight at once.
     pub(crate) concurrency: usize,
+    /// Requests in any period; all of them hold.
+    pub(crate) limit: Vec<Rate>,
     pub(crate) order: Order,
+    /// Its events wait.
+    pub(crate) paused: bool,
+    /// Its former name: what waits under that one is its own.
+    pub(crate) was: Option<EndpointName>,
 }
 
 impl Endpoint {

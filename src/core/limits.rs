@@ -54,6 +54,9 @@ pub(crate) const CONNECTION_IDLE_MAX: Duration = Duration::from_mins(1);
 pub(crate) const SOURCE_RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 /// The longest we obey a receiver's `Retry-After`.
 pub(crate) const ENDPOINT_RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+/// How far apart the probes of a failing receiver are at most, unless its breaker says longer: one that is back is to be
+/// noticed soon, however long it was away.
+pub(crate) const PROBE_WAIT_MAX: Duration = Duration::from_mins(5);
 /// Redirects a source may ask to be followed.
 pub(crate) const REDIRECTS_MAX: usize = 20;
 /// What is read of a token server's answer.

@@ -1,4 +1,7 @@
-//! doorbell's own events: what it has to say of the sources it watches. They come from a source that nobody declares.
+//! doorbell's own events: what it has to say of the sources it watches, and in [`endpoint`] of the receivers. They come from
+//! a source that nobody declares.
+
+pub(crate) mod endpoint;
 
 use std::time::Duration;
 
@@ -143,9 +146,18 @@ pub(crate) fn event(
     at: Timestamp,
     seq: u64,
 ) -> Result<Event, Fault> {
-    let data = json::object(news.data(source));
+    said((news.event_type(), source.name.as_str(), entry), news.data(source), (at, seq))
+}
+
+/// An event of this type about whatever has this name.
+fn said(
+    (event_type, name, entry): (&str, &str, &EntryKey),
+    data: Vec<(&'static str, json::Value)>,
+    (at, seq): (Timestamp, u64),
+) -> Result<Event, Fault> {
+    let data = json::object(data);
     let rule = EventRule {
-        event_type: news.event_type().to_owned(),
+        event_type: event_type.to_owned(),
         on: vec![ChangeKind::Created],
         changed: Vec::new(),
         when: None,
@@ -155,7 +167,7 @@ pub(crate) fn event(
     let text = json::compact(&data).map_err(fault)?;
     let comparing = Comparing { ignore: &[], compare: None, key: &[] };
     let side = Side::read(text.as_str(), comparing).map_err(fault)?;
-    let change = Change::created(ItemKey::new(source.name.as_str()), 1, side);
+    let change = Change::created(ItemKey::new(name), 1, side);
     let own = SourceName::new(OWN_SOURCE);
     let events = EventRules::new(vec![rule]).events_of(
         &change,

@@ -223,7 +223,10 @@ pub(crate) fn endpoint_keys(old: &Endpoint, new: &Endpoint) -> Vec<String> {
         auth,
         headers,
         concurrency,
+        limit,
         order,
+        paused,
+        was,
     } = old;
     named([
         ("url", *target != new.target),
@@ -241,7 +244,10 @@ pub(crate) fn endpoint_keys(old: &Endpoint, new: &Endpoint) -> Vec<String> {
         ("auth", *auth != new.auth),
         ("headers", *headers != new.headers),
         ("concurrency", *concurrency != new.concurrency),
+        ("limit", *limit != new.limit),
         ("order", *order != new.order),
+        ("paused", *paused != new.paused),
+        ("was", *was != new.was),
     ])
 }
 

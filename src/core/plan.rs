@@ -92,8 +92,12 @@ pub(crate) struct EndpointPlan {
     pub(crate) name: EndpointName,
     pub(crate) fate: Fate,
     pub(crate) keys: Vec<String>,
+    /// The name under which what waits is found, if that is another one.
+    pub(crate) was: Option<EndpointName>,
     /// Deliveries that are not settled.
     pub(crate) waiting: u64,
+    /// Whether they wait for as long as the declaration says that it is paused.
+    pub(crate) is_paused: bool,
 }
 
 /// What is known from before.
@@ -193,22 +197,39 @@ fn endpoint_plans(old: Option<&Roster>, new: &Roster, known: &Known) -> Vec<Endp
     let before = old.into_iter().flat_map(|old| old.endpoints.keys());
     let all: BTreeSet<_> =
         known.endpoints.keys().chain(before).chain(new.endpoints.keys()).collect();
-    let plans = all.into_iter().map(|name| {
-        let declared = |roster: &'_ Roster| roster.endpoints.get(name).cloned();
-        let (before, now) = (old.and_then(declared), declared(new));
+    // Something may have rung for the new name before what waits for the old one was taken along.
+    let waits = |name: &EndpointName| known.endpoints.get(name).copied();
+    let moves = |endpoint: &Endpoint| {
+        let was = endpoint.was.as_ref()?;
+        let count = waits(was)?;
+        (waits(&endpoint.name).is_none() || count > 0).then(|| (was.clone(), count))
+    };
+    let moved: BTreeSet<_> =
+        new.endpoints.values().filter_map(|it| moves(it)).map(|(was, _)| was).collect();
+    let plans = all.into_iter().filter(|name| !moved.contains(*name)).map(|name| {
+        let declared = |roster: &'_ Roster, name| roster.endpoints.get(name).cloned();
+        let now = declared(new, name);
+        let moves = now.as_deref().and_then(moves);
+        let (was, more) = moves.map_or((None, 0), |(was, count)| (Some(was), count));
+        let before = old.and_then(|old| declared(old, was.as_ref().unwrap_or(name)));
         let is_known = known.endpoints.contains_key(name);
-        let differing = |before: &Endpoint, now: &Endpoint| endpoint_keys(before, now);
-        let (fate, keys) = match (before, now) {
+        let is_paused = now.as_ref().is_some_and(|now| now.paused);
+        let (fate, keys) = match (&before, &now) {
+            (before, Some(now)) if was.is_some() => {
+                let mut keys = before.as_ref().map_or_else(Vec::new, |it| endpoint_keys(it, now));
+                keys.retain(|key| key != "was");
+                (Fate::Renamed, keys)
+            }
             (Some(before), Some(now)) => {
-                let keys = differing(&before, &now);
+                let keys = endpoint_keys(before, now);
                 (changed(&keys), keys)
             }
             (None, Some(_)) if old.is_none() && is_known => (Fate::Unchanged, Vec::new()),
             (None, Some(_)) => (Fate::Added, Vec::new()),
             (before, None) => (removal(old.is_none() || before.is_some()), Vec::new()),
         };
-        let waiting = known.endpoints.get(name).copied().unwrap_or(0);
-        EndpointPlan { name: name.clone(), fate, keys, waiting }
+        let waiting = waits(name).unwrap_or(0) + more;
+        EndpointPlan { name: name.clone(), fate, keys, was, waiting, is_paused }
     });
     plans.collect()
 }
@@ -314,23 +335,34 @@ impl SourcePlan {
 impl EndpointPlan {
     /// What that means, for people; empty when there is nothing to say.
     pub(crate) fn sentence(&self) -> String {
-        match (self.fate, self.waiting) {
+        let count = deliveries(self.waiting);
+        let (waits, stays, goes) = match self.waiting {
+            1 => ("waits", "stays", "goes"),
+            _ => ("wait", "stay", "go"),
+        };
+        let kept = if self.waiting == 1 { "is kept" } else { "are kept" };
+        let said = match (self.fate, self.waiting) {
+            (Fate::Added, 0) if self.is_paused => String::from("what rings from now on waits"),
             (Fate::Added, 0) => String::from("it gets what rings from now on"),
-            (Fate::Added, waiting) => format!("{} waited for it", deliveries(waiting)),
+            (Fate::Added, _) => format!("{count} waited for it"),
             (Fate::Removed | Fate::RemovedEarlier, 0) => String::from("nothing waits for it"),
-            (Fate::Removed | Fate::RemovedEarlier, 1) => {
-                String::from("1 delivery waits for it and is kept")
+            (Fate::Removed | Fate::RemovedEarlier, _) => {
+                format!("{count} {waits} for it and {kept}")
             }
-            (Fate::Removed | Fate::RemovedEarlier, waiting) => {
-                format!("{} wait for it and are kept", deliveries(waiting))
-            }
-            (Fate::Unchanged, _) => String::new(),
+            (Fate::Unchanged, _) => return String::new(),
+            (Fate::Renamed, 0) => String::from("nothing waits for it"),
+            (Fate::Renamed, _) => format!("{count} that {waits} for it {goes} on"),
             (_, 0) => listed(&self.keys),
-            (_, 1) => format!("{}; 1 delivery waits for it and stays", listed(&self.keys)),
-            (_, waiting) => {
-                format!("{}; {} wait for it and stay", listed(&self.keys), deliveries(waiting))
-            }
-        }
+            (_, _) => format!("{}; {count} {waits} for it and {stays}", listed(&self.keys)),
+        };
+        let was = self.was.as_ref().map_or_else(String::new, |was| format!("was {was}; "));
+        let also = match self.fate {
+            Fate::Renamed if !self.keys.is_empty() => format!("; {}", listed(&self.keys)),
+            _ => String::new(),
+        };
+        let is_paused = self.is_paused && self.fate != Fate::Added;
+        let paused = if is_paused { "; it is paused" } else { "" };
+        format!("{was}{said}{paused}{also}")
     }
 }
 

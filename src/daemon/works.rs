@@ -15,6 +15,7 @@ use crate::clock::{Clock, Entropy, Random, SystemClock, unguessable};
 use crate::config::hint::meant;
 use crate::config::lookup::Surroundings;
 use crate::config::{self, Config};
+use crate::core::delivery::EndpointHealth;
 use crate::core::http::shown_url;
 use crate::core::ids::{EndpointName, SourceName, UnitName};
 use crate::core::plan::Plan;
@@ -333,17 +334,22 @@ impl Operations for Works {
         })
     }
 
+    fn pause(&self, endpoint: EndpointName) -> Operation<'_, ()> {
+        Box::pin(async move {
+            let paused = self.deliverer.pause(&endpoint).await;
+            self.known_endpoint(&endpoint, paused).map(drop)
+        })
+    }
+
     fn resume(&self, endpoint: EndpointName) -> Operation<'_, ()> {
         Box::pin(async move {
-            match self.deliverer.resume(&endpoint).await {
-                Ok(true) => Ok(()),
-                Ok(false) => {
-                    let roster = Operations::roster(self);
-                    let names = roster.endpoints.keys().map(EndpointName::as_str);
-                    let hint = did_you_mean(endpoint.as_str(), names);
-                    Err(Refused::Unknown(format!("no endpoint {endpoint} is known{hint}")))
-                }
-                Err(fault) => Err(Refused::Failed(fault.to_string())),
+            let resumed = self.deliverer.resume(&endpoint).await;
+            let health = self.known_endpoint(&endpoint, resumed)?;
+            match health.paused_in_file {
+                None => Ok(()),
+                Some(_) => Err(Refused::Conflict(format!(
+                    "{endpoint} is paused in the configuration: take `paused` away there"
+                ))),
             }
         })
     }
@@ -385,6 +391,23 @@ impl Operations for Works {
 }
 
 impl Works {
+    fn known_endpoint(
+        &self,
+        name: &EndpointName,
+        found: Result<Option<EndpointHealth>, StoreError>,
+    ) -> Result<EndpointHealth, Refused> {
+        match found {
+            Ok(Some(health)) => Ok(health),
+            Ok(None) => {
+                let roster = Operations::roster(self);
+                let names = roster.endpoints.keys().map(EndpointName::as_str);
+                let hint = did_you_mean(name.as_str(), names);
+                Err(Refused::Unknown(format!("no endpoint {name} is known{hint}")))
+            }
+            Err(fault) => Err(Refused::Failed(fault.to_string())),
+        }
+    }
+
     fn refused(&self, error: &PollError) -> Refused {
         let sentence = error.to_string();
         match error {

@@ -1,7 +1,8 @@
 //! Trials: one event sent to an endpoint for a person to see what comes of it. Nothing is kept, and the endpoint's condition
 //! stays as it is.
 
-use super::{Deliverer, Sent};
+use super::Deliverer;
+use super::attempt::Sent;
 use crate::core::endpoint::Endpoint;
 use crate::core::event::Event;
 use crate::core::fault::Fault;

@@ -2,7 +2,9 @@
 
 use tracing::error;
 
-use super::{Deliverer, Kept};
+use super::Deliverer;
+use super::attempt::given_up;
+use super::desk::Kept;
 use crate::core::delivery::Verdict;
 use crate::core::endpoint::Endpoint;
 use crate::core::event::Event;
@@ -44,9 +46,11 @@ impl Deliverer {
             verdict: Verdict::Exhausted { reason: reason.to_owned() },
             started: None,
             health: None,
+            own: None,
             at: now,
         };
-        match self.ports.store.write(Write::Attempt(Box::new(commit))).await {
+        let news = Vec::from_iter(given_up(record, record.attempts, reason));
+        match self.commit(&record.endpoint, commit, &news).await {
             Ok(settled) => {
                 if settled.is_ok() {
                     self.ports.telemetry.exhausted(&record.endpoint);

@@ -120,18 +120,18 @@ impl Gate {
     pub(super) async fn remember(&self) {
         let Some(store) = &self.store else { return };
         let _turn = self.remembering.lock().await;
-        let kept = self.book().to_remember(self.clock.now());
+        let kept = self.book().take_spent(self.clock.now());
         keep(store, kept).await;
     }
 
     /// Remembers that a slow budget is spent from, before it is.
     async fn remember_first(&self, account: &Account) {
         let Some(store) = &self.store else { return };
-        if self.book().to_remember_first(account, self.clock.now()).is_empty() {
+        if self.book().slow_ones_of(account, self.clock.now()).is_empty() {
             return;
         }
         let _turn = self.remembering.lock().await;
-        let kept = self.book().to_remember_first(account, self.clock.now());
+        let kept = self.book().slow_ones_of(account, self.clock.now());
         keep(store, kept).await;
     }
 
@@ -303,12 +303,10 @@ impl Gate {
             }
             Err(fault) => {
                 book.tally(account, origin, now).lose();
-                if is_out_of_reach(&fault) {
-                    book.outage.unreached(host, now);
-                    if book.outage.is_on(now) {
-                        let detail = fault.to_fault(crate::core::fault::Whose::Us).sentence;
-                        return Err(TransportFault::Offline { detail });
-                    }
+                if is_out_of_reach(&fault)
+                    && let Some(ours) = book.lose_reach(host, &fault, now)
+                {
+                    return Err(ours);
                 }
                 let is_open = is_the_origins(&fault).then(|| {
                     let breaker = &mut book.origin(origin, now).breaker;
@@ -318,6 +316,23 @@ impl Gate {
                 self.tell(origin, is_open.flatten());
                 Err(fault)
             }
+        }
+    }
+
+    /// A request that no poll makes: nobody pays, and whether the network is there is learned all the same.
+    async fn look_on(&self, request: Request) -> Result<Response, TransportFault> {
+        let host = request.url.host_str().map(str::to_owned);
+        let result = self.http.exchange(request).await;
+        let Some(host) = host else { return result };
+        match result {
+            Ok(response) => {
+                self.book().outage.answered(&host);
+                Ok(response)
+            }
+            Err(fault) if is_out_of_reach(&fault) => {
+                Err(self.book().lose_reach(&host, &fault, self.clock.now()).unwrap_or(fault))
+            }
+            Err(fault) => Err(fault),
         }
     }
 
@@ -338,7 +353,7 @@ impl Gate {
 impl HttpClient for Gate {
     fn exchange(&self, request: Request) -> Exchange<'_> {
         let Some((account, origin, host)) = payer(&request) else {
-            return self.http.exchange(request);
+            return Box::pin(self.look_on(request));
         };
         Box::pin(async move {
             let flight = self.pay(account, origin).await?;

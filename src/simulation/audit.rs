@@ -73,9 +73,11 @@ impl World {
         for (name, endpoint) in plan.endpoints.iter().filter(|(_, it)| it.is_declared) {
             let receiver = &receivers.all[name];
             let well_since = receiver.well_since.max(books.moved(name));
+            let well_since = well_since.max(books.held_until(name));
             let well = receiver.is_well() && well_since + SETTLED_AFTER_MS <= notes.now;
             let busy = receiver.in_flight.values().sum::<u32>() as usize >= endpoint.concurrency;
-            if !well || busy || books.breaker(name) != Breaker::Closed {
+            let is_open = books.breaker(name) == Breaker::Closed && !books.is_paused(name);
+            if !well || busy || !is_open {
                 continue;
             }
             let ago = Timestamp::from_millis(now.as_millis() - START_DELAY_MAX_MS.cast_signed());
@@ -92,12 +94,15 @@ impl World {
         }
     }
 
-    /// Endpoints that answered 410 and are declared.
-    pub(super) fn disabled(&self) -> Vec<&'static str> {
+    /// Endpoints that answered 410 or are paused, and are declared.
+    pub(super) fn stopped(&self) -> Vec<&'static str> {
         let declared = self.plan.endpoints.values().filter(|endpoint| endpoint.is_declared);
         declared
             .map(|endpoint| endpoint.name)
-            .filter(|name| matches!(self.books.breaker(name), Breaker::Disabled { .. }))
+            .filter(|name| {
+                let is_disabled = matches!(self.books.breaker(name), Breaker::Disabled { .. });
+                is_disabled || self.books.is_paused(name)
+            })
             .collect()
     }
 

@@ -27,6 +27,8 @@ pub(super) struct Fact {
     pub(super) seq: u64,
     /// Its place among all events.
     pub(super) no: u64,
+    /// When it was committed, in milliseconds since the hour began.
+    pub(super) at: u64,
     pub(super) body: Bytes,
     /// What endpoints are sent in place of it, as it was committed.
     pub(super) made: BTreeMap<String, Bytes>,
@@ -101,7 +103,10 @@ impl Books {
 
     /// The process knows this of an endpoint, though it could not be written.
     pub(super) fn believe(&mut self, endpoint: &str, health: &EndpointHealth, now: u64) {
-        if self.breaker(endpoint) != health.breaker {
+        let known = self.health.get(endpoint);
+        let now_and_then =
+            |health: &EndpointHealth| (health.breaker, health.held_until, health.is_paused());
+        if known.map(now_and_then) != Some(now_and_then(health)) {
             self.moved.insert(endpoint.to_owned(), now);
         }
         self.health.insert(endpoint.to_owned(), health.clone());
@@ -110,6 +115,17 @@ impl Books {
     /// An endpoint's breaker, as committed.
     pub(super) fn breaker(&self, name: &str) -> Breaker {
         self.health.get(name).map_or(Breaker::Closed, |health| health.breaker)
+    }
+
+    /// Until when it asked to be left alone, as committed.
+    pub(super) fn held_until(&self, name: &str) -> u64 {
+        let until = self.health.get(name).and_then(|health| health.held_until);
+        until.map_or(0, |until| self.since_start(until))
+    }
+
+    /// Whether it is paused, as committed.
+    pub(super) fn is_paused(&self, name: &str) -> bool {
+        self.health.get(name).is_some_and(EndpointHealth::is_paused)
     }
 
     /// When it last moved.
@@ -223,6 +239,7 @@ impl Books {
             key: event.key.as_str().to_owned(),
             seq: event.seq,
             no,
+            at: notes.now,
             body: Bytes::copy_from_slice(event.body.as_bytes()),
             made: BTreeMap::new(),
             replayed: BTreeSet::new(),

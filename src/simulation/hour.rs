@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::bugs::Bug;
 use super::process::Process;
-use super::stage::{Death, Stage, StageClock};
+use super::stage::{Death, Stage, StageClock, World};
 use crate::clock::Clock as _;
 use crate::core::ids::UnitName;
 use crate::core::report::Mode;
@@ -41,6 +41,16 @@ pub(super) struct Played {
 
 /// Plays one seed. The same seed and bug give the same trace.
 pub(super) fn play(seed: u64, bug: Option<Bug>) -> Played {
+    play_staged(seed, bug, |_| {}, |_| {})
+}
+
+/// Plays one seed with something arranged before; `look` has a look at how it ended.
+pub(super) fn play_staged(
+    seed: u64,
+    bug: Option<Bug>,
+    arrange: impl FnOnce(&mut Hour),
+    look: impl FnOnce(&World),
+) -> Played {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -48,8 +58,10 @@ pub(super) fn play(seed: u64, bug: Option<Bug>) -> Played {
         .unwrap();
     runtime.block_on(async {
         let mut hour = Hour::begin(seed, bug);
+        arrange(&mut hour);
         hour.pass().await;
         let mut world = hour.stage.world();
+        look(&world);
         let notes = std::mem::take(&mut world.notes);
         Played {
             seed,
@@ -110,6 +122,8 @@ struct Rates {
     wall: u64,
     full: u64,
     by_hand: u64,
+    /// Of a whole endpoint, by hand.
+    pause: u64,
 }
 
 /// One seed under way.
@@ -121,6 +135,8 @@ pub(super) struct Hour {
     rates: Rates,
     pub(super) next_audit: u64,
     pub(super) audits: u64,
+    /// How long it is, in truth.
+    pub(super) length_ms: u64,
 }
 
 impl Hour {
@@ -141,9 +157,31 @@ impl Hour {
             wall: rate([0, 0, 2, 5]),
             full: rate([0, 0, 2, 6]),
             by_hand: rate([0, 5, 10, 30]),
+            pause: rate([0, 0, 2, 6]),
         };
         let stage = Stage::draw(seed, bug, disk);
-        Self { stage, process: None, files, dice, rates, next_audit: 0, audits: 0 }
+        Self {
+            stage,
+            process: None,
+            files,
+            dice,
+            rates,
+            next_audit: 0,
+            audits: 0,
+            length_ms: HOUR_MS,
+        }
+    }
+
+    /// Nothing happens by chance, and it lasts so long: only what is staged goes wrong.
+    pub(super) fn quieten(&mut self, length_ms: u64) {
+        let Rates { crash, drain, reload, wall, full, by_hand, pause } = &mut self.rates;
+        for rate in [crash, drain, reload, wall, full, by_hand, pause] {
+            *rate = 0;
+        }
+        self.length_ms = length_ms;
+        let world = &mut *self.stage.world();
+        world.conflict_rate = 0;
+        world.receivers.quieten();
     }
 
     /// What the planning clock shows.
@@ -157,7 +195,7 @@ impl Hour {
 
     async fn pass(&mut self) {
         self.start();
-        while self.stage.world().notes.now < HOUR_MS && !self.is_broken() {
+        while self.stage.world().notes.now < self.length_ms && !self.is_broken() {
             let before = self.stage.world().notes.now;
             self.tick().await;
             let tick = self.stage.world().notes.now - before;
@@ -195,7 +233,7 @@ impl Hour {
             world.is_dead = false;
             world.death = None;
             world.api.restart();
-            world.receivers.restart(moved);
+            world.receivers.restart(moved, &world.books);
             world.notes.line("start");
             world.notes.sometimes("start");
             if moved {
@@ -256,10 +294,11 @@ impl Hour {
     /// Draws what happens in a tick beside what the world does.
     async fn happen(&mut self, tick: u64) {
         let mut occurs = |per_hour: u64| self.dice.u64(..HOUR_MS) < per_hour * tick;
-        let Rates { crash, drain, reload, wall, full, by_hand } = &self.rates;
+        let Rates { crash, drain, reload, wall, full, by_hand, pause } = &self.rates;
         let (crash, drain, reload) = (occurs(*crash), occurs(*drain), occurs(*reload));
         let (wall, full, by_hand) = (occurs(*wall), occurs(*full), occurs(*by_hand));
         let (decide, replay, resume) = (occurs(12), occurs(6), occurs(3));
+        let pause = occurs(*pause);
         if crash {
             let left = self.dice.u32(..6);
             let death = match self.dice.u32(..10) {
@@ -294,6 +333,10 @@ impl Hour {
         }
         if replay && let Some(process) = &self.process {
             process.replay().await;
+        }
+        if pause && let Some(process) = &self.process {
+            let names: Vec<_> = self.stage.world().plan.endpoints.keys().copied().collect();
+            process.pause(names[self.dice.usize(..names.len())]).await;
         }
         if resume && let Some(process) = &self.process {
             process.resume().await;

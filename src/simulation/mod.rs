@@ -15,6 +15,7 @@
 //! | `audit` | what must hold from time to time, and at the end |
 //! | `bugs` | faults planted in the ports, to see that the books find them |
 //! | `seeds` | many hours side by side |
+//! | `outages` | receivers that are away by arrangement, for long or for ever |
 //! | `histories` | one listing at a time, without the loops: thousands of histories against a plain model |
 
 mod answers;
@@ -25,6 +26,7 @@ mod bugs;
 mod histories;
 mod hour;
 mod notes;
+mod outages;
 mod plan;
 mod process;
 mod receivers;

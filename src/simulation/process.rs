@@ -151,10 +151,21 @@ impl Process {
             .spawn(async move { drop(poller.decide(&SourceName::new(name), decision).await) });
     }
 
-    /// Gives disabled endpoints another chance.
+    /// Nothing is sent to an endpoint until it is resumed.
+    pub(super) async fn pause(&self, name: &'static str) {
+        {
+            let mut world = self.stage.world();
+            world.notes.line(&format!("pause {name}"));
+            world.notes.sometimes("endpoint paused");
+        }
+        // A store that is full says so; it is paused all the same until the process ends.
+        drop(self.deliverer.pause(&EndpointName::new(name)).await);
+    }
+
+    /// Gives disabled endpoints another chance, and ends pauses.
     pub(super) async fn resume(&self) {
-        let disabled = self.stage.world().disabled();
-        for name in disabled {
+        let stopped = self.stage.world().stopped();
+        for name in stopped {
             {
                 let mut world = self.stage.world();
                 world.notes.line(&format!("resume {name}"));

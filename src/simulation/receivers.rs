@@ -1,6 +1,7 @@
 //! The receivers: they accept, refuse, hang, lose answers – and write down everything that reaches them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,6 +58,14 @@ pub(super) struct Receiver {
     /// Not to be sent before, because the receiver said so.
     pub(super) asked: BTreeMap<String, u64>,
     pub(super) arrivals: u64,
+    /// The receiver as a whole, because it said so.
+    pub(super) left_alone_until: u64,
+    /// What it does for some time, whatever is drawn.
+    staged: Option<(Mood, Range<u64>)>,
+    /// From commit to the first arrival, for each event.
+    pub(super) delays: Vec<u64>,
+    /// When it last accepted what was made while it was staged to be away, since it was back.
+    pub(super) caught_up: u64,
 }
 
 /// All receivers, by endpoint.
@@ -66,31 +75,34 @@ pub(super) struct Receivers {
     dice: Rng,
     /// Bad moods in an hour.
     trouble: u64,
+    /// Nothing goes wrong but what is staged.
+    pub(super) is_staged: bool,
 }
 
 impl Receivers {
     /// Draws a receiver for each endpoint.
     pub(super) fn draw(plan: &Plan, mut dice: Rng) -> Self {
-        let fresh = || Receiver {
-            mood: Mood::Well,
-            until: 0,
-            well_since: 0,
-            in_flight: BTreeMap::new(),
-            accepted: BTreeSet::new(),
-            bodies: BTreeMap::new(),
-            latest: BTreeMap::new(),
-            earliest: BTreeMap::new(),
-            asked: BTreeMap::new(),
-            arrivals: 0,
-        };
         let trouble = [0, 4, 8, 16][dice.usize(..4)];
-        let all = plan.endpoints.keys().map(|name| (*name, fresh())).collect();
-        Self { all, dice, trouble }
+        let all = plan.endpoints.keys().map(|name| (*name, Receiver::new())).collect();
+        Self { all, dice, trouble, is_staged: false }
+    }
+
+    /// Nothing is drawn any more: only what is staged goes wrong.
+    pub(super) fn quieten(&mut self) {
+        self.trouble = 0;
+        self.is_staged = true;
     }
 
     /// Lets time go by: moods come and go.
     pub(super) fn pass(&mut self, tick: Duration, notes: &mut Notes) {
         for (name, receiver) in &mut self.all {
+            if let Some((mood, span)) = &receiver.staged
+                && span.contains(&notes.now)
+                && !notes.is_calm
+            {
+                (receiver.mood, receiver.until) = (*mood, span.end);
+                continue;
+            }
             if receiver.mood != Mood::Well && (notes.is_calm || notes.now >= receiver.until) {
                 receiver.mood = Mood::Well;
                 receiver.well_since = notes.now;
@@ -123,9 +135,10 @@ impl Receivers {
     }
 
     /// The process is gone: what it had not written down it may do again at once.
-    pub(super) fn restart(&mut self, clock_moved: bool) {
-        for receiver in self.all.values_mut() {
+    pub(super) fn restart(&mut self, clock_moved: bool, books: &Books) {
+        for (name, receiver) in &mut self.all {
             receiver.asked.clear();
+            receiver.left_alone_until = books.held_until(name);
             if clock_moved {
                 receiver.earliest.clear();
             }
@@ -134,6 +147,46 @@ impl Receivers {
 }
 
 impl Receiver {
+    /// One that nothing has reached yet.
+    pub(super) fn new() -> Self {
+        Self {
+            mood: Mood::Well,
+            until: 0,
+            well_since: 0,
+            in_flight: BTreeMap::new(),
+            accepted: BTreeSet::new(),
+            bodies: BTreeMap::new(),
+            latest: BTreeMap::new(),
+            earliest: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            arrivals: 0,
+            left_alone_until: 0,
+            staged: None,
+            delays: Vec::new(),
+            caught_up: 0,
+        }
+    }
+
+    /// Takes requests and never answers, in this span.
+    pub(super) fn hang(&mut self, span: Range<u64>) {
+        self.staged = Some((Mood::Hung, span));
+    }
+
+    /// Refuses every connection, in this span.
+    pub(super) fn go_down(&mut self, span: Range<u64>) {
+        self.staged = Some((Mood::Down, span));
+    }
+
+    /// An event was accepted.
+    pub(super) fn accept(&mut self, fact: &Fact, now: u64) {
+        self.accepted.insert(fact.id.clone());
+        if let Some((_, span)) = &self.staged
+            && span.contains(&fact.at)
+        {
+            self.caught_up = now.saturating_sub(span.end).max(self.caught_up);
+        }
+    }
+
     /// Whether it accepts what it is sent.
     pub(super) fn is_well(&self) -> bool {
         self.mood == Mood::Well
@@ -160,9 +213,21 @@ impl Receiver {
             _ => 0,
         };
         notes.hold(beside == 0, "one delivery per lane", || format!("{name}: {fact}"));
+        // Started, though not yet sent, when another attempt moved it.
+        let just_moved = notes.now <= books.moved(name) + TOLERANCE_MS;
+        notes.hold(
+            !books.is_paused(name) || just_moved,
+            "a paused endpoint is sent nothing",
+            || format!("{name}: {fact}"),
+        );
+        let until = self.left_alone_until;
+        notes.hold(
+            notes.now + TOLERANCE_MS >= until || just_moved,
+            "a receiver is left alone for as long as it asked",
+            || format!("{name}: {fact} not before {until} ms"),
+        );
         match books.breaker(name) {
-            // Started, though not yet sent, when another attempt moved it.
-            _ if notes.now <= books.moved(name) + TOLERANCE_MS => {}
+            _ if just_moved => {}
             Breaker::Disabled { .. } => notes.broken("a disabled endpoint is left alone", name),
             Breaker::Open { .. } => {
                 notes.sometimes("breaker: probe");
@@ -206,14 +271,14 @@ impl Receiver {
         notes.hold(request.body == committed, "an event's bytes never change", || {
             format!("{name}: {id} differs from what was committed")
         });
-        match self.bodies.get(id) {
-            Some(first) => {
-                notes.sometimes("receiver: repeated");
-                notes.hold(*first == request.body, "every repeat has the same bytes", || {
-                    format!("{name}: {id}")
-                });
-            }
-            None => drop(self.bodies.insert(id.clone(), request.body.clone())),
+        if let Some(first) = self.bodies.get(id) {
+            notes.sometimes("receiver: repeated");
+            notes.hold(*first == request.body, "every repeat has the same bytes", || {
+                format!("{name}: {id}")
+            });
+        } else {
+            self.bodies.insert(id.clone(), request.body.clone());
+            self.delays.push(notes.now.saturating_sub(fact.at));
         }
         let (until, asked) = (self.earliest.get(id), self.asked.get(id));
         for (promise, earliest) in
@@ -244,7 +309,12 @@ impl Receiver {
     }
 
     /// What becomes of a request.
-    pub(super) fn reply(&mut self, request: &Request, dice: &mut Rng, notes: &Notes) -> Reply {
+    pub(super) fn reply(
+        &mut self,
+        request: &Request,
+        (dice, is_staged): (&mut Rng, bool),
+        notes: &Notes,
+    ) -> Reply {
         let after = Duration::from_millis(dice.u64(2..200));
         let refused = |status, quiet: Option<u64>| {
             let response = match quiet {
@@ -263,6 +333,7 @@ impl Receiver {
         };
         // A few requests fare differently from the rest.
         let mood = match dice.u32(..100) {
+            _ if is_staged => self.mood,
             0..2 if self.mood == Mood::Well && !notes.is_calm => Mood::Failing,
             2 if self.mood == Mood::Well && !notes.is_calm => Mood::LosesAnswers,
             0..10 if !matches!(self.mood, Mood::Gone | Mood::Hung) => Mood::Well,

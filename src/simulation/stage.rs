@@ -277,11 +277,12 @@ impl Stage {
                 let World { plan, receivers, books, notes, dice, .. } = world;
                 // It may have been replayed meanwhile.
                 let fact = books.facts.get(&fact.id).unwrap_or(&fact);
+                let is_staged = receivers.is_staged;
                 let receiver = receivers.all.get_mut(name).unwrap();
                 receiver.arrive(fact, &plan.endpoints[name], &request, notes);
-                let reply = receiver.reply(&request, dice, notes);
+                let reply = receiver.reply(&request, (dice, is_staged), notes);
                 if reply.is_accepted {
-                    receiver.accepted.insert(fact.id.clone());
+                    receiver.accept(fact, notes.now);
                 }
                 Some(reply)
             }
@@ -299,7 +300,9 @@ impl Stage {
             Some(quiet) => {
                 world.notes.sometimes("receiver: Retry-After");
                 let wait = u64::try_from(quiet.as_millis()).unwrap();
-                receiver.asked.insert(fact.id.clone(), world.notes.now + wait);
+                let until = world.notes.now + wait;
+                receiver.asked.insert(fact.id.clone(), until);
+                receiver.left_alone_until = receiver.left_alone_until.max(until);
             }
             None => _ = receiver.asked.remove(&fact.id),
         }

@@ -177,6 +177,9 @@ impl World {
             }
             Write::Health { name, health } => {
                 self.books.health(name.as_str(), health, &mut self.notes);
+                if let Some(receiver) = self.receivers.all.get_mut(name.as_str()) {
+                    receiver.left_alone_until = self.books.held_until(name.as_str());
+                }
             }
             _ => {}
         }
@@ -204,6 +207,9 @@ impl World {
         let Some(receiver) = self.receivers.all.get_mut(record.endpoint.as_str()) else { return };
         let accepted = receiver.accepted.contains(id);
         self.books.attempt(commit, record, accepted, &mut self.notes);
+        if let Some(own) = &commit.own {
+            self.books.own(own, &mut self.notes);
+        }
         if let Verdict::RetryAt(due) = &commit.verdict {
             receiver.earliest.insert(id.to_owned(), self.books.since_start(*due));
         } else {

@@ -395,6 +395,12 @@ fn health_by_person(store: &mut dyn Store) {
             failures: 11,
             failing_lane: Some(i64::MIN),
             suspended_before: Duration::from_nanos(12_345),
+            failing_since: Some(at(11)),
+            suspended_from: Some(at(12)),
+            paused_by_hand: Some(at(13)),
+            paused_in_file: Some(at(14)),
+            held_until: Some(at(15)),
+            told: Some(at(16)),
             fault: Some(Fault::endpoint("refused", "the receiver answered 500")),
             ..EndpointHealth::new(at(9))
         };
@@ -463,6 +469,7 @@ fn attempts(store: &mut dyn Store) {
         verdict: Verdict::RetryAt(at(200)),
         started: Some(started),
         health: Some(health.clone()),
+        own: None,
         at: at(111),
     };
     done(store, Write::Attempt(Box::new(commit.clone())));

@@ -3,6 +3,8 @@
 //! Each write first looks whether it is refused and only then changes anything; nothing after that can fail, so a
 //! refused write leaves no trace.
 
+mod rename;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::core::auth::oauth2::TokenKey;
 use crate::core::budget::{Holder, Kept};
-use crate::core::delivery::{DeliveryState, EndpointHealth, Trigger, Verdict, lane};
-use crate::core::endpoint::{Order, glob_matches};
+use crate::core::delivery::{DeliveryState, EndpointHealth, Trigger, Verdict};
+use crate::core::endpoint::glob_matches;
 use crate::core::event::Event;
 use crate::core::ids::{
     DeliveryId, EndpointName, EntryKey, EventId, EventNo, ItemKey, SourceName, UnitName,
@@ -40,6 +42,8 @@ pub(crate) struct MemoryStore {
     deliveries: BTreeMap<DeliveryId, DeliveryRecord>,
     /// What is not the envelope.
     contents: BTreeMap<(EventNo, EndpointName), Content>,
+    /// Those that send the envelope.
+    plain: BTreeSet<DeliveryId>,
     /// Those that are waiting or pending.
     unfinished: BTreeSet<DeliveryId>,
     attempts: HashMap<DeliveryId, Vec<Attempt>>,
@@ -76,6 +80,9 @@ impl MemoryStore {
             }
             Write::Replay { filter, now } => Ok(Written::Count(self.replay(filter, *now))),
             Write::Rename { from, to } => Ok(Written::Count(self.rename(from, to))),
+            Write::RenameEndpoint { from, to } => {
+                Ok(Written::Count(self.rename_endpoint(from, to)))
+            }
             Write::Made { event, endpoint, made } => {
                 let kept = self.contents.get_mut(&(*event, endpoint.clone()));
                 let unmade = kept.filter(|content| **content == Content::Unmade);
@@ -100,37 +107,6 @@ impl MemoryStore {
                 Ok(Written::Done)
             }
         }
-    }
-
-    fn rename(&mut self, from: &SourceName, to: &SourceName) -> u64 {
-        if self.sources.keys().any(|unit| unit.source() == *to) {
-            return 0;
-        }
-        let units: Vec<_> =
-            self.sources.keys().filter(|unit| unit.source() == *from).cloned().collect();
-        if units.is_empty() {
-            return 0;
-        }
-        for unit in units {
-            let Some(state) = self.sources.remove(&unit) else { continue };
-            let renamed = UnitName::of(to, &unit.entry());
-            let items = self.items.remove(&unit).unwrap_or_default();
-            self.items.insert(renamed.clone(), items);
-            let settling = self.settling.remove(&unit).unwrap_or_default();
-            self.settling.insert(renamed.clone(), settling);
-            self.sources.insert(renamed, state);
-        }
-        let busy: BTreeSet<_> =
-            self.unfinished().map(|delivery| (delivery.endpoint.clone(), delivery.lane)).collect();
-        for id in &self.unfinished {
-            let Some(delivery) = self.deliveries.get_mut(id) else { continue };
-            let lane_of = |name| lane(Order::Item, name, &delivery.entry, &delivery.key);
-            let (old, new) = (lane_of(from), lane_of(to));
-            if delivery.lane == old && !busy.contains(&(delivery.endpoint.clone(), new)) {
-                delivery.lane = new;
-            }
-        }
-        1
     }
 
     fn last_seq_of(&self, source: &SourceName) -> u64 {
@@ -178,12 +154,9 @@ impl MemoryStore {
                     let pair = (no, delivery.endpoint.clone());
                     self.contents.insert(pair, delivery.content.clone());
                 }
-                self.deliver(
-                    (no, &new.event),
-                    (&delivery.endpoint, delivery.lane),
-                    Trigger::Change,
-                    commit.at,
-                );
+                let to = (&delivery.endpoint, delivery.lane);
+                let id = self.deliver((no, &new.event), to, Trigger::Change, commit.at);
+                self.plain.extend((delivery.content == Content::Envelope).then_some(id));
             }
         }
         Ok(Written::Events { first, count: commit.events.len() as u64 })
@@ -195,7 +168,7 @@ impl MemoryStore {
         (endpoint, lane): (&EndpointName, Option<i64>),
         trigger: Trigger,
         now: Timestamp,
-    ) {
+    ) -> DeliveryId {
         let id = DeliveryId(self.deliveries.len() as u64 + 1);
         let is_behind = lane.is_some() && self.first_of_lane(endpoint, lane).is_some();
         let state =
@@ -219,6 +192,7 @@ impl MemoryStore {
             seq: event.seq,
         };
         self.deliveries.insert(id, record);
+        id
     }
 
     fn unfinished(&self) -> impl Iterator<Item = &DeliveryRecord> {
@@ -241,6 +215,10 @@ impl MemoryStore {
         if !is_pending || !is_next {
             return Err(refusal);
         }
+        if let Some(own) = &commit.own {
+            self.poll(own)?;
+        }
+        let Some(delivery) = self.deliveries.get_mut(&id) else { return Err(refusal) };
         if let Some(attempt) = &commit.attempt {
             delivery.attempts = next;
             self.attempts.entry(id).or_default().push(attempt.clone());
@@ -280,11 +258,12 @@ impl MemoryStore {
         let pairs: Vec<_> = self
             .replayable(filter)
             .into_iter()
-            .map(|last| (last.event_no, last.endpoint.clone(), last.lane))
+            .map(|last| (last.id, last.event_no, (last.endpoint.clone(), last.lane)))
             .collect();
-        for (no, endpoint, lane) in &pairs {
+        for (last, no, (endpoint, lane)) in &pairs {
             if let Some(event) = self.numbered(*no).cloned() {
-                self.deliver((*no, &event), (endpoint, *lane), Trigger::Replay, now);
+                let id = self.deliver((*no, &event), (endpoint, *lane), Trigger::Replay, now);
+                self.plain.extend(self.plain.contains(last).then_some(id));
             }
         }
         pairs.len() as u64
@@ -310,6 +289,9 @@ impl MemoryStore {
     }
 
     fn content_of(&self, delivery: &DeliveryRecord) -> Content {
+        if self.plain.contains(&delivery.id) {
+            return Content::Envelope;
+        }
         let pair = (delivery.event_no, delivery.endpoint.clone());
         self.contents.get(&pair).cloned().unwrap_or(Content::Envelope)
     }

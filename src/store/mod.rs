@@ -28,6 +28,7 @@ use crate::core::fault::Fault;
 use crate::core::ids::{
     DeliveryId, EndpointName, EntryKey, EventId, EventNo, ItemKey, SourceName, UnitName,
 };
+use crate::core::own::OWN_SOURCE;
 use crate::core::plan::Holding;
 use crate::core::sink::content::{Content, Made};
 use crate::core::snapshot::{Settling, Snapshot, Standing, StoredItem};
@@ -53,6 +54,22 @@ pub(crate) struct PollCommit {
     pub(crate) at: Timestamp,
 }
 
+impl PollCommit {
+    /// What doorbell itself says, after so many events that it said before.
+    pub(crate) fn own(expected_seq: u64, events: Vec<NewEvent>, at: Timestamp) -> Self {
+        Self {
+            unit: UnitName::from(&SourceName::new(OWN_SOURCE)),
+            expected_seq,
+            state: SourceState::own(expected_seq + events.len() as u64),
+            upserts: Vec::new(),
+            marks: Vec::new(),
+            settling: Vec::new(),
+            events,
+            at,
+        }
+    }
+}
+
 /// An attempt's outcome: the record, the delivery's next state and the endpoint's condition change together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AttemptCommit {
@@ -64,6 +81,9 @@ pub(crate) struct AttemptCommit {
     pub(crate) started: Option<Started>,
     /// The endpoint's condition, when it is another than before.
     pub(crate) health: Option<EndpointHealth>,
+    /// What doorbell has to say of that. If others took its numbers meanwhile, all of this is refused with
+    /// [`Refusal::Conflict`].
+    pub(crate) own: Option<Box<PollCommit>>,
     pub(crate) at: Timestamp,
 }
 
@@ -100,6 +120,10 @@ pub(crate) enum Write {
     /// waits for delivery keeps its bytes and its order before what the new name will ring. Only if `from` has state
     /// and `to` has none. Answers [`Written::Count`]: 1, or 0 when there was nothing to do.
     Rename { from: SourceName, to: SourceName },
+    /// Gives everything kept of an endpoint to another name: condition, counts, what waits and what was. If that name is
+    /// kept already, what waits alone moves, in its order. Answers [`Written::Count`]: 1, or 0 when there was nothing
+    /// to do.
+    RenameEndpoint { from: EndpointName, to: EndpointName },
     /// Fixes what could not be made of an event for an endpoint before; what is fixed already stays. Answers
     /// [`Written::Count`]: 1, or 0 when there was nothing to fix.
     Made { event: EventNo, endpoint: EndpointName, made: Made },

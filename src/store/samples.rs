@@ -173,6 +173,7 @@ pub(crate) fn settle(id: u64, attempt: Option<Attempt>, verdict: Verdict, millis
         verdict,
         started: None,
         health: None,
+        own: None,
         at: at(millis),
     }))
 }

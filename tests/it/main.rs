@@ -17,6 +17,7 @@ mod explain;
 mod fanout;
 mod formats;
 mod great_lists;
+mod health;
 mod hostile_content;
 mod internet;
 mod known_pages;

@@ -5,6 +5,7 @@ mod balance;
 mod contact;
 mod crowd;
 mod orders;
+mod outage;
 mod parcels;
 mod sale;
 mod tickets;

@@ -1,10 +1,11 @@
 //! One of `endpoints`: where events go, how they are signed, when they are tried again.
 
 use super::Shape::{
-    self, Count, Duration, Either, Expression, Map, OneOrList, Pairs, Receiver, Text, Tree,
+    self, Count, Duration, Either, Expression, Flag, Map, OneOrList, Pairs, Rate, Receiver, Text,
+    Tree,
 };
 use super::credentials::AUTH;
-use super::{Table, Words, key, later, word};
+use super::{RATE, Table, Words, key, later, word};
 use crate::core::limits::ENDPOINT_CONCURRENCY_MAX;
 
 /// One of `endpoints`.
@@ -59,11 +60,13 @@ pub(in crate::config) static ENDPOINT: Table = &[
         .default("{first: 5s, max: 10h, for: 3d}"),
     key("breaker", Map(BREAKER), "When to leave a failing endpoint alone.")
         .default("{failures: 10, for: 60s}"),
-    later("limit"),
+    key("limit", OneOrList(&Either(&[Rate, Map(RATE)])), "The most requests; several all hold.")
+        .example("[20/s, 30000/h]"),
     key("concurrency", Count { min: 1, max: ENDPOINT_CONCURRENCY_MAX }, "Requests in flight.")
         .default("8"),
-    later("paused"),
-    later("was"),
+    key("paused", Flag, "Whether its events wait."),
+    key("was", Text, "The endpoint's former name: what waits under that one is its own.")
+        .example("agent"),
     later("proxy"),
     later("source_address"),
 ];

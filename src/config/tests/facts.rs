@@ -326,6 +326,9 @@ fn endpoints_are_read() {
     assert!(only.wants("ticket.created") && !only.wants("order.created"));
     endpoint("url: http://b.example/\nsecret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     endpoint("url: http://b.example/\nsecret: whsec_not base64\nsign: github");
+    // A private key that is taken as a text is worth a word.
+    let typed = endpoint_text("url: http://b.example/\nsecret: whsk_abc");
+    assert_eq!(valid(&typed).warnings.0.len(), 1);
     endpoint("url: http://b.example/\nsign: none");
 }
 

@@ -190,3 +190,69 @@ fn endpoints_are_planned_too() {
         ]
     );
 }
+
+#[test]
+fn a_renamed_or_paused_endpoint_is_planned() {
+    let endpoints = |text: &str| {
+        let config = valid(&format!("sources: {{a: {{url: http://a/}}}}\nendpoints: {{{text}}}"));
+        Roster::new(config.sources, config.endpoints)
+    };
+    let check = |before: &str, after: &str, waiting: &[(&str, u64)], expected: &[&str]| {
+        let (old, new) = (endpoints(before), endpoints(after));
+        let counts = waiting.iter().map(|(name, count)| (EndpointName::new(*name), *count));
+        let known = Known { endpoints: counts.collect(), ..polled(&old) };
+        let lines = plan(Some(&old), &new, &known).lines().into_iter();
+        let lines: Vec<_> = lines.filter(|line| line.starts_with("endpoint")).collect();
+        assert_eq!(lines, expected, "{before} → {after}");
+    };
+    let old = "e: {url: 'stdout:'}";
+    let renamed = "f: {url: 'stdout:', was: e}";
+    check(
+        old,
+        renamed,
+        &[("e", 3)],
+        &["endpoint f renamed: was e; 3 deliveries that wait for it go on"],
+    );
+    check(
+        old,
+        renamed,
+        &[("e", 1)],
+        &["endpoint f renamed: was e; 1 delivery that waits for it goes on"],
+    );
+    check(old, renamed, &[("e", 0)], &["endpoint f renamed: was e; nothing waits for it"]);
+    // Something rang for the new name already.
+    check(
+        old,
+        renamed,
+        &[("e", 3), ("f", 1)],
+        &["endpoint f renamed: was e; 4 deliveries that wait for it go on"],
+    );
+    // It was renamed long ago.
+    check(renamed, renamed, &[("f", 3)], &[]);
+    check(
+        old,
+        "f: {url: 'stdout:', was: e, concurrency: 1, paused: true}",
+        &[("e", 3)],
+        &[
+            "endpoint f renamed: was e; 3 deliveries that wait for it go on; it is paused; `concurrency` and `paused` changed",
+        ],
+    );
+    check(
+        old,
+        "e: {url: 'stdout:', paused: true}",
+        &[("e", 0)],
+        &["endpoint e changed: `paused` changed; it is paused"],
+    );
+    check(
+        old,
+        "e: {url: 'stdout:', paused: true}",
+        &[("e", 2)],
+        &["endpoint e changed: `paused` changed; 2 deliveries wait for it and stay; it is paused"],
+    );
+    check(
+        old,
+        "e: {url: 'stdout:'}, g: {url: 'stdout:', paused: true}",
+        &[("e", 0)],
+        &["endpoint g added: what rings from now on waits"],
+    );
+}

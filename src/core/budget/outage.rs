@@ -15,12 +15,16 @@ const AT_ONCE: Duration = Duration::from_mins(2);
 pub(crate) struct Outage {
     /// Hosts that answered once, and when they could not be reached since.
     hosts: BTreeMap<String, Option<Timestamp>>,
+    /// Whether any of them could not be reached since.
+    has_failed: bool,
 }
 
 impl Outage {
     /// A host answered, so that the network is there.
     pub(crate) fn answered(&mut self, host: &str) {
-        self.hosts.values_mut().for_each(|failed| *failed = None);
+        if std::mem::take(&mut self.has_failed) {
+            self.hosts.values_mut().for_each(|failed| *failed = None);
+        }
         if !self.hosts.contains_key(host) && self.hosts.len() < OUTAGE_HOSTS_MAX {
             self.hosts.insert(host.to_owned(), None);
         }
@@ -30,6 +34,7 @@ impl Outage {
     pub(crate) fn unreached(&mut self, host: &str, now: Timestamp) {
         if let Some(failed) = self.hosts.get_mut(host) {
             *failed = Some(now);
+            self.has_failed = true;
         }
     }
 

@@ -23,6 +23,10 @@ const PLANNED_PERCENT: u32 = 80;
 const BURST_PERCENT: u32 = 10;
 /// The same of a written burst.
 const WRITTEN_BURST_PERCENT: u32 = 90;
+/// This part of a rate is used where nobody else spends of it, per cent.
+const SMOOTH_PERCENT: f64 = 95.0;
+/// What comes due within so little time may go out at once: clocks and timers tell no less apart than a millisecond.
+const MOMENT: Duration = Duration::from_millis(20);
 /// A window that gives a permit less often than this keeps its first one when it begins: a start must not wait for it.
 const PATIENCE_AT_START: Duration = Duration::from_secs(10);
 /// How far two clocks may be apart in how long a window is.
@@ -93,6 +97,21 @@ impl Gauge {
         };
         let mut gauge = Self::new(rate, spacing, u32::try_from(burst).unwrap_or(u32::MAX), now);
         if !gauge.is_slow() {
+            gauge.drain(now);
+        }
+        gauge
+    }
+
+    /// Keeps a written rate where nobody else spends of it: as evenly as the clock can tell, a twentieth below it, so that
+    /// requests that take differently long do not cross it where they arrive. Begins with nothing at hand, as
+    /// [`Gauge::written`].
+    pub(crate) fn smooth(rate: Rate, now: Timestamp) -> Self {
+        let spacing = rate.period.mul_f64(100.0 / f64::from(rate.count.get()) / SMOOTH_PERCENT);
+        let of_a_moment = MOMENT.as_nanos() / spacing.as_nanos().max(1);
+        let burst = rate.burst.map_or(1, NonZeroU32::get);
+        let burst = burst.max(u32::try_from(of_a_moment).unwrap_or(u32::MAX));
+        let mut gauge = Self::new(rate, spacing, burst, now);
+        if gauge.spacing < PATIENCE_AT_START {
             gauge.drain(now);
         }
         gauge

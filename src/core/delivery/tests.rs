@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use crate::core::backoff::BackoffPolicy;
 use crate::core::delivery::{
-    AttemptResult, Breaker, Claim, DeliveryState, EndpointHealth, Started, Trigger, Verdict, lane,
-    settle,
+    AttemptResult, Breaker, Claim, DeliveryState, EndpointHealth, Started, Subject, Trigger,
+    Verdict, lane, settle,
 };
 use crate::core::endpoint::{BreakerPolicy, Order, RetryPolicy};
 use crate::core::fault::Fault;
@@ -56,6 +56,10 @@ fn healthy() -> EndpointHealth {
     EndpointHealth::new(at(0))
 }
 
+fn of_item(item: i64) -> Subject {
+    Subject { item, order: Order::Item, is_about_it: false }
+}
+
 fn open(since: i64, probe_at: i64, probes: u32) -> Breaker {
     Breaker::Open { since: at(since), probe_at: at(probe_at), probes }
 }
@@ -83,6 +87,13 @@ fn a_result_settles_its_delivery() {
     check(claim(3, Some((0, 0))), &asked(seconds(1)), 100, retry_at(120));
     check(claim(3, Some((0, 0))), &asked(Duration::ZERO), 100, retry_at(120));
     check(claim(40, Some((0, 0))), &asked(seconds(60)), 100, retry_at(18_100));
+    // What is probably wrong with the request itself is tried again sixteen times as slowly; 429 and 408 are not.
+    for status in [400, 401, 404, 413, 422, 301] {
+        check(claim(1, Some((95, 0))), &refused(status, None), 100, retry_at(180));
+    }
+    for status in [408, 425, 429, 503] {
+        check(claim(1, Some((95, 0))), &refused(status, None), 100, retry_at(105));
+    }
     // Given up when the next attempt would come after three days.
     let end = 3 * DAY.cast_signed();
     check(claim(1, Some((0, 0))), &failing, end - 5, retry_at(end));
@@ -107,8 +118,22 @@ fn a_result_settles_its_delivery() {
     );
     let ours = failed(Fault::us("local", "no descriptors"));
     check(claim(1, Some((0, 0))), &ours, end * 2, Verdict::NotCounted { due: at(end * 2 + 5) });
+    check(claim(40, Some((0, 0))), &ours, 100, Verdict::NotCounted { due: at(130) });
     let ours = failed(Fault::us("bytes", "the event's hash differs").final_());
     check(claim(1, Some((0, 0))), &ours, 100, exhausted("the event's hash differs"));
+}
+
+/// While the breaker is open, a delivery waits for the next probe and not for its own long delay.
+#[test]
+fn what_fails_at_an_open_breaker_waits_for_a_probe() {
+    let health = suspended(open(50, 160, 3), 50);
+    let check = |attempts: u32, result: &AttemptResult, expected: i64| {
+        let verdict = settle(claim(attempts, None), result, &retry(), &health, at(100), 0.5);
+        assert_eq!(verdict, Verdict::RetryAt(at(expected)));
+    };
+    check(40, &refused(500, None), 160);
+    check(3, &refused(500, None), 120);
+    check(3, &refused(503, Some(seconds(90))), 190);
 }
 
 #[test]
@@ -133,11 +158,15 @@ fn time_in_suspension_does_not_count_against_a_delivery() {
     check(&was, 100, end + 1, true);
     // Suspended since its second 50: only those fifty count.
     for breaker in [open(50, 60, 1), Breaker::Disabled { since: at(50) }] {
-        let is = EndpointHealth { breaker, ..healthy() };
+        let is = suspended(breaker, 50);
         check(&is, 0, end * 100, false);
         assert_eq!(is.suspended(at(80)), seconds(30));
         assert_eq!(is.suspended(at(20)), Duration::ZERO);
     }
+}
+
+fn suspended(breaker: Breaker, from: i64) -> EndpointHealth {
+    EndpointHealth { breaker, suspended_from: Some(at(from)), ..healthy() }
 }
 
 /// One attempt: at which second, on which lane, with which result, and the breaker after it.
@@ -145,7 +174,7 @@ type Step = (i64, i64, AttemptResult, Breaker);
 
 fn check_steps(what: &str, mut health: EndpointHealth, steps: &[Step]) -> EndpointHealth {
     for (index, (now, lane, result, expected)) in steps.iter().enumerate() {
-        health = health.after(result, *lane, (&BREAKER, &retry()), at(*now), 0.5);
+        health = health.after(result, of_item(*lane), (&BREAKER, &retry()), at(*now), 0.5);
         assert_eq!(health.breaker, *expected, "{what}, step {index}");
     }
     health
@@ -163,9 +192,14 @@ fn the_breaker_opens_only_for_the_endpoints_own_lasting_failure() {
     let health = check_steps("lasting failure", healthy(), &steps);
     assert_eq!(health.failures, 61);
     assert_eq!(health.fault.map(|fault| fault.code), Some(String::from("http_500")));
+    // A minute counts from the first failure: nothing may have been sent for long before it.
+    let mut steps = many(1_000..1_060, 2);
+    steps.push((1_060, 0, no(), open(1_060, 1_120, 0)));
+    check_steps("after a quiet time", healthy(), &steps);
     // Nine failures are too few, however long it has been.
-    let mut steps = many(1_000..1_009, 2);
-    steps.push((1_009, 0, no(), open(1_009, 1_069, 0)));
+    let mut steps: Vec<Step> =
+        (0..9).map(|n| (1_000 + 100 * n, n % 2, no(), Breaker::Closed)).collect();
+    steps.push((1_900, 0, no(), open(1_900, 1_960, 0)));
     check_steps("the tenth", healthy(), &steps);
     // One item that the receiver chokes on silences nothing; a second one does.
     let mut steps = many(1_000..1_500, 1);
@@ -174,8 +208,8 @@ fn the_breaker_opens_only_for_the_endpoints_own_lasting_failure() {
     // A success in between starts the count and the clock anew.
     let mut steps = many(1_000..1_009, 2);
     steps.push((1_009, 0, accepted(), Breaker::Closed));
-    steps.extend(many(1_010..1_069, 2));
-    steps.push((1_069, 0, no(), open(1_069, 1_129, 0)));
+    steps.extend(many(1_010..1_070, 2));
+    steps.push((1_070, 0, no(), open(1_070, 1_130, 0)));
     check_steps("a success", healthy(), &steps);
     // What is not the endpoint's doing does not count.
     let ours = || failed(Fault::us("local", "no descriptors"));
@@ -196,12 +230,11 @@ fn the_breaker_opens_only_for_the_endpoints_own_lasting_failure() {
 fn a_probe_closes_the_breaker_or_puts_it_off() {
     let no = || refused(500, None);
     let failing = EndpointHealth {
-        breaker: open(100, 160, 0),
         failures: 10,
         fault: Some(Fault::endpoint("http_500", "answered 500")),
-        ..healthy()
+        ..suspended(open(100, 160, 0), 100)
     };
-    // What was under way when it opened is no probe; each true one doubles the wait, never below half the period.
+    // What was under way when it opened is no probe; each true one doubles the wait, from half the period to five minutes.
     let steps = [
         (101, 1, no(), open(100, 160, 0)),
         (159, 2, no(), open(100, 160, 0)),
@@ -210,14 +243,17 @@ fn a_probe_closes_the_breaker_or_puts_it_off() {
         (220, 1, no(), open(100, 250, 3)),
         (250, 1, no(), open(100, 290, 4)),
         (290, 1, no(), open(100, 370, 5)),
+        (370, 1, no(), open(100, 530, 6)),
+        (530, 1, no(), open(100, 830, 7)),
+        (830, 1, no(), open(100, 1_130, 8)),
     ];
     let health = check_steps("probes", failing.clone(), &steps);
-    let closed = check_steps("the way back", health, &[(400, 1, accepted(), Breaker::Closed)]);
+    let closed = check_steps("the way back", health, &[(1_200, 1, accepted(), Breaker::Closed)]);
     assert_eq!(
         closed,
-        EndpointHealth { suspended_before: seconds(300), ..EndpointHealth::new(at(400)) }
+        EndpointHealth { suspended_before: seconds(1_100), ..EndpointHealth::new(at(1_200)) }
     );
-    assert_eq!(closed.suspended(at(500)), seconds(300));
+    assert_eq!(closed.suspended(at(1_500)), seconds(1_100));
     // A success of an attempt that was under way closes it as well.
     check_steps("a late success", failing.clone(), &[(101, 1, accepted(), Breaker::Closed)]);
     // Our own trouble during a probe leaves it due.
@@ -243,6 +279,153 @@ fn a_410_disables_until_somebody_moves_it_on() {
     // From an open breaker the suspension goes on.
     let failing = EndpointHealth { breaker: open(100, 160, 0), failures: 10, ..healthy() };
     check_steps("as a probe's answer", failing, &[(170, 1, gone(), off(100))]);
+}
+
+/// Where all wait for the first, that one alone can tell that the receiver is down; but not that it is refused itself.
+#[test]
+fn an_endpoint_in_order_opens_by_its_head() {
+    let check = |status: Option<u16>, opens: bool| {
+        let fault = || Fault::endpoint("f", "f");
+        let subject = Subject { order: Order::Endpoint, ..of_item(7) };
+        let mut health = healthy();
+        for now in 0..70 {
+            let result =
+                AttemptResult::Refused { status, fault: fault(), retry_after: None, gone: false };
+            health = health.after(&result, subject, (&BREAKER, &retry()), at(now), 0.5);
+        }
+        assert_eq!(health.breaker != Breaker::Closed, opens, "{status:?}");
+    };
+    for status in [None, Some(500), Some(502), Some(503), Some(429), Some(408)] {
+        check(status, true);
+    }
+    for status in [400, 422, 404, 301] {
+        check(Some(status), false);
+    }
+}
+
+/// What doorbell says of an endpoint moves nothing at that endpoint: no failure and no success counts.
+#[test]
+fn news_of_an_endpoint_breeds_none_at_it() {
+    let about = Subject { is_about_it: true, ..of_item(7) };
+    let policies = (&BREAKER, &retry());
+    let mut health = healthy();
+    for now in 0..500 {
+        let other = Subject { item: now, ..about };
+        health = health.after(&refused(500, None), other, policies, at(now), 0.5);
+    }
+    assert_eq!((health.breaker, health.failures), (Breaker::Closed, 0));
+    let failing =
+        EndpointHealth { failures: 10, told: Some(at(0)), ..suspended(open(1, 60, 0), 1) };
+    assert_eq!(failing.after(&accepted(), about, policies, at(70), 0.5), failing);
+    let probed = failing.after(&refused(500, None), about, policies, at(70), 0.5);
+    assert_eq!((probed.breaker, probed.failures), (open(1, 100, 1), 10));
+    let of = |source: &str, key: &str| {
+        let item = (&SourceName::new(source), &EntryKey::none(), &ItemKey::new(key));
+        Subject::of(item, (&EndpointName::new("agent"), Order::None)).is_about_it
+    };
+    assert_eq!(
+        [of("doorbell", "agent"), of("doorbell", "other"), of("tickets", "agent")],
+        [true, false, false]
+    );
+}
+
+#[test]
+fn retry_after_pauses_the_endpoint_within_a_cap() {
+    let check = |status: u16, asked: u64, expected: Option<i64>| {
+        let health = healthy().after(
+            &refused(status, Some(seconds(asked))),
+            of_item(1),
+            (&BREAKER, &retry()),
+            at(100),
+            0.5,
+        );
+        assert_eq!(health.held_until, expected.map(at), "{status} {asked}");
+        let admitted = expected.map_or((8, None), |until| (0, Some(at(until))));
+        assert_eq!(health.admits(8, at(100)), admitted);
+        if let Some(until) = expected {
+            assert_eq!(health.admits(8, at(until)), (8, None));
+            // Its retry periods stand still meanwhile, and no longer.
+            let held = seconds(u64::try_from(until - 100).unwrap());
+            assert_eq!(health.suspended(at(until + 50)), held);
+        }
+    };
+    check(429, 30, Some(130));
+    check(503, 30, Some(130));
+    check(503, 1_000_000, Some(3_700));
+    check(429, 0, None);
+    check(500, 30, None);
+    check(404, 30, None);
+    // What was under way meanwhile ends as it ends; the pause stands, and the longest one counts.
+    let policies = (&BREAKER, &retry());
+    let held = healthy().after(&refused(503, Some(seconds(60))), of_item(1), policies, at(0), 0.5);
+    let held = held.after(&refused(503, Some(seconds(10))), of_item(2), policies, at(1), 0.5);
+    let held = held.after(&accepted(), of_item(3), policies, at(2), 0.5);
+    assert_eq!((held.held_until, held.failures), (Some(at(60)), 0));
+    assert_eq!(held.suspended(at(300)), seconds(60));
+    assert_eq!(held.resumed(at(30)).admits(8, at(30)), (8, None));
+    let after = held.after(&accepted(), of_item(3), policies, at(70), 0.5);
+    assert_eq!((after.held_until, after.suspended(at(300))), (None, seconds(60)));
+}
+
+#[test]
+fn a_pause_lasts_until_its_own_side_ends_it() {
+    let (by_hand, in_file) = (healthy().paused(at(10)), healthy().declared(true, at(20)));
+    let check = |health: &EndpointHealth, since: Option<i64>| {
+        assert_eq!(health.paused_since(), since.map(at));
+        let expected = if since.is_some() { (0, None) } else { (8, None) };
+        assert_eq!(health.admits(8, at(1_000)), expected);
+    };
+    check(&by_hand, Some(10));
+    check(&in_file, Some(20));
+    check(&by_hand.declared(true, at(20)), Some(10));
+    check(&by_hand.declared(true, at(20)).resumed(at(30)), Some(20));
+    check(&by_hand.declared(true, at(20)).declared(false, at(30)), Some(10));
+    check(&by_hand.redeclared(at(30)), Some(10));
+    check(&in_file.resumed(at(30)), Some(20));
+    check(&in_file.declared(false, at(30)), None);
+    check(&by_hand.resumed(at(30)), None);
+    assert_eq!(by_hand.resumed(at(30)).suspended(at(99)), seconds(20));
+    let twice = by_hand.declared(true, at(20)).paused(at(25)).resumed(at(30));
+    assert_eq!(twice.declared(false, at(40)).suspended(at(99)), seconds(30));
+}
+
+/// Failing, disabled and back: each is told once, whatever comes between.
+#[test]
+fn what_becomes_of_an_endpoint_is_told_once() {
+    let mut health = healthy();
+    let mut told = Vec::new();
+    let policies = (&BREAKER, &retry());
+    let mut go = |health: &mut EndpointHealth, next: EndpointHealth| {
+        told.extend(health.news(&next).map(|news| news.event_type()));
+        *health = next;
+    };
+    for now in 0..200 {
+        let next = health.after(&refused(500, None), of_item(now % 3), policies, at(now), 0.5);
+        go(&mut health, next);
+    }
+    // A person's word is no proof: it was told to fail, and is told to be back once it is.
+    for now in (200..300).step_by(20) {
+        let next = health.resumed(at(now));
+        go(&mut health, next);
+        for now in now..now + 100 {
+            let next = health.after(&refused(500, None), of_item(now % 3), policies, at(now), 0.5);
+            go(&mut health, next);
+        }
+    }
+    let next = health.after(&accepted(), of_item(1), policies, at(400), 0.5);
+    go(&mut health, next);
+    for (now, result) in [(500, accepted()), (600, refused(410, None)), (601, refused(410, None))] {
+        let next = health.after(&result, of_item(1), policies, at(now), 0.5);
+        go(&mut health, next);
+    }
+    let next = health.resumed(at(700)).after(&accepted(), of_item(1), policies, at(701), 0.5);
+    go(&mut health, next);
+    assert_eq!(
+        told,
+        ["failing", "recovered", "disabled", "recovered"]
+            .map(|what| format!("doorbell.endpoint.{what}"))
+    );
+    assert!(health.is_well());
 }
 
 #[test]
@@ -335,7 +518,7 @@ proptest! {
                 _ => failures + 1,
             };
             let before = health.suspended(then);
-            health = health.after(&result, lane, (&BREAKER, &retry()), now, 0.5);
+            health = health.after(&result, of_item(lane), (&BREAKER, &retry()), now, 0.5);
             prop_assert_eq!(health.failures, failures);
             let grown = health.suspended(now).checked_sub(before);
             prop_assert!(grown.is_some_and(|grown| grown <= now.since(then)));

@@ -70,6 +70,9 @@ fn endpoint(sign: Scheme, target: Target, headers: &[(&'static str, &'static str
         auth: Auth::None,
         headers: map,
         concurrency: 8,
+        limit: Vec::new(),
+        paused: false,
+        was: None,
         order: Order::Item,
     }
 }

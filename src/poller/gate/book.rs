@@ -12,6 +12,8 @@ use crate::core::budget::{
     Account, Allowance, Breaker, Cost, Free, Gauge, Holder, Kept, Ledger, Outage, Passage, Rate,
     Tally,
 };
+use crate::core::fault::Whose;
+use crate::core::http::TransportFault;
 use crate::core::ids::UnitName;
 use crate::core::limits::{
     COURTESY_BURST, COURTESY_RATE, ORIGINS_KNOWN_MAX, POLLS_AT_FAILING_ORIGIN_MAX,
@@ -177,6 +179,18 @@ impl Book {
             budget.allowance = allowance.clone();
         }
         budget
+    }
+
+    /// A host could not be reached; what that comes to if it is our own network.
+    pub(super) fn lose_reach(
+        &mut self,
+        host: &str,
+        fault: &TransportFault,
+        now: Timestamp,
+    ) -> Option<TransportFault> {
+        self.outage.unreached(host, now);
+        let detail = || fault.to_fault(Whose::Us).sentence;
+        self.outage.is_on(now).then(|| TransportFault::Offline { detail: detail() })
     }
 
     /// What is known of an origin.
@@ -493,7 +507,7 @@ impl Book {
     }
 
     /// What to remember of the budgets that changed since they were last remembered.
-    pub(super) fn to_remember(&mut self, now: Timestamp) -> Vec<(Holder, Kept)> {
+    pub(super) fn take_spent(&mut self, now: Timestamp) -> Vec<(Holder, Kept)> {
         let spent = self.budgets.iter_mut().filter(|(_, budget)| budget.is_spent);
         let kept = spent.filter_map(|(holder, budget)| {
             budget.is_spent = false;
@@ -504,11 +518,7 @@ impl Book {
 
     /// What to remember before a request of this account is made: of the budgets that give permits so seldom that one
     /// more after a restart would be one too many.
-    pub(super) fn to_remember_first(
-        &self,
-        account: &Account,
-        now: Timestamp,
-    ) -> Vec<(Holder, Kept)> {
+    pub(super) fn slow_ones_of(&self, account: &Account, now: Timestamp) -> Vec<(Holder, Kept)> {
         let budgets = account.budgets.iter().filter_map(|allowance| {
             let ledger = &self.budgets.get(&allowance.holder)?.ledger;
             let kept = ledger.is_slow().then(|| ledger.kept(now))??;

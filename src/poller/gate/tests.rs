@@ -4,6 +4,8 @@ mod again;
 mod costs;
 mod fair;
 
+mod receivers;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -140,6 +142,7 @@ fn listing() -> Response {
 /// The loop over a server.
 struct World {
     server: Arc<Server>,
+    gate: Arc<Gate>,
     clock: Arc<Virtual>,
     telemetry: Arc<Telemetry>,
     roster: watch::Sender<Arc<Roster>>,
@@ -187,13 +190,13 @@ impl World {
             telemetry: Arc::clone(&telemetry),
             redactor: Redactor::default(),
             deliver: Wake::default(),
-            gate,
+            gate: Arc::clone(&gate),
         };
         let (sender, declared) = watch::channel(roster(text));
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(Poller::new(ports, declared, wake.clone()).run(stop.clone()));
-        Self { server, clock, telemetry, roster: sender, wake, stop, task }
+        Self { server, gate, clock, telemetry, roster: sender, wake, stop, task }
     }
 
     fn counts(&self) -> Counts {

@@ -123,16 +123,8 @@ impl Turn<'_> {
                 return Ok(true);
             }
             let endpoints = self.roster.endpoints.values().map(AsRef::as_ref);
-            let commit = PollCommit {
-                unit: unit.clone(),
-                expected_seq,
-                state: SourceState::own(expected_seq + 1),
-                upserts: Vec::new(),
-                marks: Vec::new(),
-                settling: Vec::new(),
-                events: vec![fan_out(event, endpoints)],
-                at: self.ports.clock.now(),
-            };
+            let events = vec![fan_out(event, endpoints)];
+            let commit = PollCommit::own(expected_seq, events, self.ports.clock.now());
             if self.ports.store.write(Write::Poll(Box::new(commit))).await?.is_ok() {
                 self.ports.deliver.ring();
                 return Ok(true);

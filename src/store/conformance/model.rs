@@ -10,6 +10,7 @@ use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth, Started, Ver
 use crate::core::event::Event;
 use crate::core::fault::Fault;
 use crate::core::ids::{DeliveryId, EndpointName, EntryKey, EventNo, UnitName};
+use crate::core::own::OWN_SOURCE;
 use crate::core::plan::Holding;
 use crate::core::sink::content::{Content, Made};
 use crate::core::snapshot::{Settling, Snapshot, Standing, StoredItem};
@@ -60,6 +61,8 @@ enum Deed {
         is_counted: bool,
         verdict: Verdict,
         health: Option<EndpointHealth>,
+        /// What is said of it, and how far from the true number.
+        own: Option<u64>,
     },
     Endpoint(usize),
     Health(usize, EndpointHealth),
@@ -68,6 +71,8 @@ enum Deed {
     Made(u64, usize),
     /// From, to.
     Rename(usize, usize),
+    /// From, to: endpoints.
+    RenameEndpoint(usize, usize),
     State {
         unit: usize,
         stale: u64,
@@ -100,9 +105,15 @@ fn health() -> impl Strategy<Value = EndpointHealth> {
         |(breaker, failures, failing_lane, nanos, has_fault)| EndpointHealth {
             breaker,
             failures,
+            failing_since: has_fault.then(|| at(11)),
             failing_lane,
             last_success: at(17),
             suspended_before: Duration::from_nanos(nanos),
+            suspended_from: has_fault.then(|| at(12)),
+            paused_by_hand: has_fault.then(|| at(13)),
+            paused_in_file: failing_lane.map(|_| at(14)),
+            held_until: has_fault.then(|| at(15)),
+            told: failing_lane.map(|_| at(16)),
             fault: has_fault.then(|| Fault::endpoint("refused", "it answered 500").final_()),
         },
     )
@@ -173,20 +184,18 @@ fn deed() -> impl Strategy<Value = Deed> {
             events,
         },
     );
-    let attempt = (
-        1_u64..30,
-        prop_oneof![6 => Just(0_u32), 1 => 1_u32..3],
-        proptest::bool::weighted(0.8),
-        verdict(),
-        proptest::option::weighted(0.3, health()),
-    )
-        .prop_map(|(delivery, number, is_counted, verdict, health)| Deed::Attempt {
-            delivery,
-            number,
-            is_counted,
-            verdict,
-            health,
-        });
+    let attempt =
+        (
+            1_u64..30,
+            prop_oneof![6 => Just(0_u32), 1 => 1_u32..3],
+            proptest::bool::weighted(0.8),
+            verdict(),
+            proptest::option::weighted(0.3, health()),
+            proptest::option::weighted(0.2, stale()),
+        )
+            .prop_map(|(delivery, number, is_counted, verdict, health, own)| {
+                Deed::Attempt { delivery, number, is_counted, verdict, health, own }
+            });
     prop_oneof![
         4 => poll,
         8 => attempt,
@@ -195,6 +204,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => delivery_filter().prop_map(Deed::Replay),
         1 => (1_u64..20, 0..ENDPOINTS.len()).prop_map(|(event, name)| Deed::Made(event, name)),
         1 => (0..SOURCES.len(), 0..SOURCES.len()).prop_map(|(from, to)| Deed::Rename(from, to)),
+        1 => (0..ENDPOINTS.len(), 0..ENDPOINTS.len())
+            .prop_map(|(from, to)| Deed::RenameEndpoint(from, to)),
         1 => (0..UNITS.len(), stale()).prop_map(|(unit, stale)| Deed::State { unit, stale }),
     ]
 }
@@ -232,8 +243,16 @@ fn made(body: &str) -> Made {
     }
 }
 
+/// What doorbell says of an attempt.
+fn said(model: &MemoryStore, stale: u64, now: i64) -> Box<PollCommit> {
+    let before = last_seq(model, &unit(OWN_SOURCE), true) + stale;
+    let told = news(event(OWN_SOURCE, "agent", before + 1, now), &[("agent", Some(7))]);
+    Box::new(PollCommit::own(before, vec![told], at(now)))
+}
+
 /// Makes a write of a deed, looking up in the model what a caller would have read.
 fn write_of(deed: &Deed, model: &MemoryStore, now: i64) -> Write {
+    let named = |index: &usize| endpoint(ENDPOINTS[*index]);
     match deed {
         Deed::Poll { unit: index, stale, upserts, marks, settling, events } => {
             let unit = unit(UNITS[*index]);
@@ -266,7 +285,7 @@ fn write_of(deed: &Deed, model: &MemoryStore, now: i64) -> Write {
             };
             poll(commit)
         }
-        Deed::Attempt { delivery, number, is_counted, verdict, health } => {
+        Deed::Attempt { delivery, number, is_counted, verdict, health, own } => {
             let delivery = DeliveryId(*delivery);
             let known = model.delivery(delivery).expect("the model reads");
             let next = known.map_or(1, |delivery| delivery.attempts + 1);
@@ -277,13 +296,12 @@ fn write_of(deed: &Deed, model: &MemoryStore, now: i64) -> Write {
                 started: is_counted
                     .then(|| Started { at: at(now), suspended: Duration::from_nanos(5) }),
                 health: health.clone(),
+                own: own.map(|stale| said(model, stale, now)),
                 at: at(now),
             }))
         }
         Deed::Endpoint(name) => Write::Endpoint { name: endpoint(ENDPOINTS[*name]), now: at(now) },
-        Deed::Health(name, health) => {
-            Write::Health { name: endpoint(ENDPOINTS[*name]), health: health.clone() }
-        }
+        Deed::Health(name, health) => Write::Health { name: named(name), health: health.clone() },
         Deed::Replay(filter) => Write::Replay { filter: filter.clone(), now: at(now) },
         Deed::Made(event, name) => Write::Made {
             event: EventNo(*event),
@@ -292,6 +310,9 @@ fn write_of(deed: &Deed, model: &MemoryStore, now: i64) -> Write {
         },
         Deed::Rename(from, to) => {
             Write::Rename { from: source(SOURCES[*from]), to: source(SOURCES[*to]) }
+        }
+        Deed::RenameEndpoint(from, to) => {
+            Write::RenameEndpoint { from: named(from), to: named(to) }
         }
         Deed::State { unit: index, stale } => {
             let unit = unit(UNITS[*index]);

@@ -89,7 +89,8 @@ impl Book {
         }
         let sql = format!(
             "INSERT INTO endpoints (name, {HEALTH_COLUMNS}) \
-             VALUES (?1, 'closed', NULL, NULL, NULL, ?2, NULL, ?3, ?4, NULL, NULL, NULL, NULL)"
+             VALUES (?1, 'closed', NULL, NULL, NULL, ?2, NULL, ?3, ?4, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+             NULL, NULL, NULL)"
         );
         let fresh = EndpointHealth::new(now);
         conn.prepare_cached(&sql)?.execute(params![
@@ -103,6 +104,13 @@ impl Book {
         self.ids.insert(name.clone(), id);
         self.known.insert(id, Known { counts, written: counts });
         Ok(id)
+    }
+
+    /// An endpoint has another name from here on.
+    pub(super) fn rename(&mut self, from: &EndpointName, to: &EndpointName) {
+        if let Some(id) = self.ids.remove(from) {
+            self.ids.insert(to.clone(), id);
+        }
     }
 
     /// How many deliveries of an endpoint wait behind others.

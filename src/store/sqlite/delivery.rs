@@ -84,6 +84,11 @@ impl Group<'_> {
         let Some((endpoint, lane)) = self.claimed(commit)? else {
             return Ok(Err(Refusal::NotUnderWay(commit.delivery)));
         };
+        if let Some(own) = &commit.own
+            && let Err(refusal) = self.poll(own)?
+        {
+            return Ok(Err(refusal));
+        }
         self.settle(commit, &settled)?;
         if let Some(attempt) = &commit.attempt {
             self.insert_attempt(row::count(commit.delivery.0), attempt)?;
@@ -182,7 +187,8 @@ impl Group<'_> {
         let fault = health.fault.as_ref();
         let sql = "UPDATE endpoints SET breaker = ?2, since = ?3, probe_at = ?4, probes = ?5, failures = ?6, \
             failing_lane = ?7, last_success_at = ?8, suspended_before_ns = ?9, fault_whose = ?10, fault_retry = ?11, \
-            fault_code = ?12, fault_sentence = ?13 WHERE id = ?1";
+            fault_code = ?12, fault_sentence = ?13, failing_since = ?14, suspended_from = ?15, paused_by_hand = ?16, \
+            paused_in_file = ?17, held_until = ?18, told = ?19 WHERE id = ?1";
         self.conn.prepare_cached(sql)?.execute(params![
             endpoint,
             breaker,
@@ -197,6 +203,12 @@ impl Group<'_> {
             fault.map(|fault| row::retry_word(fault.retry)),
             fault.map(|fault| &fault.code),
             fault.map(|fault| &fault.sentence),
+            row::millis(health.failing_since),
+            row::millis(health.suspended_from),
+            row::millis(health.paused_by_hand),
+            row::millis(health.paused_in_file),
+            row::millis(health.held_until),
+            row::millis(health.told),
         ])?;
         Ok(())
     }

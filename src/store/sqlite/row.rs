@@ -54,7 +54,8 @@ pub(super) const ATTEMPT_COLUMNS: &str =
 
 /// The columns of [`health`].
 pub(super) const HEALTH_COLUMNS: &str = "breaker, since, probe_at, probes, failures, failing_lane, last_success_at, \
-    suspended_before_ns, fault_whose, fault_retry, fault_code, fault_sentence";
+    suspended_before_ns, fault_whose, fault_retry, fault_code, fault_sentence, failing_since, suspended_from, \
+    paused_by_hand, paused_in_file, held_until, told";
 
 /// Says that a column holds what its type cannot.
 pub(super) fn damaged(column: usize, detail: impl Into<String>) -> rusqlite::Error {
@@ -383,9 +384,15 @@ pub(super) fn health(row: &Row<'_>, first: usize) -> rusqlite::Result<EndpointHe
     Ok(EndpointHealth {
         breaker,
         failures: row.get(first + 4)?,
+        failing_since: optional_time(row, first + 12)?,
         failing_lane: row.get(first + 5)?,
         last_success: time(row, first + 6)?,
         suspended_before: duration(row, first + 7)?,
+        suspended_from: optional_time(row, first + 13)?,
+        paused_by_hand: optional_time(row, first + 14)?,
+        paused_in_file: optional_time(row, first + 15)?,
+        held_until: optional_time(row, first + 16)?,
+        told: optional_time(row, first + 17)?,
         fault: fault(row, first + 8)?,
     })
 }

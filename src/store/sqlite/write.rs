@@ -61,6 +61,7 @@ impl Group<'_> {
             Write::Health { name, health } => self.person_sets_health(name, health),
             Write::Replay { filter, now } => self.replay(filter, *now),
             Write::Rename { from, to } => self.rename(from, to),
+            Write::RenameEndpoint { from, to } => self.rename_endpoint(from, to),
             Write::Made { event, endpoint, made } => self.made_late(*event, endpoint, made),
             Write::State { unit, state } => self.state(unit, state),
             Write::Token { key, sealed, at } => self.token(key, sealed, *at),

@@ -105,7 +105,7 @@ fn figures_are_of_windows_like_the_servers() {
 #[test]
 fn what_is_free_is_given_back_to_the_price_and_the_windows_it_is_of() {
     let mut sharers = Sharers::default();
-    sharers.add(Every::Fixed(Duration::from_secs(60)), 1.0, (None, 1.0));
+    sharers.add(Every::Fixed(Duration::from_mins(1)), 1.0, (None, 1.0));
     let source = SourceName::new("s");
     let theta = |limits: Vec<super::Rate>, free: Option<Free>| {
         let mut ledger = Ledger::new(&allowance(limits), at(0));
@@ -225,7 +225,7 @@ fn a_slow_window_goes_on_after_a_restart_and_a_fast_one_begins_empty() {
 #[test]
 fn what_was_overspent_is_made_up_for_after_a_restart_and_what_was_saved_is_not_saved_on() {
     let mut sharers = Sharers::default();
-    sharers.add(Every::Fixed(Duration::from_secs(60)), 1.0, (None, 1.0));
+    sharers.add(Every::Fixed(Duration::from_mins(1)), 1.0, (None, 1.0));
     let limit = allowance(vec![rate(3600, 3600, 0)]);
     let theta =
         |ledger: &Ledger, millis: i64| ledger.terms(1.0, 1.0, at(millis)).unwrap().theta().unwrap();

@@ -40,7 +40,7 @@ async fn restarts_cross_no_slow_window() {
     let most = |path: &str, window: Duration| {
         let times = &asked[path];
         let within = |from: &Duration| {
-            times.iter().filter(|at| **at >= *from && **at - *from < window).count()
+            times.iter().filter(|at| **at >= *from && **at < *from + window).count()
         };
         times.iter().map(within).max().unwrap()
     };
@@ -69,7 +69,7 @@ async fn what_the_server_asked_for_holds_after_a_restart() {
     let asked = restarted(text, 19, Duration::from_mins(3), rule).await;
     assert_eq!(asked["/polled"].len(), 1, "{:?}", asked["/polled"]);
     for pair in asked["/aged"].windows(2) {
-        assert!(pair[1] - pair[0] >= Duration::from_secs(599), "{pair:?}");
+        assert!(pair[1] >= pair[0] + Duration::from_secs(599), "{pair:?}");
     }
     assert!(asked["/aged"].len() >= 5, "{:?}", asked["/aged"]);
 }
@@ -87,12 +87,12 @@ async fn what_is_overdue_after_a_sleep_runs_once_and_spread() {
     for (path, times) in &counts.asked {
         let since: Vec<_> = times.iter().filter(|at| **at > before).collect();
         assert_eq!(since.len(), 1, "{path}: {since:?}");
-        woken.push(*since[0] - before);
+        woken.push(since[0].saturating_sub(before));
     }
     woken.sort_unstable();
     // The loop looks around every second, and requests take half of one.
     assert!(woken[99] < START_SPREAD_MAX + Duration::from_secs(2), "{:?}", woken[99]);
-    assert!(woken[89] - woken[9] > START_SPREAD_MAX / 2, "{:?} to {:?}", woken[9], woken[89]);
+    assert!(woken[89] > woken[9] + START_SPREAD_MAX / 2, "{:?} to {:?}", woken[9], woken[89]);
     world.end().await;
 }
 
