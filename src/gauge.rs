@@ -1,9 +1,11 @@
-//! What the benches reach into: a listing compared, without a daemon around it. For nobody else; it promises nothing.
+//! What the benches reach into: a listing compared, and the timers of very many sources, without a daemon around them. For nobody else; it promises nothing.
 
 #![expect(clippy::unwrap_used, reason = "a bench may end when it cannot go on")]
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -18,14 +20,14 @@ use crate::core::schedule::Schedule;
 use crate::core::snapshot::Snapshot;
 use crate::core::source::{Source, SourceState};
 use crate::core::time::Timestamp;
-use crate::poller::LongPage;
+use crate::poller::{Agenda, LongPage};
 use crate::store::sqlite::{Opening, SqliteStore};
 use crate::store::{PollCommit, Read as _, Store as _, Write};
 
 /// A list whose items have an `id`, and what is known of it.
 #[derive(Debug)]
 pub struct Comparison {
-    source: Source,
+    source: Arc<Source>,
     unit: UnitName,
     state: SourceState,
     store: SqliteStore,
@@ -40,7 +42,7 @@ impl Comparison {
         let source = config::load_text(text, &Surroundings).unwrap().sources.remove(0);
         let opening = Opening { accept: false, steady: Box::new(Default::default) };
         let store = SqliteStore::open(directory, opening).unwrap();
-        let schedule = Schedule::first(source.every, Timestamp::from_millis(0), 0.0);
+        let schedule = Schedule::first(source.every, 1, Timestamp::from_millis(0), 0.0);
         let state = SourceState::new(&source, schedule);
         let unit = UnitName::from(&source.name);
         let mut comparison = Self { source, unit, state, store, snapshot: None };
@@ -100,4 +102,44 @@ impl Comparison {
 
 fn answer(body: Bytes) -> Response {
     Response { status: 200, headers: HeaderMap::new(), body }
+}
+
+/// The poller's agenda with a number of sources, each due again and again.
+pub struct Timers {
+    agenda: Agenda,
+    every: Duration,
+}
+
+impl Timers {
+    /// As many sources, spread over the interval.
+    #[must_use]
+    pub fn new(sources: u32, every: Duration) -> Self {
+        let mut agenda = Agenda::default();
+        for number in 0..sources {
+            let due = every.mul_f64(f64::from(number) / f64::from(sources));
+            agenda.set(UnitName::new(format!("source-{number}")), Self::at(due));
+        }
+        Self { agenda, every }
+    }
+
+    fn at(moment: Duration) -> Timestamp {
+        Timestamp::from_millis(0).after(moment)
+    }
+
+    /// Plans anew what is due so long after the beginning. Says how many that were, and how long after the beginning the
+    /// next one is due.
+    pub fn go_off(&mut self, moment: Duration) -> (usize, Duration) {
+        let mut count = 0;
+        while let Some((unit, due)) = self.agenda.take_due(Self::at(moment)) {
+            self.agenda.set(unit, due.after(self.every));
+            count += 1;
+        }
+        (count, self.agenda.next_due().unwrap().since(Self::at(Duration::ZERO)))
+    }
+}
+
+impl std::fmt::Debug for Timers {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Timers")
+    }
 }

@@ -14,6 +14,7 @@ mod enlist;
 mod former;
 pub(crate) mod gate;
 pub(crate) mod hold;
+mod outset;
 mod run;
 mod share;
 mod shelf;
@@ -22,6 +23,7 @@ mod tests;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
@@ -33,11 +35,10 @@ use crate::core::ids::{EntryKey, SourceName, UnitName};
 use crate::core::json;
 use crate::core::limits::{HELD_REQUEST_WAIT_MAX, PAUSED_LOOK_PERIOD};
 use crate::core::pages::KnownPages;
-use crate::core::parts::Parts;
 use crate::core::report::{Mode, PollReport};
 use crate::core::roster::Roster;
 use crate::core::schedule::{Schedule, by_calendar};
-use crate::core::source::{Definition, Source, SourceState};
+use crate::core::source::{Source, SourceState};
 use crate::core::template::Context;
 use crate::core::time::Timestamp;
 use crate::http::HttpClient;
@@ -46,6 +47,7 @@ use crate::store::{Read, StoreError};
 use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
+pub(crate) use self::agenda::Agenda;
 use self::crew::{Crew, Origin};
 use self::gate::Gate;
 use self::shelf::{Kept, Shelf};
@@ -82,6 +84,8 @@ pub(crate) struct Poller {
     /// Sources that were polled since the loop last looked whether they feed others.
     polled: Mutex<BTreeSet<SourceName>>,
     shelf: Shelf,
+    /// How many sources began together last, at a start or a reload.
+    beginning: AtomicUsize,
 }
 
 /// A unit's place in memory. Whoever holds the lock may poll it.
@@ -93,43 +97,41 @@ struct Slot(tokio::sync::Mutex<Memory>);
 struct Memory {
     /// As of the last poll; `None` when the store has to be asked.
     state: Option<Arc<SourceState>>,
-    /// As the store has it. The same one as `state` while nothing else was learned: there may be thousands.
+    /// As the store has it, or as good as: see `lags`. The same one as `state` while nothing was learned that has to be
+    /// kept, because there may be very many.
     kept: Option<Arc<SourceState>>,
+    /// Whether the store has an older one than `kept`, of which the next poll would find out all the rest again.
+    lags: bool,
     /// The pages of the last complete listing, with their validators. A restart costs one listing that is read whole.
-    pages: Option<KnownPages>,
+    pages: Option<Box<KnownPages>>,
     /// The snapshot, if it is long and there is room.
     index: Option<Arc<Kept>>,
     /// The plan to go on with when the store is asked again: that a poll could not be kept does not undo its failures.
-    planned: Option<Schedule>,
-    /// The declaration that was last polled, with its digests.
-    declared: Option<(Arc<Source>, Definitions)>,
-}
-
-/// The digests of a declaration. Made once for each: hashing it at every poll would cost as much as judging the answer.
-#[derive(Clone)]
-struct Definitions {
-    identity: Definition,
-    comparison: Definition,
-    credentials: u32,
-    parts: Parts,
+    planned: Option<Box<Schedule>>,
 }
 
 impl Memory {
-    fn definitions(&mut self, source: &Arc<Source>) -> Definitions {
-        match &self.declared {
-            Some((known, definitions)) if Arc::ptr_eq(known, source) => definitions.clone(),
-            _ => {
-                let (identity, comparison) = (source.identity(), source.comparison());
-                let definitions = Definitions {
-                    identity,
-                    comparison,
-                    credentials: source.credentials(),
-                    parts: Parts::of(source),
-                };
-                self.declared = Some((Arc::clone(source), definitions.clone()));
-                definitions
-            }
+    /// Nothing is known but the plan to go on with.
+    fn planning(schedule: Schedule) -> Self {
+        Self { planned: Some(Box::new(schedule)), ..Self::default() }
+    }
+
+    /// The store has this state.
+    fn keep(&mut self, state: Arc<SourceState>) {
+        (self.kept, self.state, self.lags) = (Some(Arc::clone(&state)), Some(state), false);
+    }
+
+    /// The store has not got this state, which comes after the last one.
+    fn learn(&mut self, state: Arc<SourceState>) {
+        if self.kept.as_ref().is_some_and(|kept| !kept.must_be_kept(&state)) {
+            self.kept = Some(Arc::clone(&state));
         }
+        (self.state, self.lags) = (Some(state), true);
+    }
+
+    /// The state, if the store has another one.
+    fn unkept(&self) -> Option<&Arc<SourceState>> {
+        self.state.as_ref().filter(|state| self.lags || self.kept.as_ref() != Some(state))
     }
 }
 
@@ -201,7 +203,8 @@ impl Poller {
         let (slots, replanned, crews, polled) =
             (Mutex::default(), Mutex::default(), Mutex::default(), Mutex::default());
         let shelf = Shelf::default();
-        Arc::new(Self { ports, roster, wake, slots, replanned, crews, polled, shelf })
+        let beginning = AtomicUsize::new(1);
+        Arc::new(Self { ports, roster, wake, slots, replanned, crews, polled, shelf, beginning })
     }
 
     /// Makes one poll of a unit now, whether it is due or not, after any that is under way.
@@ -281,7 +284,7 @@ impl Poller {
             return Ok(Planned { due: Some(due), failed: None });
         }
         let source = Arc::clone(&declared.source);
-        let identity = memory.definitions(&source).identity;
+        let identity = source.identity();
         let state = self.recall(&mut memory, unit, &declared.source).await?;
         let now = self.ports.clock.now();
         if state.ended.is_some() {
@@ -337,10 +340,9 @@ impl Poller {
         let item = item.and_then(|item| json::read(item.as_str()).ok());
         let key = Some(&key).filter(|_| !entry.is_none());
         let context = Context { key, item: item.as_ref(), ..Context::default() };
-        let definitions = memory.definitions(source);
-        if state.identity == definitions.identity && state.comparison == definitions.comparison {
+        if state.identity == source.identity() && state.comparison == source.comparison() {
             // Not kept by earlier versions.
-            state.parts = definitions.parts.clone();
+            state.parts = source.parts().clone();
         }
         // Whoever is polled is one of its source's entries.
         state.left = None;
@@ -351,12 +353,13 @@ impl Poller {
         let ports = http.map(|http| Ports { http, ..self.ports.clone() });
         let ports = ports.as_ref().unwrap_or(&self.ports);
         let crew = crew.as_deref();
-        let subject = turn::Subject { source, known_as, definitions, unit, entry, context, crew };
+        let subject = turn::Subject { source, known_as, unit, entry, context, crew };
         let turn = turn::Turn::new(ports, subject, roster, state, mode);
         let pages = match mode {
             Mode::Commit => memory.pages.take(),
             Mode::DryRun => memory.pages.clone(),
         };
+        let pages = pages.map(|pages| *pages);
         let index = memory.index.clone().filter(|_| mode == Mode::Commit);
         let turn = turn.knowing(pages, index).showing_events(shows_events);
         let made = turn.make(memory.kept.as_deref()).await;
@@ -371,20 +374,20 @@ impl Poller {
         let ended = match made {
             Ok(ended) => ended,
             Err(fault) => {
-                *memory = Memory { planned: Some(planned), ..Memory::default() };
+                *memory = Memory::planning(planned);
                 return Err(fault);
             }
         };
         if mode == Mode::Commit {
             let state = Arc::new(ended.state);
             if ended.written == Written::Overtaken {
-                *memory = Memory { planned: Some(state.schedule), ..Memory::default() };
+                *memory = Memory::planning(state.schedule);
             } else {
-                if ended.written == Written::Whole {
-                    memory.kept = Some(Arc::clone(&state));
+                match ended.written {
+                    Written::Whole => memory.keep(state),
+                    _ => memory.learn(state),
                 }
-                memory.state = Some(state);
-                memory.pages = ended.pages;
+                memory.pages = ended.pages.map(Box::new);
                 if let Some(snapshot) = ended.snapshot {
                     memory.index = self.shelf.keep(snapshot);
                 }
@@ -456,9 +459,22 @@ impl Poller {
                 Arc::new(SourceState { last_seq, ..kept })
             });
         }
-        let planned = memory.planned.take();
+        let chance = self.ports.entropy.unit();
+        Ok(self.settle(memory, source, last_seq, chance))
+    }
+
+    /// What is known of a unit once the store was asked, or a new state. `chance` is uniform in `0.0..1.0`.
+    fn settle<'m>(
+        &self,
+        memory: &'m mut Memory,
+        source: &Source,
+        last_seq: u64,
+        chance: f64,
+    ) -> &'m mut Arc<SourceState> {
+        let planned = memory.planned.take().map(|plan| *plan);
+        let count = self.beginning.load(Ordering::Relaxed);
         let new = || {
-            let (now, unit) = (self.ports.clock.now(), self.ports.entropy.unit());
+            let now = self.ports.clock.now();
             if let Some(kept) = &memory.kept {
                 let plan = planned.unwrap_or(kept.schedule);
                 let clocks = (now, self.ports.clock.wall());
@@ -469,7 +485,8 @@ impl Poller {
                     }
                     _ => plan,
                 };
-                let resumed = || kept.left_alone(plan.resumed(source.every, now, unit), now);
+                let resumed =
+                    || kept.left_alone(plan.resumed(source.every, count, now, chance), now);
                 let schedule = if planned.is_some() { plan } else { resumed() };
                 if schedule == kept.schedule {
                     return Arc::clone(kept);
@@ -477,7 +494,7 @@ impl Poller {
                 Arc::new(SourceState { schedule, ..SourceState::clone(kept) })
             } else {
                 let first = || {
-                    let first = Schedule::first(source.every, now, unit);
+                    let first = Schedule::first(source.every, count, now, chance);
                     let Some(cron) = &source.cron else { return first };
                     Schedule {
                         due: by_calendar(cron, now, (now, self.ports.clock.wall())),
@@ -488,7 +505,7 @@ impl Poller {
                 Arc::new(SourceState { last_seq, ..state })
             }
         };
-        Ok(memory.state.get_or_insert_with(new))
+        memory.state.get_or_insert_with(new)
     }
 }
 

@@ -1,10 +1,11 @@
 //! What doorbell says about itself: log format, redaction, and the metrics by name. Usable from everywhere.
 
 mod meters;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -17,12 +18,13 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::core::delivery::AttemptResult;
-use crate::core::ids::EndpointName;
+use crate::core::ids::{EndpointName, SourceName};
 use crate::core::report::PollReport;
 use crate::core::secret::Secret;
 use crate::core::time::Timestamp;
 
-use self::meters::{ByOutcome, EndpointMeter, Meters, SourceMeter};
+use self::meters::{EndpointMeter, Meters};
+use self::sources::{BySource, Reading};
 
 /// Up to two labels with fixed names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,24 +49,18 @@ type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     registry: Registry,
-    polls: Counters,
-    poll_seconds: Histograms,
-    interval: Gauges,
-    last_success: Gauges,
-    last_change: Gauges,
+    poll_seconds: Histogram,
     changes: Counters,
     events: Counters,
     deliveries: Counters,
     attempts: Counters,
     latency: Histograms,
     pending: Gauges,
-    held: Gauges,
-    paused: Gauges,
     budget_used: Gauges,
     reload_successful: Gauge,
     reload_time: Gauge,
     /// What every poll of a source counts, by source.
-    sources: Meters<SourceMeter>,
+    sources: Arc<BySource>,
     /// What every accepted delivery counts, by endpoint.
     endpoints: Meters<EndpointMeter>,
     /// When each loop last showed that it runs.
@@ -84,7 +80,6 @@ impl Telemetry {
             registry.register(name, help, family.clone());
             family
         };
-        let polls = counters("polls", "Polls by source and outcome");
         let changes = counters("changes", "Changes found, by source and kind");
         let events = counters("events", "Events made, by source and type");
         let deliveries = counters("deliveries", "Deliveries settled, by endpoint and outcome");
@@ -94,14 +89,7 @@ impl Telemetry {
             registry.register(name, help, family.clone());
             family
         };
-        let interval = gauges("source_interval_seconds", "Present spacing of polls");
-        let last_success =
-            gauges("source_last_success_timestamp_seconds", "Last poll that went well");
-        let last_change =
-            gauges("source_last_change_timestamp_seconds", "Last poll that found a change");
         let pending = gauges("deliveries_pending", "Deliveries not settled yet");
-        let held = gauges("held_changes", "Changes held for a person");
-        let paused = gauges("source_paused", "1 if the source is not asked");
         let budget_used = gauges("budget_used_ratio", "Part of a written limit that is in use");
         let mut plain_gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
@@ -114,33 +102,27 @@ impl Telemetry {
             "config_last_reload_success_timestamp_seconds",
             "When a configuration was last taken on",
         );
-        let mut histograms = |name: &str, help: &str| {
-            let family = Histograms::new_with_constructor(seconds as fn() -> Histogram);
-            registry.register(name, help, family.clone());
-            family
-        };
-        let poll_seconds = histograms("poll_duration_seconds", "How long polls take");
-        let latency = histograms("delivery_latency_seconds", "From detected to accepted");
+        let poll_seconds = seconds();
+        registry.register("poll_duration_seconds", "How long polls take", poll_seconds.clone());
+        let latency = Histograms::new_with_constructor(seconds as fn() -> Histogram);
+        let help = "From detected to accepted";
+        registry.register("delivery_latency_seconds", help, latency.clone());
+        let sources = Arc::new(BySource::default());
+        registry.register_collector(Box::new(Arc::clone(&sources)));
         let beats = Mutex::default();
         Self {
             registry,
-            polls,
             poll_seconds,
-            interval,
-            last_success,
-            last_change,
             changes,
             events,
             deliveries,
             attempts,
             latency,
             pending,
-            held,
-            paused,
             budget_used,
             reload_successful,
             reload_time,
-            sources: Meters::default(),
+            sources,
             endpoints: Meters::default(),
             beats,
         }
@@ -149,25 +131,15 @@ impl Telemetry {
     /// A poll ended.
     pub(crate) fn polled(&self, report: &PollReport) {
         let source = report.source.as_str();
-        let only_source = || labels([("source", source)]);
-        let meter = self.sources.of(source, || SourceMeter {
-            polls: ByOutcome::default(),
-            seconds: self.poll_seconds.get_or_create_owned(&only_source()),
-            interval: self.interval.get_or_create_owned(&only_source()),
-            last_success: OnceLock::new(),
-        });
-        meter.polls.count(report.outcome, || {
-            let labels = labels([("source", source), ("outcome", report.outcome)]);
-            self.polls.get_or_create_owned(&labels)
-        });
-        meter.seconds.observe(report.took.as_secs_f64());
-        meter.interval.set(report.interval.as_secs_f64());
+        let meter = self.sources.of(&report.source);
+        meter.count(report.outcome);
+        self.poll_seconds.observe(report.took.as_secs_f64());
+        meter.set(Reading::Interval, report.interval.as_secs_f64());
         if report.fault.is_none() {
-            let new = || self.last_success.get_or_create_owned(&only_source());
-            meter.last_success.get_or_init(new).set(unix(report.ended));
+            meter.set(Reading::LastSuccess, unix(report.ended));
         }
         if report.has_events() {
-            self.last_change.get_or_create(&only_source()).set(unix(report.ended));
+            meter.set(Reading::LastChange, unix(report.ended));
         }
         for (kind, count) in &report.changes {
             self.changes
@@ -226,18 +198,14 @@ impl Telemetry {
     }
 
     /// How many changes of a source are held, as the store counts them.
-    pub(crate) fn set_held(&self, source: &str, count: usize) {
+    pub(crate) fn set_held(&self, source: &SourceName, count: usize) {
         #[expect(clippy::cast_precision_loss, reason = "a count of rows on one disk")]
-        self.held.get_or_create(&labels([("source", source)])).set(count as f64);
+        self.sources.of(source).set(Reading::Held, count as f64);
     }
 
     /// Whether a source is paused.
-    pub(crate) fn set_paused(&self, source: &str, paused: bool) {
-        self.paused.get_or_create(&labels([("source", source)])).set(if paused {
-            1.0
-        } else {
-            0.0
-        });
+    pub(crate) fn set_paused(&self, source: &SourceName, paused: bool) {
+        self.sources.of(source).set(Reading::Paused, if paused { 1.0 } else { 0.0 });
     }
 
     /// How much of a written limit is in use, by the block of `apis` or the source that says it.

@@ -21,6 +21,8 @@ pub(crate) fn arguments() -> Option<Vec<String>> {
 pub(crate) struct Report {
     pub(crate) cpu: Duration,
     pub(crate) wall: Duration,
+    /// Memory that it came to use for that, in MiB.
+    pub(crate) mib: f64,
 }
 
 /// Runs a floor to its end.
@@ -33,15 +35,20 @@ pub(crate) fn run(arguments: &[String]) -> Report {
         .unwrap();
     assert!(output.status.success(), "the floor {arguments:?} failed");
     let text = String::from_utf8(output.stdout).unwrap();
-    let mut nanos = text.split_ascii_whitespace().map(|word| word.parse::<u64>().unwrap());
-    let mut next = || Duration::from_nanos(nanos.next().unwrap());
-    Report { cpu: next(), wall: next() }
+    let mut words = text.split_ascii_whitespace();
+    let mut next = || words.next().unwrap();
+    let cpu = Duration::from_nanos(next().parse().unwrap());
+    let wall = Duration::from_nanos(next().parse().unwrap());
+    Report { cpu, wall, mib: next().parse().unwrap() }
 }
 
 /// In the floor's process: does the work, and reports what it took.
 pub(crate) fn report(work: impl FnOnce()) {
+    let me = std::process::id();
+    let before = process::mib(me);
     let (cpu, started) = (process::own_cpu(), tokio::time::Instant::now());
     work();
     let (cpu, wall) = (process::own_cpu().saturating_sub(cpu), started.elapsed());
-    println!("{} {}", cpu.as_nanos(), wall.as_nanos());
+    let mib = process::peak_mib(me) - before;
+    println!("{} {} {mib}", cpu.as_nanos(), wall.as_nanos());
 }

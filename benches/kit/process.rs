@@ -31,6 +31,11 @@ fn cpu_of(pid: &str) -> Duration {
     TICK * ticks
 }
 
+/// Resident memory of a process, in MiB.
+pub(crate) fn mib(pid: u32) -> f64 {
+    memory_mib(pid, "VmRSS:")
+}
+
 /// Resident memory of a process at its highest, in MiB.
 pub(crate) fn peak_mib(pid: u32) -> f64 {
     memory_mib(pid, "VmHWM:")

@@ -256,7 +256,7 @@ impl ExplainView {
             backoff: BackoffView {
                 failures: state.schedule.failures,
                 max_s: source.backoff.max().as_secs_f64(),
-                fault: state.fault.as_ref().map(|(fault, _)| FaultView::of(fault)),
+                fault: state.fault.as_deref().map(|(fault, _)| FaultView::of(fault)),
             },
         }
     }

@@ -65,10 +65,10 @@ async fn metrics(State(context): State<Shared>, headers: HeaderMap) -> Result<Re
         context.telemetry.set_pending(&endpoint, count);
     }
     for (name, source) in &roster.sources {
-        context.telemetry.set_paused(name.as_str(), source.paused);
+        context.telemetry.set_paused(name, source.paused);
     }
     for (source, count) in held {
-        context.telemetry.set_held(source.as_str(), count);
+        context.telemetry.set_held(&source, count);
     }
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, media_type)], context.telemetry.text()).into_response())

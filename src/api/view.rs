@@ -346,9 +346,9 @@ impl SourceView {
             last_success: time(|state| state.last_success),
             last_change: time(|state| state.last_change),
             fault: state
-                .and_then(|state| state.fault.as_ref())
+                .and_then(|state| state.fault.as_deref())
                 .map(|(fault, _)| FaultView::of(fault)),
-            failing_since: time(|state| state.fault.as_ref().map(|(_, since)| *since)),
+            failing_since: time(|state| state.fault.as_deref().map(|(_, since)| *since)),
             ended_at: time(|state| state.ended),
             entries: entries.map(Entries::view),
         }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -117,7 +118,8 @@ pub(crate) async fn run(
         let order = json!({ "record": args.record.is_some() });
         // Without a state there is nothing to compare with, and none is made to keep nothing. Only a refresh token that
         // its server replaces has to be kept whatever becomes of the rest.
-        let rotates = |source: &Source| source.auth.oauth2().is_some_and(|it| it.key().is_some());
+        let rotates =
+            |source: &Arc<Source>| source.auth.oauth2().is_some_and(|it| it.key().is_some());
         if args.commit || config.sources.iter().any(rotates) {
             std::fs::create_dir_all(&common.state)?;
         }

@@ -44,6 +44,7 @@ mod web;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::lookup::Lookup;
 use crate::config::problem::Problems;
@@ -62,8 +63,8 @@ use crate::core::source::Source;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Config {
     pub(crate) server: Server,
-    /// In the order they stand in the files.
-    pub(crate) sources: Vec<Source>,
+    /// In the order they stand in the files. Shared with whoever polls them: there may be very many.
+    pub(crate) sources: Vec<Arc<Source>>,
     pub(crate) endpoints: Vec<Endpoint>,
     /// Every secret and everything that was filled in from outside, for the redaction of logs.
     pub(crate) secrets: Vec<Secret>,
@@ -154,7 +155,7 @@ struct Top {
     /// Where `defaults` stand.
     defaults_place: Option<Place>,
     apis: Named<()>,
-    sources: Named<Source>,
+    sources: Named<Arc<Source>>,
     endpoints: Named<Endpoint>,
 }
 
@@ -191,7 +192,7 @@ impl Top {
             }
             if let Some(node) = fields.get("sources") {
                 top.sources.add(walk, node, "source", |walk, name, node, place| {
-                    source::read(walk, &SourceName::new(name), node, place)
+                    source::read(walk, &SourceName::new(name), node, place).map(Arc::new)
                 });
             }
             if let Some(node) = fields.get("endpoints") {

@@ -27,7 +27,7 @@ pub(super) fn read<'a>(
             walk.unexpected(node, &table)
         }
     })?;
-    Some(EventRules::new(rules.into_iter().flatten().collect()))
+    Some(EventRules::of(source, rules.into_iter().flatten().collect()))
 }
 
 fn rule<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<EventRule> {

@@ -34,7 +34,7 @@ use crate::core::pages::Pages;
 use crate::core::schedule::Every;
 use crate::core::schedule::cron::Cron;
 use crate::core::since::Since;
-use crate::core::source::{Brake, Deletes, FirstPoll, Source};
+use crate::core::source::{Brake, Common, Deletes, FirstPoll, Source, WorkedOut};
 use crate::core::template::{Address, Body};
 use crate::core::time::humane;
 
@@ -123,16 +123,13 @@ fn read_fields<'a>(
     let watched = watched(walk, fields);
     let for_each = fields.or("for_each", None, |node| for_each::read(walk, name, node).map(Some));
     let until = fields.or("until", None, |node| walk.expression(node).map(Some));
-    let events =
-        fields.or("events", EventRules::default_for(name), |node| rules::read(walk, name, node));
+    let events = fields.or("events", EventRules::Default, |node| rules::read(walk, name, node));
     let was = fields.or("was", None, |node| was(walk, node).map(Some));
     let (method, url, (headers, rendered_headers), body) = request?;
     let (watched, (apis, budgets), cron) = (watched?, shared?, cron?);
     let (deletes, check) = watched.deletes;
-    Some(Source {
-        name: name.clone(),
+    let common = walk.alike.share(Common {
         method,
-        url,
         headers,
         rendered_headers,
         body,
@@ -169,7 +166,9 @@ fn read_fields<'a>(
         until: until?,
         events: events?,
         was: was?,
-    })
+        askers: WorkedOut::default(),
+    });
+    Some(Source::new(name.clone(), url, common))
 }
 
 /// What of an answer is watched, and when a difference counts.

@@ -19,6 +19,7 @@ use crate::core::ids::{EndpointName, SourceName};
 use crate::core::jq::Expression;
 use crate::core::limits::JQ_TEXT_BYTES_MAX;
 use crate::core::schedule::Every;
+use crate::core::source::Alike;
 
 /// What stands under a key.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +99,7 @@ pub(super) struct Walk<'a> {
     pub(super) former_endpoints: Vec<(EndpointName, Place)>,
     /// The budgets of blocks of `apis` that were read.
     pub(super) budgets: HashMap<String, Option<Allowance>>,
+    pub(super) alike: Alike,
 }
 
 impl<'a> Walk<'a> {
@@ -109,8 +111,19 @@ impl<'a> Walk<'a> {
         report: Report,
     ) -> Self {
         let (shared, feeds, former) = (Shared::default(), Vec::new(), Vec::new());
-        let (former_endpoints, budgets) = (Vec::new(), HashMap::new());
-        Self { files, lookup, apis, report, feeds, shared, former, former_endpoints, budgets }
+        let (former_endpoints, budgets, alike) = (Vec::new(), HashMap::new(), Alike::default());
+        Self {
+            files,
+            lookup,
+            apis,
+            report,
+            feeds,
+            shared,
+            former,
+            former_endpoints,
+            budgets,
+            alike,
+        }
     }
 
     /// Reads a map with known keys. `owner` is where problems of the map as a whole are pointed at.

@@ -13,9 +13,7 @@ use crate::core::fault::Fault;
 use crate::core::ids::{EntryKey, ItemKey, SourceName};
 use crate::core::jq::Expression;
 use crate::core::json::{self, JsonText};
-use crate::core::limits::ENTRY_SPACING;
 use crate::core::listing::{Delta, Ringing, item_fault};
-use crate::core::schedule::{Every, Schedule};
 use crate::core::snapshot::{IndexEntry, RawHash, Snapshot, Standing};
 use crate::core::source::{Brake, Deletes, Source};
 use crate::core::time::Timestamp;
@@ -65,30 +63,6 @@ pub(crate) fn vanished(
         }
     }
     absent
-}
-
-/// The plan of an entry never polled: with `count` others that begin together, spread so that they are
-/// [`ENTRY_SPACING`] apart, but over no more than the longest interval. `unit` is uniform in `0.0..1.0`.
-pub(crate) fn first_plan(every: Every, count: usize, now: Timestamp, unit: f64) -> Schedule {
-    Schedule { interval: every.min(), due: begin(every, count, now, unit), failures: 0 }
-}
-
-/// The plan of an entry after a restart: a poll that was missed meanwhile runs once, spread like a first one.
-pub(crate) fn resumed_plan(
-    kept: Schedule,
-    every: Every,
-    count: usize,
-    now: Timestamp,
-    unit: f64,
-) -> Schedule {
-    let plan = kept.under(every, now);
-    if plan.due > now { plan } else { Schedule { due: begin(every, count, now, unit), ..plan } }
-}
-
-fn begin(every: Every, count: usize, now: Timestamp, unit: f64) -> Timestamp {
-    let others = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
-    let window = ENTRY_SPACING.saturating_mul(others).min(every.max());
-    now.after(window.mul_f64(unit.clamp(0.0, 1.0)))
 }
 
 /// When an entry is due after its very first poll: anywhere within the interval, so that entries which began together

@@ -31,7 +31,12 @@ pub(crate) struct Event {
 
 /// Which events a change makes.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct EventRules(Vec<EventRule>);
+pub(crate) enum EventRules {
+    /// `SOURCE.created`, `SOURCE.updated` and `SOURCE.deleted`: what most sources have.
+    Default,
+    /// Others than these.
+    Declared(Vec<EventRule>),
+}
 
 impl EventRules {
     /// The same rules where types that begin with one source's name begin with another's.
@@ -44,7 +49,10 @@ impl EventRules {
             };
             EventRule { event_type, ..rule.clone() }
         };
-        Self(self.0.iter().map(renamed).collect())
+        match self {
+            Self::Default => Self::Default,
+            Self::Declared(rules) => Self::of(to, rules.iter().map(renamed).collect()),
+        }
     }
 
     /// Whether some type begins with the source's name.
@@ -52,7 +60,10 @@ impl EventRules {
         let is_own = |rule: &EventRule| {
             rule.event_type.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.'))
         };
-        self.0.iter().any(is_own)
+        match self {
+            Self::Default => true,
+            Self::Declared(rules) => rules.iter().any(is_own),
+        }
     }
 }
 
@@ -71,28 +82,15 @@ pub(crate) struct EventRule {
 }
 
 impl EventRules {
-    /// `SOURCE.created`, `SOURCE.updated` and `SOURCE.deleted`.
-    pub(crate) fn default_for(source: &SourceName) -> Self {
-        Self(Self::default_rules(source))
-    }
-
     /// The three default rules, to stand beside others.
     pub(crate) fn default_rules(source: &SourceName) -> Vec<EventRule> {
-        [ChangeKind::Created, ChangeKind::Updated, ChangeKind::Deleted]
-            .into_iter()
-            .map(|kind| EventRule {
-                event_type: format!("{source}.{}", kind.as_str()),
-                on: vec![kind],
-                changed: Vec::new(),
-                when: None,
-                data: None,
-            })
-            .collect()
+        let kinds = [ChangeKind::Created, ChangeKind::Updated, ChangeKind::Deleted];
+        kinds.into_iter().filter_map(|kind| EventRule::default_for(source, kind)).collect()
     }
 
-    /// These rules, in this order.
-    pub(crate) fn new(rules: Vec<EventRule>) -> Self {
-        Self(rules)
+    /// These rules of a source, in this order.
+    pub(crate) fn of(source: &SourceName, rules: Vec<EventRule>) -> Self {
+        if rules == Self::default_rules(source) { Self::Default } else { Self::Declared(rules) }
     }
 }
 
@@ -117,7 +115,15 @@ impl EventRules {
     ) -> Result<Vec<Event>, Fault> {
         let mut events: Vec<Event> = Vec::new();
         let mut context = None;
-        for rule in &self.0 {
+        let default;
+        let rules = match self {
+            Self::Default => {
+                default = EventRule::default_for(occasion.source, change.kind());
+                default.as_slice()
+            }
+            Self::Declared(rules) => rules,
+        };
+        for rule in rules {
             let already = events.iter().any(|event| event.event_type == rule.event_type);
             if already || !rule.on.contains(&change.kind()) || !rule.any_changed(change)? {
                 continue;
@@ -138,6 +144,14 @@ impl EventRules {
 }
 
 impl EventRule {
+    /// What a source rings on a kind of change unless it says otherwise.
+    fn default_for(source: &SourceName, kind: ChangeKind) -> Option<Self> {
+        let event_type = format!("{source}.{}", kind.as_str());
+        let (on, changed) = (vec![kind], Vec::new());
+        let rule = Self { event_type, on, changed, when: None, data: None };
+        Some(rule).filter(|_| kind != ChangeKind::Ended)
+    }
+
     fn any_changed(&self, change: &Change) -> Result<bool, Fault> {
         let (Some(before), Some(after)) = (&change.before, &change.after) else { return Ok(true) };
         if self.changed.is_empty() {

@@ -1,18 +1,19 @@
 //! Names and identifiers. Each is its own type, so that a source can never be looked up by an endpoint's name.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Declares a text identifier: ordered, hashable, printable, never interchangeable with another.
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident($text:ty)) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub(crate) struct $name(String);
+        pub(crate) struct $name($text);
 
         impl $name {
             /// Takes the text as it is; rules about its shape are checked where it is read.
             pub(crate) fn new(text: impl Into<String>) -> Self {
-                Self(text.into())
+                Self(Into::<String>::into(text).into())
             }
 
             /// The text.
@@ -31,38 +32,41 @@ macro_rules! text_id {
 
 text_id!(
     /// A source's name in the configuration.
-    SourceName
+    SourceName(Arc<str>)
 );
 text_id!(
     /// An endpoint's name in the configuration.
-    EndpointName
+    EndpointName(String)
 );
 text_id!(
     /// What identifies an item across polls, always as text; empty for a single-object source.
-    ItemKey
+    ItemKey(String)
 );
 text_id!(
     /// What identifies an entry of a source with `for_each`; empty stands for the source itself.
-    EntryKey
+    EntryKey(String)
 );
 text_id!(
     /// What has a state and items of its own: a source, or one entry of it, written `SOURCE/ENTRY`. The names of
     /// sources hold no slash.
-    UnitName
+    UnitName(Arc<str>)
 );
 
 impl UnitName {
     /// The unit of an entry; an empty one stands for the source itself.
     pub(crate) fn of(source: &SourceName, entry: &EntryKey) -> Self {
         if entry.is_none() {
-            return Self(source.0.clone());
+            return Self(Arc::clone(&source.0));
         }
-        Self(format!("{source}/{entry}"))
+        Self(format!("{source}/{entry}").into())
     }
 
     /// The source it belongs to.
     pub(crate) fn source(&self) -> SourceName {
-        SourceName::new(self.0.split_once('/').map_or(self.as_str(), |(source, _)| source))
+        match self.0.split_once('/') {
+            Some((source, _)) => SourceName::new(source),
+            None => SourceName(Arc::clone(&self.0)),
+        }
     }
 
     /// The entry it is; empty for a source itself.
@@ -73,7 +77,7 @@ impl UnitName {
 
 impl From<&SourceName> for UnitName {
     fn from(source: &SourceName) -> Self {
-        Self(source.0.clone())
+        Self(Arc::clone(&source.0))
     }
 }
 
@@ -90,7 +94,7 @@ impl EntryKey {
 }
 text_id!(
     /// A stable event identifier, `evt_` and 32 hexadecimal digits; derived, never drawn.
-    EventId
+    EventId(String)
 );
 
 /// A delivery's number: rises with creation, unique in one state.

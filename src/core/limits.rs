@@ -117,8 +117,6 @@ pub(crate) const ENTRIES_IN_FLIGHT_MAX: usize = 64;
 pub(crate) const ENTRIES_IN_FLIGHT_FAILING_MAX: usize = 4;
 /// Failed polls of a source's entries in a row until [`ENTRIES_IN_FLIGHT_FAILING_MAX`] holds.
 pub(crate) const ENTRIES_FAILING_MIN: u32 = 8;
-/// How far apart, at least, entries that begin together are polled for the first time.
-pub(crate) const ENTRY_SPACING: Duration = Duration::from_millis(20);
 /// Entries that a message names as examples.
 pub(crate) const ENTRIES_NAMED_MAX: usize = 3;
 /// Entries whose items vanished within this time are judged together by the brake.
@@ -153,8 +151,11 @@ pub(crate) const BODY_PART_BYTES: usize = 1024 * 1024;
 pub(crate) const LIGHT_BODY_BYTES_MAX: usize = 128 * 1024;
 /// What polls that changed nothing taught is written this often.
 pub(crate) const STATE_FLUSH_PERIOD: Duration = Duration::from_mins(1);
-/// Over how long the first and the overdue polls are spread at most.
-pub(crate) const START_SPREAD_MAX: Duration = Duration::from_secs(5);
+/// How far apart, on average, the first polls of those are that begin together: a few begin at once, and very many over
+/// their interval.
+pub(crate) const START_SPACING: Duration = Duration::from_millis(20);
+/// Over how long polls that are overdue when the machine wakes up are spread at most.
+pub(crate) const OVERDUE_SPREAD_MAX: Duration = Duration::from_mins(1);
 /// An item that a poll by hand shows whole.
 pub(crate) const SAMPLE_BYTES_MAX: usize = 16 * 1024;
 /// Rows one listing call of the API or command line answers at most.

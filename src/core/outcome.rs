@@ -12,7 +12,6 @@ use crate::core::extract::Shape;
 use crate::core::fault::{Fault, Whose};
 use crate::core::http::{OFFLINE, Response, TransportFault};
 use crate::core::pacing::Pacing;
-use crate::core::parts::Parts;
 use crate::core::schedule::rate::{Found, Rate};
 use crate::core::schedule::{self, Signal, Terms};
 use crate::core::snapshot::{BodyHash, Coverage};
@@ -312,8 +311,8 @@ impl SourceState {
         let next = schedule::interval(&rate, terms, source.every, now, unit);
         let signal = outcome.signal(next);
         let schedule = self.schedule.after(signal, source.every, &source.backoff, now, unit);
-        let since = self.fault.as_ref().map_or(now, |(_, since)| *since);
-        let fault = outcome.fault().map(|fault| (fault.clone(), since));
+        let since = self.fault.as_deref().map_or(now, |(_, since)| *since);
+        let fault = outcome.fault().map(|fault| Box::new((fault.clone(), since)));
         let mut next = Self { schedule, rate, last_poll: Some(now), fault, ..self.clone() };
         if outcome.changed() {
             next.last_change = Some(now);
@@ -327,7 +326,7 @@ impl SourceState {
                 }
                 let (identity, comparison) = (source.identity(), source.comparison());
                 if (identity, comparison) != (next.identity, next.comparison) {
-                    next.parts = Parts::of(source);
+                    next.parts = source.parts().clone();
                 }
                 (next.identity, next.comparison) = (identity, comparison);
                 if *coverage != Coverage::Partial && matches!(next.baseline, Baseline::Due { .. }) {

@@ -123,7 +123,7 @@ impl SourceState {
             let lasts = self.last_poll.is_some_and(|last| last.since(since) >= FAILING_FOR);
             failures >= FAILING_AFTER && lasts
         };
-        self.fault.as_ref().filter(|(fault, since)| {
+        self.fault.as_deref().filter(|(fault, since)| {
             failures > 0 && (fault.retry == Retry::Never || is_lasting(*since))
         })
     }
@@ -169,7 +169,7 @@ fn said(
     let side = Side::read(text.as_str(), comparing).map_err(fault)?;
     let change = Change::created(ItemKey::new(name), 1, side);
     let own = SourceName::new(OWN_SOURCE);
-    let events = EventRules::new(vec![rule]).events_of(
+    let events = EventRules::Declared(vec![rule]).events_of(
         &change,
         Occasion { source: &own, entry, at },
         seq,

@@ -10,7 +10,7 @@ use crate::core::jq::Expression;
 use crate::core::json;
 use crate::core::pages::Pages;
 use crate::core::since::Since;
-use crate::core::source::{Definition, Source};
+use crate::core::source::{Common, Definition, Source};
 
 /// The keys whose change has an item compared anew; all other parts belong to the identity.
 const COMPARED: &[&str] = &["ignore", "compare", "until"];
@@ -110,7 +110,7 @@ fn short(value: &[u8]) -> String {
 /// forgotten here.
 macro_rules! rows {
     ($old:ident, $new:ident, besides: [$($other:ident),*], $($name:literal: $field:ident,)*) => {{
-        let Source { name: _, $($other: _,)* $($field,)* } = $old;
+        let Common { $($other: _,)* $($field,)* } = &*$old.common;
         [$(($name, *$field != $new.$field)),*]
     }};
 }
@@ -134,7 +134,7 @@ pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
         ("sweep", other_sweep),
     ];
     let rows = rows! {
-        old, new, besides: [url, headers, rendered_headers, route, since, budgets],
+        old, new, besides: [headers, rendered_headers, route, since, budgets, askers],
         "method": method,
         "body": body,
         "auth": auth,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::endpoint::Endpoint;
 use crate::core::ids::{EndpointName, SourceName};
-use crate::core::parts::{Parts, endpoint_keys, source_keys};
+use crate::core::parts::{endpoint_keys, source_keys};
 use crate::core::roster::Roster;
 use crate::core::source::{FirstPoll, Source, SourceState};
 
@@ -158,18 +158,18 @@ fn source_plan(source: &Source, old: Option<&Roster>, known: &Known) -> SourcePl
         };
         return SourcePlan { fate: changed(&keys), keys, ..plan };
     };
-    let now = Parts::of(source);
+    let now = source.parts();
     if state.identity != source.identity() {
         return SourcePlan {
             fate: Fate::Rebaselined,
-            keys: state.parts.identity_keys(&now),
+            keys: state.parts.identity_keys(now),
             ..plan
         };
     }
     if state.comparison != source.comparison() {
         return SourcePlan {
             fate: Fate::ComparedAnew,
-            keys: state.parts.comparison_keys(&now),
+            keys: state.parts.comparison_keys(now),
             ..plan
         };
     }

@@ -13,30 +13,33 @@ use crate::core::source::Source;
 pub(crate) struct Roster {
     pub(crate) sources: BTreeMap<SourceName, Arc<Source>>,
     pub(crate) endpoints: BTreeMap<EndpointName, Arc<Endpoint>>,
+    /// By the source that feeds them: looked up at every poll, of which there may be thousands a second.
+    fed: BTreeMap<SourceName, Vec<Arc<Source>>>,
 }
 
 impl Roster {
     /// From declarations whose names are known to be unique.
-    pub(crate) fn new(sources: Vec<Source>, endpoints: Vec<Endpoint>) -> Self {
-        let sources = sources.into_iter().map(|source| (source.name.clone(), Arc::new(source)));
+    pub(crate) fn new(sources: Vec<Arc<Source>>, endpoints: Vec<Endpoint>) -> Self {
+        let sources: BTreeMap<_, _> =
+            sources.into_iter().map(|source| (source.name.clone(), source)).collect();
         let endpoints =
             endpoints.into_iter().map(|endpoint| (endpoint.name.clone(), Arc::new(endpoint)));
-        Self { sources: sources.collect(), endpoints: endpoints.collect() }
+        let mut fed = BTreeMap::<_, Vec<_>>::new();
+        for source in sources.values() {
+            if let Some(ForEach::Source { name, .. }) = &source.for_each {
+                fed.entry(name.clone()).or_default().push(Arc::clone(source));
+            }
+        }
+        Self { sources, endpoints: endpoints.collect(), fed }
     }
 
     /// The sources whose entries are the items of this one.
-    pub(crate) fn fed_by<'a>(
-        &'a self,
-        feeding: &'a SourceName,
-    ) -> impl Iterator<Item = &'a Arc<Source>> {
-        self.sources.values().filter(move |source| match &source.for_each {
-            Some(ForEach::Source { name, .. }) => name == feeding,
-            _ => false,
-        })
+    pub(crate) fn fed_by(&self, feeding: &SourceName) -> impl Iterator<Item = &Arc<Source>> {
+        self.fed.get(feeding).into_iter().flatten()
     }
 
     /// Whether any source has the items of this one as its entries.
     pub(crate) fn feeds_others(&self, name: &SourceName) -> bool {
-        self.fed_by(name).next().is_some()
+        self.fed.contains_key(name)
     }
 }

@@ -118,7 +118,7 @@ impl Since {
 
     /// What the next poll asks for: what changed, unless there is no watermark or a sweep is due.
     pub(crate) fn ask(&self, state: &SourceState, now: Timestamp) -> Ask {
-        let known = state.watermark.as_ref().filter(|known| known.of == self.definition());
+        let known = state.watermark.as_deref().filter(|known| known.of == self.definition());
         // A sweep further away than the period was planned by another clock, or under another declaration.
         let is_due =
             |period| state.sweep_due.is_none_or(|due| due <= now || due > now.after(period));

@@ -1,23 +1,21 @@
 //! A source: a polled API as declared, validated. Only `config` makes one.
 
+mod common;
+
 use std::borrow::Cow;
 use std::cell::LazyCell;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, IF_MODIFIED_SINCE, IF_NONE_MATCH, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use crate::core::auth::Auth;
 use crate::core::auth::oauth2::OAuth2;
-use crate::core::backoff::BackoffPolicy;
-use crate::core::budget::{Account, Allowance};
+use crate::core::budget::Account;
 use crate::core::diff::Comparing;
-use crate::core::entries::ForEach;
-use crate::core::event::EventRules;
 use crate::core::extract::Shape;
 use crate::core::fault::Fault;
 use crate::core::format::Format;
@@ -31,87 +29,34 @@ use crate::core::jq::Expression;
 use crate::core::json;
 use crate::core::json::Value;
 use crate::core::limits::{SOURCE_RETRY_AFTER_MAX, STATE_FLUSH_PERIOD};
-use crate::core::pages::Pages;
 use crate::core::parts::Parts;
-use crate::core::schedule::cron::Cron;
+use crate::core::schedule::Schedule;
 use crate::core::schedule::rate::Rate;
-use crate::core::schedule::{Every, Schedule};
-use crate::core::since::{Since, Watermark};
+use crate::core::since::Watermark;
 use crate::core::snapshot::BodyHash;
-use crate::core::template::{self, Address, Body, Context, Template, Words};
+use crate::core::template::{self, Address, Context, Words};
 use crate::core::time::Timestamp;
+
+use self::common::Askers;
+pub(crate) use self::common::{Alike, Common, WorkedOut};
 
 /// A polled API. Comparable, so that a reload can tell which sources changed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Source {
     pub(crate) name: SourceName,
-    pub(crate) method: Method,
     /// With `query` already in it.
     pub(crate) url: Address,
-    /// The operator's own headers; values are marked sensitive, because people put tokens there.
-    pub(crate) headers: HeaderMap,
-    /// Those that are rendered for each request.
-    pub(crate) rendered_headers: Vec<(HeaderName, Template)>,
-    pub(crate) body: Body,
-    pub(crate) auth: Auth,
-    /// Trust, client certificate and proxy, when they are not the usual ones.
-    pub(crate) route: Option<Arc<Route>>,
-    /// Redirects that are followed.
-    pub(crate) redirects_max: usize,
-    /// The blocks of `apis` it shares, its own one first, then the one that names, and so on.
-    pub(crate) apis: Vec<String>,
-    /// Whether its state is kept and nothing is asked.
-    pub(crate) paused: bool,
-    /// For one whole exchange, from resolving the name to the last byte.
-    pub(crate) timeout: Duration,
-    /// Bytes after decompression.
-    pub(crate) body_bytes_max: usize,
-    /// Over the body: true makes it a failed poll whatever the status.
-    pub(crate) fail_when: Option<Expression>,
-    pub(crate) every: Every,
-    /// When it is asked instead: at these times.
-    pub(crate) cron: Option<Cron>,
-    /// What its requests are paid from, the narrowest first; all of them hold.
-    pub(crate) budgets: Arc<[Allowance]>,
-    pub(crate) backoff: BackoffPolicy,
-    /// What answers are written in; `None` is what they say themselves.
-    pub(crate) format: Option<Format>,
-    /// Where the list is; `None` is the document itself.
-    pub(crate) items: Option<Expression>,
-    /// Items for which it is false are not watched.
-    pub(crate) where_: Option<Expression>,
-    /// What identifies an item; empty for a single-object source.
-    pub(crate) key: Vec<Expression>,
-    /// Paths left out of the comparison.
-    pub(crate) ignore: Vec<Expression>,
-    /// What of the rest is compared; `None` is all of it.
-    pub(crate) compare: Option<Expression>,
-    /// A listed item for which it is true says that it was deleted.
-    pub(crate) deleted_when: Option<Expression>,
-    pub(crate) pages: Pages,
-    pub(crate) first_poll: FirstPoll,
-    pub(crate) deletes: Deletes,
-    /// Where an item that is no longer listed is asked for by itself: 404 or 410 prove that it is gone.
-    pub(crate) check: Option<Address>,
-    /// How it is asked for what changed only.
-    pub(crate) since: Option<Since>,
-    /// More created items than this in one poll are held for a person.
-    pub(crate) flood: usize,
-    /// Polls a new value must last before it rings.
-    pub(crate) settle: u32,
-    /// No change for this long is news.
-    pub(crate) silent_after: Option<Duration>,
-    /// Over an item: when it changed.
-    pub(crate) changed_at: Option<Expression>,
-    /// Importance relative to others that share its limit.
-    pub(crate) weight: u32,
-    /// Polled once for each of these instead of once.
-    pub(crate) for_each: Option<ForEach>,
-    /// Over an item: true ends what is polled.
-    pub(crate) until: Option<Expression>,
-    pub(crate) events: EventRules,
-    /// Its former name: where its state is found if it has none.
-    pub(crate) was: Option<SourceName>,
+    /// All else. Very many sources are declared alike, and those share it.
+    pub(crate) common: Arc<Common>,
+    digests: WorkedOut<Digests>,
+}
+
+impl Deref for Source {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        &self.common
+    }
 }
 
 /// What the first poll of a source does with what it finds.
@@ -168,10 +113,26 @@ impl Definition {
     }
 }
 
+/// The digests of a declaration. Hashing it at every poll would cost as much as judging the answer.
+struct Digests {
+    identity: Definition,
+    comparison: Definition,
+    parts: Parts,
+}
+
 impl Source {
+    /// A source of this name, asked at this URL.
+    pub(crate) fn new(name: SourceName, url: Address, common: Arc<Common>) -> Self {
+        Self { name, url, common, digests: WorkedOut::default() }
+    }
+
     /// What decides *which* items there are and what identifies them. Another identity means another baseline:
     /// nothing in the old snapshot can be compared with what is asked now.
     pub(crate) fn identity(&self) -> Definition {
+        self.digests().identity
+    }
+
+    fn make_identity(&self) -> Definition {
         let items = self.items.as_ref().map_or("", Expression::text);
         let pages = self.pages.identity();
         let fixed = [self.method.as_str(), self.url.as_str(), items, &pages].map(str::as_bytes);
@@ -192,6 +153,22 @@ impl Source {
 
     /// What decides whether an item counts as changed. Another comparison keeps the snapshot and compares it anew.
     pub(crate) fn comparison(&self) -> Definition {
+        self.digests().comparison
+    }
+
+    /// What these two are made of.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.digests().parts
+    }
+
+    fn digests(&self) -> &Digests {
+        self.digests.get(|| {
+            let (identity, comparison) = (self.make_identity(), self.make_comparison());
+            Digests { identity, comparison, parts: Parts::of(self) }
+        })
+    }
+
+    fn make_comparison(&self) -> Definition {
         let ignored = self.ignore.iter().map(|path| path.text().as_bytes());
         let compared = labelled("compare", self.compare.as_ref());
         Definition::of(ignored.chain(compared).chain(labelled("until", self.until.as_ref())))
@@ -200,6 +177,19 @@ impl Source {
     /// A digest of what the source says who asks. Short, because it is kept: it tells that they are others, and is of
     /// no use to whoever wants to know them. Never [`REFUSED`].
     pub(crate) fn credentials(&self) -> u32 {
+        self.askers().declared
+    }
+
+    /// A digest of who asks, whatever else the headers say.
+    fn credential(&self) -> u32 {
+        self.askers().sent
+    }
+
+    fn askers(&self) -> Askers {
+        *self.askers.get(|| Askers { declared: self.make_credentials(), sent: self.make_sent() })
+    }
+
+    fn make_credentials(&self) -> u32 {
         let (mut url, mut headers) = (nowhere(), self.headers.clone());
         self.auth.apply(&mut url, &mut headers);
         let fields =
@@ -278,7 +268,7 @@ pub(crate) struct SourceState {
     /// Whether some item is `Present` with `missing > 0`: then a 304 or an identical body is news.
     pub(crate) has_missing: bool,
     /// How far the last complete poll came.
-    pub(crate) watermark: Option<Watermark>,
+    pub(crate) watermark: Option<Box<Watermark>>,
     /// When everything is to be listed again; `None` at the next poll, if ever.
     pub(crate) sweep_due: Option<Timestamp>,
     /// See [`Source::credentials`]: those that the last complete listing was asked for with.
@@ -294,7 +284,7 @@ pub(crate) struct SourceState {
     /// When it was last told that nothing changes.
     pub(crate) silent: Option<Timestamp>,
     /// The failure that the last poll met, and since when polls have been failing; `None` when it went well.
-    pub(crate) fault: Option<(Fault, Timestamp)>,
+    pub(crate) fault: Option<Box<(Fault, Timestamp)>>,
     /// When its item became what `until` waits for: since then it is not polled.
     pub(crate) ended: Option<Timestamp>,
     /// Of an entry: when it was found to be one no more. What is known of it waits for its return.
@@ -334,7 +324,7 @@ impl SourceState {
     pub(crate) fn new(source: &Source, schedule: Schedule) -> Self {
         let (identity, comparison) = (source.identity(), source.comparison());
         let baseline = Baseline::Due { silent: source.first_poll == FirstPoll::Baseline };
-        let parts = Parts::of(source);
+        let parts = source.parts().clone();
         Self { identity, comparison, parts, ..Self::blank(baseline, schedule) }
     }
 
@@ -422,8 +412,7 @@ impl Source {
         }
     }
 
-    /// A digest of who asks, whatever else the headers say.
-    fn credential(&self) -> u32 {
+    fn make_sent(&self) -> u32 {
         let (mut url, mut headers) = (nowhere(), self.headers.clone());
         self.auth.apply(&mut url, &mut headers);
         let shown = headers.iter().filter(|(name, _)| is_credential(name.as_str()));

@@ -22,8 +22,9 @@ pub(super) async fn plan(
     let made = store.read(move |store| {
         let mut plan = plan::plan(in_force.as_ref(), &new, &known(store, &new)?);
         for source in &mut plan.sources {
-            // Counting reads many rows: where nothing changes, only on request.
-            if all_holdings || !matches!(source.fate, Fate::Unchanged | Fate::Changed) {
+            // Counting reads many rows: where nothing changes, only on request. Of what is new, nothing is kept.
+            let is_as_before = matches!(source.fate, Fate::Unchanged | Fate::Changed);
+            if source.fate != Fate::Added && (all_holdings || !is_as_before) {
                 source.holding = store.holding(source.kept_as())?;
             }
         }

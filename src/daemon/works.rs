@@ -257,13 +257,19 @@ impl Works {
     }
 }
 
+/// Lines that are logged of what a configuration does. It may have very many sources, all of them new.
+const LINES_TOLD_MAX: usize = 1_000;
+
 /// Logs what a configuration does, a line each.
 fn tell(plan: &Plan, lines: &[String]) {
     if plan.server_changed {
         warn!("`server` changed: that holds after a restart");
     }
-    for line in lines {
+    for line in lines.iter().take(LINES_TOLD_MAX) {
         info!("{line}");
+    }
+    if let Some(more) = lines.len().checked_sub(LINES_TOLD_MAX).filter(|more| *more > 0) {
+        info!("and {more} lines more like these");
     }
     for remark in plan.sources.iter().filter_map(|source| source.remark.as_ref()) {
         warn!("{remark}");

@@ -14,7 +14,7 @@ mod tests;
 
 /// Who is due when.
 #[derive(Default)]
-pub(super) struct Agenda {
+pub(crate) struct Agenda {
     by_time: BTreeSet<(Timestamp, UnitName)>,
     by_name: BTreeMap<UnitName, Timestamp>,
     /// Of the sources whose entries are under way or wait.
@@ -46,7 +46,7 @@ impl Strain {
 
 impl Agenda {
     /// Plans a unit anew.
-    pub(super) fn set(&mut self, unit: UnitName, due: Timestamp) {
+    pub(crate) fn set(&mut self, unit: UnitName, due: Timestamp) {
         self.remove(&unit);
         let due = due.rounded_up(POLLS_TOGETHER);
         self.by_time.insert((due, unit.clone()));
@@ -61,12 +61,12 @@ impl Agenda {
     }
 
     /// When the next unit is due that need not wait for others.
-    pub(super) fn next_due(&self) -> Option<Timestamp> {
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.by_time.first().map(|(due, _)| *due)
     }
 
     /// A unit to poll now and since when it is due, longest due first. An entry whose source has enough polls under way waits for one of them.
-    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<(UnitName, Timestamp)> {
+    pub(crate) fn take_due(&mut self, now: Timestamp) -> Option<(UnitName, Timestamp)> {
         if let Some(unit) = self.ready.pop_front() {
             return Some((unit, now));
         }
@@ -86,11 +86,18 @@ impl Agenda {
         None
     }
 
-    /// Plans those anew that are overdue, each `wait()` from now: after a long sleep all are.
-    pub(super) fn spread_overdue(&mut self, now: Timestamp, mut wait: impl FnMut() -> Duration) {
+    /// Plans those anew that are overdue, each a part of `window()` of their number from now: after a long sleep all are.
+    pub(super) fn spread_overdue(
+        &mut self,
+        now: Timestamp,
+        window: impl FnOnce(usize) -> Duration,
+        mut part: impl FnMut() -> f64,
+    ) {
         let later = self.by_time.split_off(&(now, UnitName::new("")));
-        for (_, unit) in std::mem::replace(&mut self.by_time, later) {
-            let due = now.after(wait()).rounded_up(POLLS_TOGETHER);
+        let overdue = std::mem::replace(&mut self.by_time, later);
+        let window = window(overdue.len());
+        for (_, unit) in overdue {
+            let due = now.after(window.mul_f64(part())).rounded_up(POLLS_TOGETHER);
             self.by_time.insert((due, unit.clone()));
             self.by_name.insert(unit, due);
         }

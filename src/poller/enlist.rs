@@ -10,9 +10,9 @@ use tracing::error;
 
 use super::run::Loop;
 use super::{Memory, Poller, locked};
-use crate::core::entries::{first_plan, resumed_plan};
 use crate::core::ids::{EntryKey, SourceName, UnitName};
 use crate::core::limits::GROUP_WRITES_MAX;
+use crate::core::schedule::Schedule;
 use crate::core::source::{Source, SourceState};
 use crate::store::{Read, StoreError, Write};
 
@@ -161,10 +161,10 @@ impl Poller {
         let Ok(mut memory) = slot.0.try_lock() else { return own.look_at(unit, now) };
         let ended = kept.as_ref().is_some_and(|state| state.ended.is_some());
         let schedule = match &kept {
-            Some(kept) => resumed_plan(kept.schedule, source.every, count, now, chance),
-            None => first_plan(source.every, count, now, chance),
+            Some(kept) => kept.schedule.resumed(source.every, count, now, chance),
+            None => Schedule::first(source.every, count, now, chance),
         };
-        *memory = Memory { planned: Some(schedule), ..Memory::default() };
+        *memory = Memory::planning(schedule);
         if let Some(kept) = kept {
             memory.state = Some(Arc::new(SourceState { schedule, ..kept.clone() }));
             memory.kept = Some(Arc::new(kept));

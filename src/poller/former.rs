@@ -17,9 +17,8 @@ impl Poller {
         let Some(was) = self.former(source).await? else { return Ok(()) };
         let slot = self.slot(&UnitName::from(&was));
         let mut memory = slot.0.lock().await;
-        if let Some(state) = memory.state.take().filter(|state| memory.kept.as_ref() != Some(state))
-        {
-            let state = Box::new(SourceState::clone(&state));
+        if let Some(state) = memory.unkept() {
+            let state = Box::new(SourceState::clone(state));
             let learned = Write::State { unit: UnitName::from(&was), state };
             drop(self.ports.store.write(learned).await?);
         }

@@ -124,9 +124,8 @@ impl Poller {
         memory.index = None;
         match self.ports.store.write(Write::Poll(Box::new(commit))).await? {
             Ok(_) => {
-                let (last_seq, next) = (next.last_seq, Arc::new(next));
-                memory.state = Some(Arc::clone(&next));
-                memory.kept = Some(next);
+                let last_seq = next.last_seq;
+                memory.keep(Arc::new(next));
                 self.ports.deliver.ring();
                 Ok(last_seq)
             }

@@ -3,8 +3,9 @@
 //! It takes no input. What is due stands in the agenda, which a reload, a poll by hand or a restart brings in line
 //! again; losing a wake costs at most one sweep period.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -39,7 +40,9 @@ pub(super) struct Loop {
     pub(super) members: BTreeMap<SourceName, Arc<Members>>,
     /// Sources whose entries could not be looked at.
     pub(super) stale: BTreeSet<SourceName>,
-    flushed: Timestamp,
+    /// When what was learned is written next, and whose is still to be in this round.
+    flush_due: Timestamp,
+    unflushed: VecDeque<UnitName>,
     /// Whether others share the budgets than the gate knows.
     pub(super) is_shared_anew: bool,
     /// Due, but something bars them.
@@ -90,7 +93,8 @@ impl Poller {
             again: BTreeSet::new(),
             members: BTreeMap::new(),
             stale: BTreeSet::new(),
-            flushed: self.ports.clock.now(),
+            flush_due: self.ports.clock.now().after(STATE_FLUSH_PERIOD),
+            unflushed: VecDeque::new(),
             is_shared_anew: false,
             parked: Parked::default(),
             looked: self.ports.clock.now(),
@@ -115,7 +119,7 @@ impl Poller {
         }
         self.ports.gate.close();
         own.polls.shutdown().await;
-        self.flush().await;
+        self.flush(self.in_memory()).await;
     }
 
     async fn tick(self: &Arc<Self>, own: &mut Loop) {
@@ -142,10 +146,8 @@ impl Poller {
             self.begin(own, unit, due);
         }
         self.ports.gate.show();
-        if now.since(own.flushed) >= STATE_FLUSH_PERIOD {
-            own.flushed = now;
-            own.is_shared_anew = true;
-            self.flush().await;
+        if now >= own.flush_due {
+            self.flush_some(own, now).await;
         }
     }
 
@@ -246,16 +248,28 @@ impl Poller {
         }
         own.is_shared_anew = true;
         let now = self.ports.clock.now();
+        let is_as_before =
+            |name, source| old.sources.get(name).is_some_and(|known| known == source);
+        let beginning =
+            roster.sources.iter().filter(|(name, source)| !is_as_before(*name, *source));
+        self.beginning.store(beginning.count(), Ordering::Relaxed);
+        let planned = if old.sources.is_empty() {
+            self.plan_together(own, &roster).await
+        } else {
+            BTreeSet::new()
+        };
         for (name, source) in &roster.sources {
-            let is_as_before = old.sources.get(name).is_some_and(|known| known == source);
+            let is_as_before = is_as_before(name, source);
             match &source.for_each {
+                None if planned.contains(name) => {}
                 None if !is_as_before => own.look_at(&UnitName::from(name), now),
                 Some(_) if !is_as_before => self.enlist(own, source, true).await,
                 _ => {}
             }
         }
         // What feeds them may be another source by the same name.
-        locked(&self.polled).extend(roster.sources.keys().cloned());
+        let feeding = roster.sources.keys().filter(|name| roster.feeds_others(name));
+        locked(&self.polled).extend(feeding.cloned());
     }
 
     /// A unit that is no longer declared: what was learned is written, and it is forgotten.
@@ -284,25 +298,43 @@ impl Poller {
         }
     }
 
-    /// Writes what polls that changed nothing taught. Many at once, so that they share transactions.
-    async fn flush(&self) {
-        let units: BTreeSet<_> = locked(&self.slots).keys().cloned().collect();
+    /// Writes what polls that changed nothing taught, of so many units that polls are not held up; all of them have
+    /// their turn within [`STATE_FLUSH_PERIOD`].
+    async fn flush_some(&self, own: &mut Loop, now: Timestamp) {
+        if own.unflushed.is_empty() {
+            own.unflushed = self.in_memory().into();
+            own.is_shared_anew = true;
+        }
+        let rounds = locked(&self.slots).len().div_ceil(GROUP_WRITES_MAX).max(1);
+        let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
+        own.flush_due = now.after(STATE_FLUSH_PERIOD / rounds);
+        let count = own.unflushed.len().min(GROUP_WRITES_MAX);
+        self.flush(own.unflushed.drain(..count)).await;
+    }
+
+    /// Those that have a place in memory, in order.
+    fn in_memory(&self) -> Vec<UnitName> {
+        let mut units: Vec<_> = locked(&self.slots).keys().cloned().collect();
+        units.sort_unstable();
+        units
+    }
+
+    /// Many at once, so that they share transactions.
+    async fn flush(&self, units: impl IntoIterator<Item = UnitName>) {
         let written = stream::iter(units).map(|unit| async move { self.flush_one(&unit).await });
         written.buffered(GROUP_WRITES_MAX).for_each(|()| std::future::ready(())).await;
         self.ports.gate.remember().await;
     }
 
     async fn flush_one(&self, unit: &UnitName) {
-        let slot = self.slot(unit);
+        // It may have left since.
+        let Some(slot) = locked(&self.slots).get(unit).cloned() else { return };
         let Ok(mut memory) = slot.0.try_lock() else { return };
         self.keep_learned(unit, &mut memory).await;
     }
 
     async fn keep_learned(&self, unit: &UnitName, memory: &mut Memory) {
-        let Some(state) = memory.state.clone().filter(|state| memory.kept.as_ref() != Some(state))
-        else {
-            return;
-        };
+        let Some(state) = memory.unkept().cloned() else { return };
         // What was never polled has nothing worth keeping.
         if state.last_poll.is_none() {
             return;
@@ -310,7 +342,7 @@ impl Poller {
         let write =
             Write::State { unit: unit.clone(), state: Box::new(SourceState::clone(&state)) };
         match self.ports.store.write(write).await {
-            Ok(_) => memory.kept = Some(state),
+            Ok(_) => memory.keep(state),
             Err(fault) => {
                 warn!(source = %unit, %fault, "what was learned of the source could not be kept");
             }

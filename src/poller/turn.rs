@@ -26,7 +26,7 @@ use self::recheck::Recheck;
 pub(super) use self::subject::Subject;
 use super::crew::{Crew, Number};
 use super::shelf::Kept;
-use super::{Definitions, PollError, Ports};
+use super::{PollError, Ports};
 use crate::core::budget::Account;
 use crate::core::diff::tombstone;
 use crate::core::entries::{self, Ending};
@@ -55,7 +55,6 @@ pub(super) struct Turn<'a> {
     source: &'a Source,
     /// Under which its items are found: its own, unless it was renamed and this poll keeps nothing.
     known_as: UnitName,
-    definitions: Definitions,
     unit: &'a UnitName,
     entry: &'a EntryKey,
     crew: Option<&'a Crew>,
@@ -148,13 +147,13 @@ impl<'a> Turn<'a> {
         state: SourceState,
         mode: Mode,
     ) -> Self {
-        let Subject { source, known_as, definitions, unit, entry, context, crew } = subject;
+        let Subject { source, known_as, unit, entry, context, crew } = subject;
         let report = PollReport {
             source: source.name.clone(),
             unit: unit.clone(),
             outcome: "failed",
             baseline: match state.baseline {
-                _ if state.identity != definitions.identity => Some("again"),
+                _ if state.identity != source.identity() => Some("again"),
                 Baseline::Due { silent: true } => Some("first"),
                 _ => None,
             },
@@ -177,7 +176,6 @@ impl<'a> Turn<'a> {
         Self {
             ports,
             source,
-            definitions,
             unit,
             known_as,
             entry,
@@ -356,7 +354,7 @@ impl<'a> Turn<'a> {
 
     fn is_comparable(&self) -> bool {
         self.is_baselined()
-            && self.state.comparison == self.definitions.comparison
+            && self.state.comparison == self.source.comparison()
             && self.are_credentials_known()
             // What a sweep answers is never what the poll before it did.
             && (self.source.since.is_none() || self.ask.is_partial)
@@ -364,7 +362,7 @@ impl<'a> Turn<'a> {
 
     /// Whether the snapshot is of what is asked now.
     fn is_baselined(&self) -> bool {
-        self.state.identity == self.definitions.identity
+        self.state.identity == self.source.identity()
             && matches!(self.state.baseline, Baseline::Taken { .. })
     }
 
@@ -541,7 +539,7 @@ impl<'a> Turn<'a> {
     /// The snapshot to compare with, brought in line with the declaration if that changed since.
     async fn open(&mut self) -> Result<Snapshot, PollError> {
         let mut snapshot = self.snapshot().await?;
-        if self.state.identity != self.definitions.identity {
+        if self.state.identity != self.source.identity() {
             // The old items cannot be compared with what is asked now. Their change counts stay, so that ids never repeat.
             let known = snapshot.iter().filter(|(_, _, entry)| entry.standing != Standing::Deleted);
             let upserts: Vec<_> =
@@ -552,14 +550,14 @@ impl<'a> Turn<'a> {
             self.commit(state, Delta { upserts, settling, ..Delta::default() }).await?;
             return Ok(snapshot);
         }
-        if self.state.comparison != self.definitions.comparison {
+        if self.state.comparison != self.source.comparison() {
             let unit = self.known_as.clone();
             let keys: Vec<_> = snapshot.iter().map(|(_, key, _)| ItemKey::new(key)).collect();
             let items = self.ports.store.read(move |store| store.items(&unit, &keys)).await?;
             let known = items.into_iter().filter(|item| item.entry.standing.is_known()).collect();
             if let Ok(upserts) = listing::refingerprint(self.source, known) {
                 snapshot.renew(&upserts);
-                let Definitions { comparison, parts, .. } = self.definitions.clone();
+                let (comparison, parts) = (self.source.comparison(), self.source.parts().clone());
                 let state = SourceState { comparison, parts, ..self.state.unrecognised() };
                 self.commit(state, Delta { upserts, ..Delta::default() }).await?;
             }

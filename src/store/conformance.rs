@@ -216,7 +216,7 @@ fn state_comes_back(store: &mut dyn Store) {
         last_success: Some(at(3)),
         last_change: Some(at(-4)),
         not_before: Some(at(90_001)),
-        fault: Some((Fault::source("timeout", "no answer in time").final_(), at(5))),
+        fault: Some(Box::new((Fault::source("timeout", "no answer in time").final_(), at(5)))),
         ..state(0)
     };
     let date = String::from("Sat, 21 Nov 2026 03:00:00 GMT");

@@ -6,8 +6,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::Gauge;
-
 /// One meter for each name, made when it is first asked for.
 #[derive(Debug)]
 pub(super) struct Meters<T>(RwLock<HashMap<String, Arc<T>>>);
@@ -41,16 +39,6 @@ impl ByOutcome {
         let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counters.entry(outcome).or_insert_with(new).inc();
     }
-}
-
-/// What every poll of a source counts.
-#[derive(Debug)]
-pub(super) struct SourceMeter {
-    pub(super) polls: ByOutcome,
-    pub(super) seconds: Histogram,
-    pub(super) interval: Gauge,
-    /// A source that never succeeded has none.
-    pub(super) last_success: OnceLock<Gauge>,
 }
 
 /// What every attempt at an endpoint counts.

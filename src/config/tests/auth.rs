@@ -17,14 +17,14 @@ const CLIENT_KEY: &str = include_str!("../../../tests/cases/tls/client.key");
 const RSA: &str = include_str!("../../../tests/cases/tls/rsa.key");
 
 fn source(keys: &str) -> Source {
-    valid(&source_text(keys)).sources.remove(0)
+    Arc::unwrap_or_clone(valid(&source_text(keys)).sources.remove(0))
 }
 
 #[track_caller]
 fn oauth2(keys: &str) -> OAuth2 {
     let source = source(&format!("auth: {{oauth2: {{token_url: 'https://l.example/t', {keys}}}}}"));
-    let Auth::OAuth2(oauth2) = source.auth else { panic!("{:?}", source.auth) };
-    OAuth2::clone(&oauth2)
+    let Auth::OAuth2(oauth2) = &source.auth else { panic!("{:?}", source.auth) };
+    OAuth2::clone(oauth2)
 }
 
 fn pairs(parameters: &[(String, Secret)]) -> Vec<(&str, &str)> {
@@ -108,7 +108,7 @@ fn files_are_found_beside_the_configuration_and_equal_declarations_share() {
     assert!(!config.warnings.0.is_empty());
     assert!(config.warnings.0.iter().all(|told| told.severity == Severity::Warning));
     assert_eq!(source("redirects: 3").redirects_max, 3);
-    assert_eq!((source("").redirects_max, source("").route), (0, None));
+    assert_eq!((source("").redirects_max, source("").route.clone()), (0, None));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a source may spend, and with whom it shares that.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::valid;
@@ -24,7 +25,7 @@ sources:
 
 fn source(text: &str, name: &str) -> Source {
     let found = valid(text).sources.into_iter().find(|source| source.name.as_str() == name);
-    found.unwrap_or_else(|| panic!("no source {name}"))
+    Arc::unwrap_or_clone(found.unwrap_or_else(|| panic!("no source {name}")))
 }
 
 fn told(source: &Source) -> Vec<String> {
@@ -64,8 +65,8 @@ fn every_budget_of_the_chain_holds_and_the_default_is_for_those_without_any() {
 #[test]
 fn the_nearer_of_interval_and_calendar_counts() {
     let minute = Every::Fixed(Duration::from_mins(1));
-    assert_eq!((source(TEXT, "shared").every, source(TEXT, "shared").cron), (minute, None));
-    let cron = |name: &str| source(TEXT, name).cron.map(|cron| cron.as_str().to_owned());
+    assert_eq!((source(TEXT, "shared").every, source(TEXT, "shared").cron.clone()), (minute, None));
+    let cron = |name: &str| source(TEXT, name).cron.clone().map(|cron| cron.as_str().to_owned());
     assert_eq!(cron("plain").as_deref(), Some("@daily"));
     assert_eq!(cron("timed").as_deref(), Some("0 2 * * *"));
 }

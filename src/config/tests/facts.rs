@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -30,7 +31,7 @@ use crate::core::time::Timestamp;
 
 #[track_caller]
 fn source(keys: &str) -> Source {
-    valid(&source_text(keys)).sources.remove(0)
+    Arc::unwrap_or_clone(valid(&source_text(keys)).sources.remove(0))
 }
 
 #[track_caller]
@@ -52,9 +53,12 @@ fn absent_keys_have_their_defaults() {
     assert_eq!(source.first_poll, FirstPoll::Baseline);
     let brake = Brake { count: 50, percent: 20 };
     assert_eq!(source.deletes, Deletes::After { listings: 2, brake });
-    assert_eq!((source.auth, source.pages, source.items), (Auth::None, Pages::One, None));
+    assert_eq!(
+        (source.auth.clone(), source.pages.clone(), source.items.clone()),
+        (Auth::None, Pages::One, None)
+    );
     assert!(source.headers.is_empty() && source.body == Body::default() && source.key.is_empty());
-    assert_eq!(source.events, EventRules::default_for(&SourceName::new("s")));
+    assert_eq!(source.events, EventRules::Default);
 
     let endpoint = endpoint("url: https://b.example/hook\nsecret: s3cret");
     assert_eq!(endpoint.retry.backoff.first(), Duration::from_secs(5));
@@ -141,7 +145,7 @@ fn requests_are_as_typed() {
     );
     assert_eq!(url("query: {}"), "https://a.example/");
     let text = source("method: POST\nbody: 'a=b'");
-    assert_eq!((text.method, text.body), (Method::POST, Body::Fixed("a=b".into())));
+    assert_eq!((text.method.clone(), text.body.clone()), (Method::POST, Body::Fixed("a=b".into())));
     assert!(text.headers.is_empty());
     let json = source("body: {z: [1, 1.50, \"a\\\"b\", null, true], a: {}, 012x: '012'}");
     let expected = r#"{"z":[1,1.50,"a\"b",null,true],"a":{},"012x":"012"}"#;
@@ -178,7 +182,7 @@ fn sources_are_read() {
     };
     assert_eq!(texts(&listed.key), [".a", ".b"]);
     assert_eq!(texts(&listed.ignore), [".seen"]);
-    assert_eq!(listed.items.unwrap().text(), ".tickets");
+    assert_eq!(listed.items.clone().unwrap().text(), ".tickets");
     assert!(matches!(listed.pages, Pages::Link { pages_max: 10_000 }));
     let few = source("key: .id\npages: {link: true, max: 3}");
     assert_eq!(few.pages, Pages::Link { pages_max: 3 });
@@ -206,7 +210,7 @@ fn event_rules_are_read() {
     let mut rules = EventRules::default_rules(&SourceName::new("s"));
     rules.extend([rule("a", &[Created]), rule("b", &[Updated, Deleted])]);
     rules.push(rule("c", &[Created, Updated, Deleted]));
-    assert_eq!(events.events, EventRules::new(rules));
+    assert_eq!(events.events, EventRules::Declared(rules));
 }
 
 #[test]
@@ -427,7 +431,7 @@ fn the_example_is_valid_and_polite() {
 fn pages_are_as_typed() {
     let check = |typed: &str, expected: &str| {
         let query = if typed.contains("next:") { "query: {p: \"{{page}}\"}\n" } else { "" };
-        let pages = source(&format!("{query}key: .id\npages: {typed}")).pages;
+        let pages = source(&format!("{query}key: .id\npages: {typed}")).pages.clone();
         assert_eq!(format!("{pages:?}"), expected, "{typed}");
     };
     check("link", "Link { pages_max: 10000 }");
@@ -543,7 +547,8 @@ fn the_schema_has_every_supported_key_and_no_other() {
 
 #[test]
 fn entries_are_read() {
-    let each = |typed: &str| source(&format!("for_each: {typed}")).for_each.expect("it is set");
+    let each =
+        |typed: &str| source(&format!("for_each: {typed}")).for_each.clone().expect("it is set");
     let of_list = |typed: &str| match each(typed) {
         ForEach::List(list) => list
             .iter()

@@ -19,7 +19,7 @@ fn roster(sources: &str) -> Roster {
 fn polled(roster: &Roster) -> Known {
     let at = Timestamp::from_millis(0);
     let state = |source: &crate::core::source::Source| {
-        SourceState::new(source, Schedule::first(source.every, at, 0.0))
+        SourceState::new(source, Schedule::first(source.every, 1, at, 0.0))
     };
     Known {
         sources: roster.sources.iter().map(|(name, it)| (name.clone(), state(it))).collect(),

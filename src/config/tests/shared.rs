@@ -1,6 +1,7 @@
 //! What sources share: `defaults` and `apis`, and what the templates of a source become.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Given, read, valid};
@@ -11,7 +12,7 @@ use crate::core::json;
 use crate::core::plan::{Known, plan};
 use crate::core::roster::Roster;
 use crate::core::secret::Secret;
-use crate::core::source::Source;
+use crate::core::source::{Common, Source};
 use crate::core::template::Context;
 
 const SHARED: &str = r"
@@ -27,7 +28,7 @@ sources:
 
 fn source(text: &str, name: &str) -> Source {
     let found = valid(text).sources.into_iter().find(|source| source.name.as_str() == name);
-    found.unwrap_or_else(|| panic!("no source {name}"))
+    Arc::unwrap_or_clone(found.unwrap_or_else(|| panic!("no source {name}")))
 }
 
 #[test]
@@ -80,7 +81,7 @@ fn what_is_shared_is_as_if_it_were_typed_in_each() {
     let typed = "sources: {s: {every: 1m, key: .id, items: .x, url: http://a/}}";
     let (mut shared, typed) = (source(shared, "s"), source(typed, "s"));
     assert_eq!((shared.identity(), shared.comparison()), (typed.identity(), typed.comparison()));
-    shared.apis.clear();
+    shared.common = Arc::new(Common { apis: Vec::new(), ..Common::clone(&shared.common) });
     assert_eq!(shared, typed);
 }
 
@@ -185,7 +186,7 @@ fn templates_are_read_as_typed() {
 }
 
 fn source_of(keys: &str) -> Source {
-    valid(&super::source_text(keys)).sources.remove(0)
+    Arc::unwrap_or_clone(valid(&super::source_text(keys)).sources.remove(0))
 }
 
 #[test]
@@ -230,4 +231,23 @@ fn what_was_put_into_a_url_is_shown_and_credentials_are_not() {
     assert_eq!(address.as_str(), "https://a.example/s3cret/x?y=1");
     assert_eq!(source.shown(&address), "https://a.example/***?y=…");
     assert_eq!(source.url.shown(), "https://a.example/{{auth.bearer}}/x?…");
+}
+
+#[test]
+fn sources_that_are_declared_alike_take_room_once() {
+    let text = "sources: {a: {url: http://a/, key: .id}, b: {url: http://b/, key: .id}, \
+        c: {url: http://c/, key: .x}, d: {url: http://d/, key: .id, events: [default]}}";
+    let config = valid(text);
+    let [a, b, c, d] = config.sources.as_slice() else { panic!("four sources") };
+    for (one, other, expected) in [(a, b, true), (a, c, false), (a, d, true)] {
+        assert_eq!(
+            Arc::ptr_eq(&one.common, &other.common),
+            expected,
+            "{} {}",
+            one.name,
+            other.name
+        );
+        assert_ne!(one.identity(), other.identity());
+        assert_ne!(one, other);
+    }
 }

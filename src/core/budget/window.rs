@@ -194,9 +194,11 @@ impl Gauge {
         self.come(now).saturating_add(self.returned(now))
     }
 
-    /// Of those that were given back, the ones that are still worth something.
+    /// Of those that were given back, the ones that are still worth something. Governor's next one is as good as there: a
+    /// window without room for both gives none back.
     fn returned(&self, now: Timestamp) -> u32 {
-        self.returned.min(self.burst.saturating_sub(self.come(now)))
+        let come = self.come(now).saturating_add(1);
+        self.returned.min(self.burst.saturating_sub(come))
     }
 
     /// Those that governor has.

@@ -4,20 +4,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{entry_of, feeds, first_plan, resumed_plan, spread_over_interval, vanished};
+use super::{entry_of, feeds, spread_over_interval, vanished};
 use crate::core::ids::{EntryKey, ItemKey, SourceName, UnitName};
-use crate::core::limits::ENTRY_SPACING;
-use crate::core::schedule::{Every, Schedule};
 use crate::core::snapshot::{Fingerprint, IndexEntry, RawHash, Snapshot, Standing};
 use crate::core::source::{Brake, Deletes};
 use crate::core::time::Timestamp;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
-}
-
-fn every(min_s: u64, max_s: u64) -> Every {
-    Every::try_new(Duration::from_secs(min_s), Duration::from_secs(max_s)).expect("it is in order")
 }
 
 #[test]
@@ -86,32 +80,6 @@ fn a_unit_is_named_by_source_and_entry() {
 }
 
 proptest! {
-    /// Those that begin together are spread, and none waits longer than the longest interval.
-    #[test]
-    fn first_polls_are_spread(count in 1_usize..100_000, chance in 0.0..1.0_f64, max_s in 1_u64..9_000) {
-        let (now, every) = (at(5), every(1, max_s));
-        let plan = first_plan(every, count, now, chance);
-        let others = u32::try_from(count - 1).expect("few");
-        let window = (ENTRY_SPACING * others).min(every.max());
-        prop_assert!(plan.due >= now && plan.due <= now.after(window));
-        prop_assert_eq!((plan.interval, plan.failures), (every.min(), 0));
-        prop_assert_eq!(first_plan(every, 1, now, chance).due, now);
-    }
-
-    /// A poll that was missed is made once, spread; one that is not due yet stays where it was.
-    #[test]
-    fn missed_polls_are_spread(due in -50_000_i64..50_000, chance in 0.0..1.0_f64) {
-        let (now, every) = (at(0), every(30, 900));
-        let kept = Schedule { interval: Duration::from_mins(1), due: at(due), failures: 2 };
-        let plan = resumed_plan(kept, every, 1_000, now, chance);
-        prop_assert_eq!((plan.interval, plan.failures), (kept.interval, kept.failures));
-        if due > 0 {
-            prop_assert_eq!(plan.due, kept.due);
-        } else {
-            prop_assert!(plan.due >= now && plan.due <= now.after(ENTRY_SPACING * 999));
-        }
-    }
-
     #[test]
     fn second_polls_are_spread_over_the_interval(seconds in 1_u64..9_000, chance in 0.0..1.0_f64) {
         let interval = Duration::from_secs(seconds);

@@ -1,5 +1,7 @@
 //! Bare paths: `.`, `.a.b`, `."x y"`, `.["x"]`, `.a[0]`, `.a[-1]`, `.a[].b`. They need no engine.
 
+use std::sync::Arc;
+
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Term};
 use jaq_core::path::{Opt, Part};
@@ -25,16 +27,16 @@ impl Step {
     }
 }
 
-/// A path and nothing else. The empty one is the value itself.
+/// A path and nothing else. The empty one is the value itself. Shared by the sources that use it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Path(Vec<Step>);
+pub(super) struct Path(Arc<[Step]>);
 
 impl Path {
     /// The path that a term is; `None` if it is anything more. A step with `?` is not a bare one.
     pub(super) fn single(term: &Term<&str>) -> Option<Self> {
         let mut steps = Vec::new();
         collect(term, &mut steps, false)?;
-        Some(Self(steps))
+        Some(Self(steps.into()))
     }
 
     /// The paths that a term lists, for taking away what they name: there `?` makes no difference, because a place
@@ -47,7 +49,7 @@ impl Path {
         }
         let mut steps = Vec::new();
         collect(term, &mut steps, true)?;
-        Some(vec![Self(steps)])
+        Some(vec![Self(steps.into())])
     }
 
     pub(super) fn steps(&self) -> &[Step] {

@@ -305,7 +305,7 @@ fn next(source: &Source, state: &SourceState, cause: &str, now: Timestamp) -> St
             let why = state
                 .fault
                 .as_ref()
-                .map_or_else(String::new, |(fault, _)| format!(" ({})", fault.sentence));
+                .map_or_else(String::new, |failing| format!(" ({})", failing.0.sentence));
             format!(
                 "{failures} {polls} failed{why}. {when}, by the backoff up to {} or what the server asked for.",
                 humane(source.backoff.max())

@@ -42,7 +42,7 @@ use std::time::Duration;
 pub(crate) use self::composition::{Floors, Stretch, by_calendar, composed};
 
 use crate::core::backoff::{BackoffPolicy, delay};
-use crate::core::limits::{OUTAGE_LOOK_PERIOD, SOURCE_RETRY_AFTER_MAX, START_SPREAD_MAX};
+use crate::core::limits::{OUTAGE_LOOK_PERIOD, SOURCE_RETRY_AFTER_MAX, START_SPACING};
 use crate::core::time::Timestamp;
 
 use self::price::Price;
@@ -115,17 +115,17 @@ pub(crate) enum Signal {
 }
 
 impl Schedule {
-    /// A source never polled: due at once, spread over its shortest interval or [`START_SPREAD_MAX`], whichever is
-    /// less. `unit` is uniform in `0.0..1.0`.
-    pub(crate) fn first(every: Every, now: Timestamp, unit: f64) -> Self {
-        Self { interval: every.min(), due: spread(every, now, unit), failures: 0 }
+    /// A unit never polled, one of `count` that begin together: spread so that they are [`START_SPACING`] apart, but over
+    /// no more than its longest interval. `unit` is uniform in `0.0..1.0`.
+    pub(crate) fn first(every: Every, count: usize, now: Timestamp, unit: f64) -> Self {
+        Self { interval: every.min(), due: spread(every, count, now, unit), failures: 0 }
     }
 
-    /// The plan of a source after a restart: polls that were missed meanwhile run once, spread like first ones.
+    /// The plan of a unit after a restart: a poll that was missed meanwhile runs once, spread like a first one.
     #[must_use]
-    pub(crate) fn resumed(self, every: Every, now: Timestamp, unit: f64) -> Self {
+    pub(crate) fn resumed(self, every: Every, count: usize, now: Timestamp, unit: f64) -> Self {
         let plan = self.under(every, now);
-        if plan.due > now { plan } else { Self { due: spread(every, now, unit), ..plan } }
+        if plan.due > now { plan } else { Self { due: spread(every, count, now, unit), ..plan } }
     }
 
     /// The plan after a poll that began at `began` and ended at `now`. `unit` is uniform in `0.0..1.0`.
@@ -287,8 +287,14 @@ pub(crate) fn interval(
     every.clamp(shortened.max(terms.interval_min()))
 }
 
-fn spread(every: Every, now: Timestamp, unit: f64) -> Timestamp {
-    now.after(every.min().min(START_SPREAD_MAX).mul_f64(unit.clamp(0.0, 1.0)))
+fn spread(every: Every, count: usize, now: Timestamp, unit: f64) -> Timestamp {
+    now.after(start_window(count).min(every.max()).mul_f64(unit.clamp(0.0, 1.0)))
+}
+
+/// Over how long the polls of so many that begin together are spread, if nothing bounds it.
+pub(crate) fn start_window(count: usize) -> Duration {
+    let others = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
+    START_SPACING.saturating_mul(others)
 }
 
 /// A duration in seconds.

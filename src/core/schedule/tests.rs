@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::core::backoff::BackoffPolicy;
-use crate::core::limits::SOURCE_RETRY_AFTER_MAX;
+use crate::core::limits::{SOURCE_RETRY_AFTER_MAX, START_SPACING};
 use crate::core::schedule::{Every, Schedule, Signal};
 use crate::core::time::Timestamp;
 
@@ -44,16 +44,18 @@ fn bounds_are_read_once() {
 }
 
 #[test]
-fn a_new_source_is_due_at_once_but_not_with_all_others() {
-    let check = |every: Every, unit: f64, expected_ms: i64| {
-        let first = Schedule::first(every, at(100), unit);
+fn few_are_due_at_once_and_very_many_over_their_interval() {
+    let check = |every: Every, count: usize, unit: f64, expected_ms: i64| {
+        let first = Schedule::first(every, count, at(100), unit);
         assert_eq!((first.interval, first.failures), (every.min(), 0));
         assert_eq!(first.due.as_millis() - 100_000, expected_ms);
     };
-    check(range(30, 900), 0.0, 0);
-    check(range(30, 900), 0.5, 2_500);
-    check(range(1, 900), 0.5, 500);
-    check(range(1, 1), 1.0, 1_000);
+    check(range(30, 900), 1, 1.0, 0);
+    check(range(30, 900), 2, 1.0, 20);
+    check(range(30, 900), 11, 0.5, 100);
+    check(range(60, 60), 1_001, 0.5, 10_000);
+    check(range(60, 60), 100_000, 0.5, 30_000);
+    check(range(60, 60), 100_000, 1.0, 60_000);
 }
 
 #[test]
@@ -141,6 +143,32 @@ fn any_signal() -> impl Strategy<Value = Signal> {
 }
 
 proptest! {
+    /// Those that begin together are spread, and none waits longer than the longest interval.
+    #[test]
+    fn first_polls_are_spread(count in 1_usize..100_000, chance in 0.0..1.0_f64, max_s in 1_u64..9_000) {
+        let (now, every) = (at(5), range(1, max_s));
+        let plan = Schedule::first(every, count, now, chance);
+        let others = u32::try_from(count - 1).expect("few");
+        let window = (START_SPACING * others).min(every.max());
+        prop_assert!(plan.due >= now && plan.due <= now.after(window));
+        prop_assert_eq!((plan.interval, plan.failures), (every.min(), 0));
+        prop_assert_eq!(Schedule::first(every, 1, now, chance).due, now);
+    }
+
+    /// A poll that was missed is made once, spread; one that is not due yet stays where it was.
+    #[test]
+    fn missed_polls_are_spread(due in -50_000_i64..50_000, chance in 0.0..1.0_f64) {
+        let (now, every) = (at(0), range(30, 900));
+        let kept = Schedule { interval: Duration::from_mins(1), due: at(due), failures: 2 };
+        let plan = kept.resumed(every, 1_000, now, chance);
+        prop_assert_eq!((plan.interval, plan.failures), (kept.interval, kept.failures));
+        if due > 0 {
+            prop_assert_eq!(plan.due, kept.due);
+        } else {
+            prop_assert!(plan.due >= now && plan.due <= now.after(START_SPACING * 999));
+        }
+    }
+
     /// Over any history: intervals stay inside their bounds, the next poll is never out of reach, nothing panics.
     #[test]
     fn no_history_leads_out_of_bounds(
@@ -148,7 +176,7 @@ proptest! {
         history in proptest::collection::vec((any_signal(), 0_i64..2_000_000, 0.0..1.0_f64), 1..40),
     ) {
         let mut now = at(1_700_000_000);
-        let mut plan = Schedule::first(everys[0], now, 0.5);
+        let mut plan = Schedule::first(everys[0], 1, now, 0.5);
         let backoff = backoff();
         for (index, (signal, step, unit)) in history.into_iter().enumerate() {
             let every = everys[index % everys.len()];

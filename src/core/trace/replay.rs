@@ -5,7 +5,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use crate::core::limits::START_SPREAD_MAX;
 use crate::core::schedule::price::{self, Price};
 use crate::core::schedule::rate::{Found, Rate};
 use crate::core::schedule::{Every, Terms, interval};
@@ -69,6 +68,9 @@ fn cold(changes: &[Timestamp], from: Timestamp) -> Watched<'_> {
     Watched { unseen: changes, rate: Rate::new(from), last_poll: from }
 }
 
+/// What first polls are spread over at least.
+const FIRST_POLLS_MIN: Duration = Duration::from_secs(5);
+
 /// One after the other, over a minute or the time that the budget needs for them, whichever is less.
 fn first_polls(
     sources: usize,
@@ -77,7 +79,7 @@ fn first_polls(
     from: Timestamp,
 ) -> BinaryHeap<Reverse<(Timestamp, usize)>> {
     let needed = Duration::try_from_secs_f64(f64::from(count) / budget).unwrap_or(Duration::MAX);
-    let step = needed.min(Duration::from_mins(1)).max(START_SPREAD_MAX) / count.max(1);
+    let step = needed.min(Duration::from_mins(1)).max(FIRST_POLLS_MIN) / count.max(1);
     let at =
         |index: usize| from.after(step.saturating_mul(u32::try_from(index).unwrap_or(u32::MAX)));
     (0..sources).map(|index| Reverse((at(index), index))).collect()

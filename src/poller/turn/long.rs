@@ -16,14 +16,14 @@ use crate::core::listing::{Listing, Noted};
 use crate::core::pages::Pages;
 use crate::core::refusal;
 use crate::core::snapshot::BodyHash;
-use crate::core::source::Source;
+use crate::core::source::{Common, Source};
 use crate::http::spool::Spool;
 use crate::poller::PollError;
 
 impl Turn<'_> {
     /// Whether nothing needs its body as a whole.
     fn may_be_long(&self) -> bool {
-        let Source { pages, fail_when, since, until, for_each, .. } = self.source;
+        let Common { pages, fail_when, since, until, for_each, .. } = &*self.source.common;
         let is_plain = fail_when.is_none() && since.is_none() && until.is_none();
         *pages == Pages::One && is_plain && for_each.is_none()
     }

@@ -36,7 +36,7 @@ enum Seen {
 impl Turn<'_> {
     /// Whether those who ask are those who asked for the last complete listing.
     pub(super) fn are_credentials_known(&self) -> bool {
-        self.state.credentials.is_none_or(|known| known == self.definitions.credentials)
+        self.state.credentials.is_none_or(|known| known == self.source.credentials())
     }
 
     /// The token was too old: everything is asked for, at once.
@@ -55,13 +55,13 @@ impl Turn<'_> {
     pub(super) fn reach(&self, listing: &mut Listing<'_>, last: &Response) -> Option<Watermark> {
         let since = self.source.since.as_ref()?;
         if !since.goes_by_token() {
-            return since.reached(self.state.watermark.as_ref(), listing.furthest());
+            return since.reached(self.state.watermark.as_deref(), listing.furthest());
         }
         let read = format::document(last, self.source.format.as_ref());
         let read = read.as_ref().map_or(last, |document| &document.response);
         match since.token(&read.body) {
             Ok(Some(token)) => Some(token),
-            Ok(None) => since.reached(self.state.watermark.as_ref(), listing.furthest()),
+            Ok(None) => since.reached(self.state.watermark.as_deref(), listing.furthest()),
             Err(fault) => {
                 listing.set_fault(Some(Fault::source(fault.code, fault.sentence)));
                 None
@@ -71,7 +71,8 @@ impl Turn<'_> {
 
     /// Whether the next poll asks for the same again: then its answer may be recognised.
     pub(super) fn is_asked_again(&self) -> bool {
-        self.source.since.is_none() || (self.ask.is_partial && self.reached == self.state.watermark)
+        self.source.since.is_none()
+            || (self.ask.is_partial && self.reached.as_ref() == self.state.watermark.as_deref())
     }
 
     /// Adds new values that had only to last, and are not listed because they did.
@@ -98,7 +99,7 @@ impl Turn<'_> {
         let is_first =
             self.state.credentials.is_none() && matches!(next.baseline, Baseline::Taken { .. });
         if is_complete || is_first {
-            next.credentials = Some(self.definitions.credentials);
+            next.credentials = Some(self.source.credentials());
         } else if next.credentials.is_some() && outcome.refuses_who_asks() {
             next.credentials = Some(REFUSED);
         }
@@ -107,7 +108,7 @@ impl Turn<'_> {
             return;
         };
         if let Some(reached) = &self.reached {
-            next.watermark = Some(reached.clone());
+            next.watermark = Some(Box::new(reached.clone()));
         }
         if self.ask.is_partial {
             return;

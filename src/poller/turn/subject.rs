@@ -3,7 +3,6 @@
 use crate::core::ids::{EntryKey, UnitName};
 use crate::core::source::Source;
 use crate::core::template::Context;
-use crate::poller::Definitions;
 use crate::poller::crew::Crew;
 
 /// What is polled.
@@ -11,7 +10,6 @@ pub(in crate::poller) struct Subject<'a> {
     pub(in crate::poller) source: &'a Source,
     /// Under which its items are found: the unit, unless it was renamed and this poll keeps nothing.
     pub(in crate::poller) known_as: UnitName,
-    pub(in crate::poller) definitions: Definitions,
     pub(in crate::poller) unit: &'a UnitName,
     /// Empty for a source itself.
     pub(in crate::poller) entry: &'a EntryKey,

@@ -152,7 +152,7 @@ pub(super) fn source_state(row: &Row<'_>, first: usize) -> rusqlite::Result<Sour
         Some(word) => return Err(damaged(first + 3, word)),
     };
     let fault = match (fault(row, first + 15)?, optional_time(row, first + 19)?) {
-        (Some(fault), Some(since)) => Some((fault, since)),
+        (Some(fault), Some(since)) => Some(Box::new((fault, since))),
         _ => None,
     };
     let baseline = match optional_time(row, first + 4)? {
@@ -175,7 +175,7 @@ pub(super) fn source_state(row: &Row<'_>, first: usize) -> rusqlite::Result<Sour
             .map(|bytes| BodyHash(u128::from_le_bytes(bytes))),
         has_missing: row.get(first + 8)?,
         watermark: match (row.get(first + 22)?, row.get::<_, Option<[u8; 16]>>(first + 23)?) {
-            (Some(text), Some(of)) => Some(Watermark { text, of: Definition(of) }),
+            (Some(text), Some(of)) => Some(Box::new(Watermark { text, of: Definition(of) })),
             _ => None,
         },
         sweep_due: optional_time(row, first + 24)?,

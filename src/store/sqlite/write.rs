@@ -132,7 +132,7 @@ impl Group<'_> {
              ON CONFLICT (id) DO UPDATE SET ({SOURCE_COLUMNS}) = (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
              ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)"
         );
-        let fault = state.fault.as_ref().map(|(fault, _)| fault);
+        let fault = state.fault.as_deref().map(|(fault, _)| fault);
         let (taken_at, is_silent) = match state.baseline {
             Baseline::Taken { at } => (Some(at), false),
             Baseline::Due { silent } => (None, silent),
@@ -164,7 +164,7 @@ impl Group<'_> {
             fault.map(|fault| row::retry_word(fault.retry)),
             fault.map(|fault| &fault.code),
             fault.map(|fault| &fault.sentence),
-            row::millis(state.fault.as_ref().map(|(_, since)| *since)),
+            row::millis(state.fault.as_deref().map(|(_, since)| *since)),
             is_silent,
             state.parts.as_str(),
             state.watermark.as_ref().map(|mark| &mark.text),

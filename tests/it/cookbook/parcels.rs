@@ -74,7 +74,7 @@ fn five_thousand_parcels_ring_and_are_left_alone() {
     let mut kitchen = Kitchen::of("Five thousand parcels")
         .host("https://shop.example", &shop)
         .host("https://api.carrier.example", &api)
-        .instead("every: 10s..30m", "every: 6s")
+        .instead("every: 10s..30m", "every: 10s")
         .secret("SHOP_TOKEN", "sh0p")
         .secret("CARRIER_KEY", "c4rrier")
         .run();
