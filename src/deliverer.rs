@@ -1,5 +1,9 @@
 //! The deliverer: sends what is due and commits what came of it. The imperative shell – what to send is
-//! [`sink::outbound`]'s word, what an answer means [`sink::judge`]'s and [`settle`]'s.
+//! [`outbound`]'s word, what an answer means [`judge`]'s and [`settle`]'s.
+//!
+//! [`outbound`]: crate::core::sink::outbound
+//! [`judge`]: crate::core::sink::judge
+//! [`settle`]: crate::core::delivery::settle
 //!
 //! A delivery's bytes were made with its event. Only where an endpoint's expressions failed then are they made here, and
 //! written down before they are sent.

@@ -1,38 +1,86 @@
-//! The janitor: moves the store's log into the database while nothing else is going on.
+//! The janitor: moves the store's log into the database, and what is older than it has to be out of it.
+//!
+//! Both a little at a time, so that nobody who writes waits long. What was not delivered by then is given up with the
+//! reason, and so has an entry for as long again; only where the limit of size leaves no other way its bytes go at once.
 
+mod expiry;
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::clock::Clock;
+use crate::core::retention::Retention;
+use crate::core::time::Timestamp;
 use crate::store::handle::StoreHandle;
+use crate::telemetry::Telemetry;
 
-/// How often the log is moved into the database.
-const CHECKPOINT_PERIOD: Duration = Duration::from_mins(1);
+/// How often the log is moved into the database, and how often, at least, it is looked for what is too old.
+const PERIOD: Duration = Duration::from_mins(1);
+/// How soon after the start that is first.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// Looks after the store.
-#[derive(Debug)]
 pub(crate) struct Janitor {
     store: StoreHandle,
+    clock: Arc<dyn Clock>,
+    telemetry: Arc<Telemetry>,
+    retention: watch::Receiver<Retention>,
+    /// What was known of items took up so much then: to measure it reads all of it.
+    snapshot: Option<(Timestamp, u64)>,
+    /// When it was looked for entries that left.
+    unlearned: Option<Timestamp>,
+    /// It was said that the limit of size cannot be met.
+    is_full: bool,
 }
 
 impl Janitor {
-    /// A janitor of this store.
-    pub(crate) fn new(store: StoreHandle) -> Self {
-        Self { store }
+    /// A janitor of this store, who keeps what is to be kept.
+    pub(crate) fn new(
+        store: StoreHandle,
+        clock: Arc<dyn Clock>,
+        telemetry: Arc<Telemetry>,
+        retention: watch::Receiver<Retention>,
+    ) -> Self {
+        Self { store, clock, telemetry, retention, snapshot: None, unlearned: None, is_full: false }
     }
 
     /// Works until `stop`.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut wait = FIRST_LOOK;
+        let mut checkpoint_at = self.clock.now().after(PERIOD);
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(CHECKPOINT_PERIOD) => {}
+                Ok(()) = self.retention.changed() => {}
+                () = tokio::time::sleep(wait) => {}
             }
-            if let Err(fault) = self.store.checkpoint().await {
-                warn!(%fault, "the log could not be moved into the database");
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                tidied = self.tidy() => if let Err(fault) = tidied {
+                    warn!(%fault, "what is too old could not be removed; trying later");
+                },
             }
+            let now = self.clock.now();
+            if now >= checkpoint_at {
+                checkpoint_at = now.after(PERIOD);
+                if let Err(fault) = self.store.checkpoint().await {
+                    warn!(%fault, "the log could not be moved into the database");
+                }
+            }
+            let age_max = self.retention.borrow().age_max;
+            wait = (age_max / 10).clamp(FIRST_LOOK, PERIOD);
         }
+    }
+}
+
+impl std::fmt::Debug for Janitor {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Janitor")
     }
 }

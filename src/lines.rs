@@ -1,7 +1,10 @@
-//! The only writer of events to standard output: the outward effect of `stdout:` endpoints, as [`crate::http`] is of
-//! the others.
+//! The only writer of events to standard output and to files: the outward effect of `stdout:` and `file:` endpoints, as
+//! [`crate::http`] is of the others.
+
+mod file;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +14,29 @@ use tokio::sync::Mutex;
 
 use crate::core::http::TransportFault;
 
+use file::Files;
+
 /// The end of a write to come.
 pub(crate) type Written<'a> = Pin<Box<dyn Future<Output = Result<(), TransportFault>> + Send + 'a>>;
 
 /// Writes whole lines, one after the other.
 pub(crate) trait LineWriter: Send + Sync {
-    /// Writes and flushes a line inside a deadline.
+    /// Writes a line to standard output and flushes it, inside a deadline.
     fn write(&self, line: Bytes, deadline: Duration) -> Written<'_>;
+
+    /// Adds a line to the end of a file, inside a deadline. It is on disk when this succeeds.
+    fn append(&self, path: PathBuf, line: Bytes, deadline: Duration) -> Written<'_>;
 }
 
-/// Standard output.
+/// Standard output, and the file system.
 #[derive(Debug, Default)]
-pub(crate) struct StandardOutput {
+pub(crate) struct Lines {
     /// Held by the one write under way, so that a reader that stopped reading costs one thread and no more.
     gate: Arc<Mutex<()>>,
+    files: Files,
 }
 
-impl LineWriter for StandardOutput {
+impl LineWriter for Lines {
     fn write(&self, line: Bytes, deadline: Duration) -> Written<'_> {
         Box::pin(async move {
             let write = async {
@@ -47,6 +56,17 @@ impl LineWriter for StandardOutput {
                     phase: "writing to standard output",
                     after: deadline,
                 }),
+            }
+        })
+    }
+
+    fn append(&self, path: PathBuf, line: Bytes, deadline: Duration) -> Written<'_> {
+        Box::pin(async move {
+            match tokio::time::timeout(deadline, self.files.append(path, line)).await {
+                Ok(written) => written,
+                Err(_) => {
+                    Err(TransportFault::Timeout { phase: "writing to the file", after: deadline })
+                }
             }
         })
     }

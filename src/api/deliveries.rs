@@ -1,5 +1,7 @@
 //! Deliveries: list, one with its attempts, and replay.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use serde::Deserialize;
@@ -7,10 +9,13 @@ use serde::Deserialize;
 use super::Shared;
 use super::events::{slice, time};
 use super::problem::Problem;
-use super::view::{BodyView, Conditions, DeliveryDetailView, DeliveryView, ReplayView};
-use crate::core::delivery::DeliveryState;
+use super::view::{BodyView, Conditions, DeliveryDetailView, DeliveryView, ReplayView, RetryView};
+use crate::core::delivery::{DeliveryState, EndpointHealth, Outlook};
 use crate::core::ids::{DeliveryId, EndpointName, EntryKey, EventId, ItemKey, SourceName};
-use crate::store::{DeliveryFilter, EventFilter, Write, Written};
+use crate::store::{DeliveryFilter, DeliveryRecord, EventFilter, StoreError, Write, Written};
+
+/// One delivery a day is the slowest replay.
+const REPLAY_SPACING_MAX: Duration = Duration::from_hours(24);
 
 /// Which deliveries, as it stands in a query or a replay's body.
 #[derive(Debug, Default, Deserialize)]
@@ -31,9 +36,20 @@ pub(super) struct DeliveryQuery {
     /// Replay only: count, send nothing.
     #[serde(default)]
     dry_run: bool,
+    /// Replay only: so many a second at most.
+    rate: Option<f64>,
 }
 
 impl DeliveryQuery {
+    /// Between two deliveries of a replay.
+    fn spacing(&self) -> Result<Duration, Problem> {
+        let Some(rate) = self.rate else { return Ok(Duration::ZERO) };
+        let spacing = Duration::try_from_secs_f64(rate.recip());
+        spacing.ok().filter(|spacing| *spacing <= REPLAY_SPACING_MAX && rate > 0.0).ok_or_else(
+            || Problem::bad_request(format!("a rate of {rate} a second makes no sense")),
+        )
+    }
+
     fn filter(&self) -> Result<DeliveryFilter, Problem> {
         if let Some(status) = &self.status
             && !DeliveryState::WORDS.contains(&status.as_str())
@@ -63,13 +79,22 @@ pub(super) async fn list(
     Query(query): Query<DeliveryQuery>,
 ) -> Result<Json<Vec<DeliveryView>>, Problem> {
     let (filter, slice) = (query.filter()?, slice(query.limit, query.order.as_deref()));
-    let found = context
-        .store
-        .read(move |store| Ok((store.deliveries(&filter, slice)?, store.endpoints()?)));
+    let found = context.store.read(move |store| {
+        let rows = store.deliveries(&filter, slice)?.into_iter();
+        let with_last = rows.map(|row| {
+            let is_dead = matches!(row.state, DeliveryState::Exhausted { .. });
+            let last = if is_dead { store.attempts(row.id)?.pop() } else { None };
+            Ok((row, last))
+        });
+        let rows = with_last.collect::<Result<Vec<_>, StoreError>>()?;
+        Ok((rows, store.endpoints()?))
+    });
     let (rows, endpoints) = found.await?;
     let endpoints = endpoints.into_iter().collect();
     let conditions = Conditions { endpoints, now: context.clock.now() };
-    Ok(Json(rows.iter().map(|row| DeliveryView::of(row, &conditions)).collect()))
+    let views =
+        rows.iter().map(|(row, last)| DeliveryView::of(row, &conditions).with_last(last.as_ref()));
+    Ok(Json(views.collect()))
 }
 
 pub(super) async fn show(
@@ -88,20 +113,38 @@ pub(super) async fn show(
     let endpoints = endpoints.into_iter().collect();
     let conditions = Conditions { endpoints, now: context.clock.now() };
     let body = BodyView::of(content, &context.redactor);
-    Ok(Json(DeliveryDetailView::of((&delivery, &conditions), event.as_ref(), body, &attempts)))
+    let retry = retry(&context, &delivery, conditions.endpoints.get(&delivery.endpoint));
+    let of = (&delivery, &conditions);
+    Ok(Json(DeliveryDetailView::of(of, event.as_ref(), body, (&attempts, retry))))
+}
+
+/// What is to come of a delivery that is not settled.
+fn retry(
+    context: &Shared,
+    delivery: &DeliveryRecord,
+    health: Option<&EndpointHealth>,
+) -> Option<RetryView> {
+    if !matches!(delivery.state, DeliveryState::Waiting | DeliveryState::Pending { .. }) {
+        return None;
+    }
+    let roster = context.operations.roster();
+    let policy = &roster.endpoints.get(&delivery.endpoint)?.retry;
+    let (attempts, started) = (delivery.attempts, delivery.started);
+    let outlook = Outlook::of(attempts, started, policy, health?, context.clock.now());
+    Some(RetryView::of(&outlook, policy))
 }
 
 pub(super) async fn replay(
     State(context): State<Shared>,
     Json(query): Json<DeliveryQuery>,
 ) -> Result<Json<ReplayView>, Problem> {
-    let filter = query.filter()?;
+    let (filter, spacing) = (query.filter()?, query.spacing()?);
     if query.dry_run {
         let count = context.store.read(move |store| store.replay_count(&filter)).await?;
         return Ok(Json(ReplayView { count, dry_run: true }));
     }
     let now = context.clock.now();
-    let written = context.store.write(Write::Replay { filter, now }).await?;
+    let written = context.store.write(Write::Replay { filter, now, spacing }).await?;
     let count = match written {
         Ok(Written::Count(count)) => count,
         Ok(Written::Done | Written::Events { .. }) => 0,

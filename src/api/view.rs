@@ -1,17 +1,19 @@
 //! What leaves as JSON. A field here is a promise; nothing secret is in any of them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::entries::{Entries, EntriesView};
-use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth};
-use crate::core::endpoint::Target;
+use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth, Outlook};
+use crate::core::endpoint::{RetryPolicy, Target};
 use crate::core::fault::Fault;
 use crate::core::http::shown_receiver;
 use crate::core::ids::{EndpointName, EntryKey, SourceName, UnitName};
 use crate::core::json::JsonText;
+use crate::core::limits::LISTED_ANSWER_CHARS_MAX;
 use crate::core::roster::Roster;
 use crate::core::sink::content::Content;
 use crate::core::snapshot::{Standing, StoredItem};
@@ -87,9 +89,30 @@ pub(super) struct DeliveryView {
     due_at: Option<String>,
     settled_at: Option<String>,
     reason: Option<String>,
+    /// What the receiver answered last, if it was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_answer: Option<AnswerView>,
+}
+
+#[derive(Debug, Serialize)]
+struct AnswerView {
+    at: String,
+    status: Option<u16>,
+    /// Its beginning.
+    text: String,
 }
 
 impl DeliveryView {
+    /// The same with what was answered to the last attempt.
+    pub(super) fn with_last(self, attempt: Option<&Attempt>) -> Self {
+        let last_answer = attempt.map(|attempt| AnswerView {
+            at: attempt.at.to_rfc3339(),
+            status: attempt.status,
+            text: attempt.answer.chars().take(LISTED_ANSWER_CHARS_MAX).collect(),
+        });
+        Self { last_answer, ..self }
+    }
+
     pub(super) fn of(record: &DeliveryRecord, conditions: &Conditions) -> Self {
         let (due, settled, reason) = match &record.state {
             DeliveryState::Waiting => (None, None, None),
@@ -118,6 +141,7 @@ impl DeliveryView {
             due_at: due.map(Timestamp::to_rfc3339),
             settled_at: settled.map(|at| at.to_rfc3339()),
             reason,
+            last_answer: None,
         }
     }
 }
@@ -137,6 +161,28 @@ pub(super) struct DeliveryDetailView {
     /// What its endpoint is sent in place of the envelope.
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<BodyView>,
+    /// What is to come, if it is not settled and its endpoint is declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<RetryView>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct RetryView {
+    /// The bounds of the delays after the attempt that is due.
+    delays_ms: Vec<u128>,
+    /// How long it is tried, from the first attempt on; the time its endpoint is left alone does not count.
+    for_ms: u128,
+    gives_up_at: Option<String>,
+}
+
+impl RetryView {
+    pub(super) fn of(outlook: &Outlook, policy: &RetryPolicy) -> Self {
+        Self {
+            delays_ms: outlook.delays.iter().map(Duration::as_millis).collect(),
+            for_ms: policy.give_up_after.as_millis(),
+            gives_up_at: outlook.gives_up.map(Timestamp::to_rfc3339),
+        }
+    }
 }
 
 impl DeliveryDetailView {
@@ -144,13 +190,14 @@ impl DeliveryDetailView {
         (record, conditions): (&DeliveryRecord, &Conditions),
         event: Option<&EventRecord>,
         body: Option<BodyView>,
-        attempts: &[Attempt],
+        (attempts, retry): (&[Attempt], Option<RetryView>),
     ) -> Self {
         Self {
             delivery: DeliveryView::of(record, conditions),
             attempts: attempts.iter().map(AttemptView::of).collect(),
             event: event.and_then(|record| raw(&record.event.body)),
             body,
+            retry,
         }
     }
 }
@@ -245,6 +292,7 @@ impl EndpointView {
         let url = declared.map(|endpoint| match &endpoint.target {
             Target::Http { url } => shown_receiver(url),
             Target::Stdout => String::from("stdout:"),
+            Target::File { .. } => String::from("file:…"),
         });
         Self {
             name: name.to_string(),

@@ -8,12 +8,13 @@ use serde_json::{Map, Value};
 use super::control::Control;
 use super::deliveries::Filter;
 use super::{Common, Usage, print};
+use crate::config::per_second;
 use crate::telemetry::Redactor;
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Every event keeps its id, so that receivers can tell what they know already.\n\nExamples:\n  doorbell replay --endpoint crm --status exhausted\n  doorbell replay --event evt_0123… --yes\n  doorbell replay --source tickets --since 2026-11-21T00:00:00Z --dry-run"
+    after_help = "Every event keeps its id, so that receivers can tell what they know already, and says\n`webhook-replay: true`. What an item has new waits behind what is sent again of it.\n\nExamples:\n  doorbell replay --endpoint crm --status exhausted\n  doorbell replay --event evt_0123… --yes\n  doorbell replay --endpoint crm --rate 10/s\n  doorbell replay --source tickets --since 2026-11-21T00:00:00Z --dry-run"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -24,11 +25,14 @@ pub(crate) struct Args {
     /// Only count.
     #[arg(long)]
     dry_run: bool,
+    /// So many at most, such as `10/s` or `100/m`; all at once without it.
+    #[arg(long, value_name = "RATE", value_parser = per_second)]
+    rate: Option<f64>,
 }
 
 pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode> {
     let control = Control::open(common, Redactor::default()).await?;
-    let counted = control.post("/v1/replay", &body(&args.filter, true)).await?;
+    let counted = control.post("/v1/replay", &body(&args, true)).await?;
     let count = counted.get("count").and_then(Value::as_u64).unwrap_or(0);
     if args.dry_run || count == 0 {
         if common.json {
@@ -44,7 +48,7 @@ pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode>
         print::line("nothing was sent")?;
         return Ok(ExitCode::FAILURE);
     }
-    let done = control.post("/v1/replay", &body(&args.filter, false)).await?;
+    let done = control.post("/v1/replay", &body(&args, false)).await?;
     control.close().await?;
     if common.json {
         print::line(&done.to_string())?;
@@ -56,11 +60,14 @@ pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-fn body(filter: &Filter, dry_run: bool) -> Value {
-    let given = filter.pairs().into_iter().filter_map(|(name, value)| Some((name, value?)));
+fn body(args: &Args, dry_run: bool) -> Value {
+    let given = args.filter.pairs().into_iter().filter_map(|(name, value)| Some((name, value?)));
     let mut body: Map<String, Value> =
         given.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
     body.insert(String::from("dry_run"), Value::from(dry_run));
+    if let Some(rate) = args.rate {
+        body.insert(String::from("rate"), Value::from(rate));
+    }
     Value::Object(body)
 }
 

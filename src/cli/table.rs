@@ -1,6 +1,7 @@
 //! Listings for people. What the API answered comes in; control characters in it are made harmless on the way out.
 
 use std::io;
+use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
@@ -9,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::print::{self, BAD, FAINT, GOOD, NAME, NEWS, STRONG, column, line, printable, styled};
+use crate::core::time::humane;
 
 /// The widest text from outside in one column.
 const COLUMN_CHARS_MAX: usize = 80;
@@ -126,15 +128,18 @@ pub(crate) fn deliveries(rows: &[Value]) -> io::Result<()> {
     if rows.is_empty() {
         return print::note("no deliveries");
     }
-    let mut table =
-        table(&["ID", "ENDPOINT", "STATUS", "TRIES", "TYPE", "ITEM", "CREATED", "NEXT OR SETTLED"]);
+    let mut header =
+        vec!["ID", "ENDPOINT", "STATUS", "TRIES", "TYPE", "ITEM", "CREATED", "NEXT OR SETTLED"];
+    let has_why = rows.iter().any(|row| row.get("reason").is_some_and(|why| !why.is_null()));
+    header.extend(has_why.then_some("WHY, AND THE LAST ANSWER"));
+    let mut table = table(&header);
     for row in rows {
         let when = if row.get("due_at").is_some_and(|due| !due.is_null()) {
             "due_at"
         } else {
             "settled_at"
         };
-        table.add_row([
+        let mut cells = vec![
             text(row, "id"),
             text(row, "endpoint"),
             text(row, "status"),
@@ -143,9 +148,33 @@ pub(crate) fn deliveries(rows: &[Value]) -> io::Result<()> {
             item(row),
             time(row, "created_at"),
             time(row, when),
-        ]);
+        ];
+        cells.extend(has_why.then(|| why(row)));
+        table.add_row(cells);
     }
     line(&table.to_string())
+}
+
+/// Why a delivery was given up, and what was answered last.
+fn why(row: &Value) -> String {
+    let answer = row.get("last_answer").map(|answer| text(answer, "text")).unwrap_or_default();
+    let reason = text(row, "reason");
+    if answer.is_empty() { reason } else { format!("{reason}: {answer}") }
+}
+
+/// What is to come of a delivery, in words.
+fn outlook(retry: &Value) -> String {
+    let span = |ms: &Value| humane(Duration::from_millis(ms.as_u64().unwrap_or(0)));
+    let delays = retry.get("delays_ms").and_then(Value::as_array).into_iter().flatten();
+    let delays: Vec<_> = delays.map(span).collect();
+    let end = match retry.get("gives_up_at").and_then(Value::as_str) {
+        Some(at) => format!("until {}", short_time(at)),
+        None => format!("for {}", retry.get("for_ms").map(span).unwrap_or_default()),
+    };
+    format!(
+        "refused again, it is tried within {} …, {end} (the time its endpoint is left alone does not count)",
+        delays.join(", ")
+    )
 }
 
 /// What is shown of a delivery. Its event is passed over.
@@ -156,6 +185,8 @@ pub(crate) struct Detail {
     #[serde(default)]
     body: Option<Value>,
     attempts: Vec<Value>,
+    #[serde(default)]
+    retry: Option<Value>,
 }
 
 /// One delivery with every attempt and what the receiver answered.
@@ -186,6 +217,9 @@ pub(crate) fn delivery(detail: &Detail) -> io::Result<()> {
         if row.get(name).is_some_and(|value| !value.is_null()) {
             line(&format!("  {word} {}", text(row, name)))?;
         }
+    }
+    if let Some(retry) = &detail.retry {
+        line(&format!("  {}", styled(FAINT, &outlook(retry))))?;
     }
     if let Some(body) = &detail.body {
         let kind = styled(FAINT, &text(body, "content_type"));

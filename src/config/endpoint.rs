@@ -11,6 +11,7 @@ use crate::config::body;
 use crate::config::budget;
 use crate::config::keys;
 use crate::config::report::{Finding, Flaw};
+use crate::config::route;
 use crate::config::rules::is_type_character;
 use crate::config::sign;
 use crate::config::source::backoff;
@@ -60,7 +61,9 @@ pub(super) fn read<'a>(
     let paused = fields.or("paused", false, |node| walk.flag(node));
     let was = fields.or("was", None, |node| was(walk, node).map(Some));
     let order = fields.or("order", Order::Item, |node| order(walk, node));
-    let unsigned = matches!(target, Some(Target::Stdout)) || matches!(sign, Some(Scheme::None));
+    let route = route::read(walk, &fields);
+    let unsigned =
+        target.as_ref().is_some_and(Target::is_lines) || matches!(sign, Some(Scheme::None));
     if !fields.has("secret") && target.is_some() && sign.is_some() && !unsigned {
         let sentence = "the key `secret` is missing: receivers could not tell who rings";
         let hint =
@@ -90,6 +93,7 @@ pub(super) fn read<'a>(
         order: order?,
         paused: paused?,
         was: was?,
+        route: route.ok()?,
     })
 }
 
@@ -115,15 +119,18 @@ fn form<'a>(walk: &mut Walk<'a>, fields: &Fields<'a>, target: Option<&Target>) -
     let body = fields.or("body", None, |node| body::reshaping(walk, node).map(Some));
     let content_type = fields.or("content_type", None, |node| content_type(walk, node).map(Some));
     let method = fields.or("method", Method::POST, |node| method(walk, node));
-    if target == Some(&Target::Stdout) && format == Some(Format::CloudEventsBinary) {
-        let sentence = "standard output has no headers, where this format puts the attributes";
+    let lines = target.filter(|target| target.is_lines()).map(|target| match target {
+        Target::File { .. } => "a file",
+        _ => "standard output",
+    });
+    if let (Some(what), Some(Format::CloudEventsBinary)) = (lines, format) {
+        let sentence = format!("{what} has no headers, where this format puts the attributes");
         return walk.report.wrong(fields.get("format")?, sentence, "write `cloudevents`");
     }
-    if target == Some(&Target::Stdout) {
-        for name in ["content_type", "method", "auth"] {
+    if let Some(what) = lines {
+        for name in ["content_type", "method", "auth", "tls", "proxy", "source_address"] {
             if let Some(node) = fields.get(name) {
-                let sentence =
-                    format!("standard output knows no `{name}`: each event is a line of JSON");
+                let sentence = format!("{what} knows no `{name}`: each event is a line of JSON");
                 return walk.report.wrong(node, sentence, "take it away");
             }
         }
@@ -188,6 +195,11 @@ fn target<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Target> {
         Some("stdout" | "stdout://") => {
             let flaw = Flaw::new("this is not a URL", "did you mean `stdout:`?");
             walk.flaw(node, "a URL", &flaw)
+        }
+        Some(text) if text.starts_with("file:") => {
+            walk.no_template(node)?;
+            let url = walk.file_address(node, text.strip_prefix("file:")?)?;
+            url.to_file_path().ok().map(|path| Target::File { path })
         }
         _ => {
             let url = walk.web_address(node)?;

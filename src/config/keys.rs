@@ -57,7 +57,7 @@ pub(super) enum Shape {
     Text,
     /// A URL to ask.
     Address,
-    /// A URL to ring, or `stdout:`; its path may be a secret.
+    /// A URL to ring, `stdout:` or `file:`; its path may be a secret.
     Receiver,
     /// `30s`
     Duration,
@@ -153,7 +153,12 @@ pub(super) static TOP: Table = &[
         "More files of the same shape; `*` in the file name matches any text.",
     )
     .example("sources.d/*.yaml"),
-    later("retention"),
+    key(
+        "retention",
+        Map(RETENTION),
+        "How long events, deliveries and attempts are kept; what was not delivered by then is given up.",
+    )
+    .default("{for: 30d, size: 10GiB}"),
     key("defaults", Part(SOURCE), "What holds for every source that does not say otherwise.")
         .example("{every: 1m}"),
     key("apis", NamedPart(SOURCE), "What the sources of one API share, by names of your choice."),
@@ -173,7 +178,24 @@ pub(super) static SERVER: Table = &[
     )
     .example("${DOORBELL_TOKEN}")
     .secret(),
-    later("reload"),
+    key(
+        "reload",
+        Shape::Word(RELOAD),
+        "`watch`: read everything again when a file changes, too; SIGHUP always does.",
+    )
+    .default("off")
+    .example("watch"),
+];
+
+/// `reload` of `server`.
+pub(super) static RELOAD: Words = &[word("watch"), word("off")];
+
+/// `retention`.
+pub(super) static RETENTION: Table = &[
+    key("for", Duration, "Since an event was detected and its last delivery settled.")
+        .default("30d"),
+    key("size", Size, "In the state's file, beside what is known of items; the oldest goes first.")
+        .default("10GiB"),
 ];
 
 /// One of `sources`.
@@ -460,6 +482,7 @@ pub(super) static CHANGES: Words =
 pub(super) static TABLES: &[Table] = &[
     TOP,
     SERVER,
+    RETENTION,
     SOURCE,
     FORMAT,
     CSV,

@@ -1,6 +1,9 @@
 //! What a configuration reads from around it: the environment and files. A trait, so that tests bring their own.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -100,6 +103,51 @@ impl Lookup for Surroundings {
             }
         }
         Ok(files)
+    }
+}
+
+/// What tells a file from another one in its place, or from itself before a change; `None` where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Print(Option<[i64; 5]>);
+
+impl Print {
+    /// Of whatever a path leads to now.
+    pub(crate) fn of(path: &Path) -> Self {
+        let Ok(about) = std::fs::metadata(path) else { return Self(None) };
+        let unsigned = [about.dev(), about.ino(), about.size()].map(u64::cast_signed);
+        let [device, inode, bytes] = unsigned;
+        Self(Some([device, inode, bytes, about.mtime(), about.mtime_nsec()]))
+    }
+}
+
+/// The same, noting what every file and directory looked like before it was read, whether it was there or not.
+#[derive(Debug, Default)]
+pub(crate) struct Noting(RefCell<BTreeMap<PathBuf, Print>>);
+
+impl Noting {
+    /// What was looked for.
+    pub(crate) fn noted(self) -> BTreeMap<PathBuf, Print> {
+        self.0.into_inner()
+    }
+
+    fn note(&self, path: &Path) {
+        self.0.borrow_mut().entry(path.to_owned()).or_insert_with_key(|path| Print::of(path));
+    }
+}
+
+impl Lookup for Noting {
+    fn variable(&self, name: &str) -> Option<String> {
+        Surroundings.variable(name)
+    }
+
+    fn file(&self, path: &Path, bytes_max: usize) -> Result<FoundFile, FileFault> {
+        self.note(path);
+        Surroundings.file(path, bytes_max)
+    }
+
+    fn directory(&self, path: &Path) -> Result<Vec<PathBuf>, FileFault> {
+        self.note(if path.as_os_str().is_empty() { Path::new(".") } else { path });
+        Surroundings.directory(path)
     }
 }
 

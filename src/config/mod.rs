@@ -8,7 +8,7 @@
 //! | `${…}` in string values | `fill`, `lookup` |
 //! | what sources share, written into each | `shared` |
 //! | which keys there are | `keys`, `schema` |
-//! | tree → typed values | `walk`, `measures`, `web`, `template`, `server`, `source`, `budget`, `auth`, `route`, `format`, `for_each`, `rules`, `body`, `endpoint` |
+//! | tree → typed values | `walk`, `measures`, `web`, `template`, `server`, `retention`, `source`, `budget`, `auth`, `route`, `format`, `for_each`, `rules`, `body`, `endpoint` |
 //! | what is wrong, shown to people | `report`, `hint`, `mask`, `problem` |
 
 mod auth;
@@ -27,6 +27,7 @@ mod measures;
 mod pages;
 pub(crate) mod problem;
 mod report;
+mod retention;
 mod route;
 mod rules;
 pub(crate) mod schema;
@@ -52,10 +53,11 @@ use crate::config::report::{Finding, ReadFile, Report};
 use crate::config::server::Server;
 use crate::config::tree::{Key, Node, Place, Value};
 use crate::config::walk::Walk;
-use crate::core::endpoint::Endpoint;
+use crate::core::endpoint::{Endpoint, Target};
 use crate::core::ids::{EndpointName, SourceName};
 use crate::core::limits::NAME_BYTES_MAX;
 use crate::core::own::OWN_SOURCE;
+use crate::core::retention::Retention;
 use crate::core::secret::Secret;
 use crate::core::source::Source;
 
@@ -63,6 +65,7 @@ use crate::core::source::Source;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Config {
     pub(crate) server: Server,
+    pub(crate) retention: Retention,
     /// In the order they stand in the files. Shared with whoever polls them: there may be very many.
     pub(crate) sources: Vec<Arc<Source>>,
     pub(crate) endpoints: Vec<Endpoint>,
@@ -79,6 +82,7 @@ impl Config {
     pub(crate) fn empty() -> Self {
         Self {
             server: Server::default(),
+            retention: Retention::default(),
             sources: Vec::new(),
             endpoints: Vec::new(),
             secrets: Vec::new(),
@@ -95,6 +99,21 @@ impl Config {
 pub(crate) fn load(path: &Path, lookup: &dyn Lookup) -> Result<Config, Problems> {
     let (files, findings) = files::read(path, lookup);
     validate(files, findings, lookup)
+}
+
+/// Reads a rate as it is written in a configuration: so many a second.
+///
+/// # Errors
+/// What is wrong, and how to write it.
+pub(crate) fn per_second(text: &str) -> Result<f64, String> {
+    match measures::rate(text) {
+        Ok(rate) => Ok(f64::from(rate.count.get()) / rate.period.as_secs_f64()),
+        Err(flaw) => Err([Some(flaw.sentence), flaw.hint]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("; ")),
+    }
 }
 
 /// Reads a configuration from a text, with paths relative to the working directory.
@@ -124,6 +143,7 @@ fn validate(
     let former = std::mem::take(&mut walk.former_endpoints);
     let former = former.iter().map(|(name, place)| (name.as_str(), *place));
     former_names(&mut walk.report, former, ("endpoint", &top.endpoints.places));
+    files_of_their_own(&mut walk, &top.endpoints);
     // Where files are missing, so may be the sources.
     if readable && top.sources.places.is_empty() && !walk.report.any_error() {
         let finding =
@@ -138,6 +158,7 @@ fn validate(
     }
     Ok(Config {
         server: top.server,
+        retention: top.retention,
         sources: top.sources.read,
         endpoints: top.endpoints.read,
         secrets,
@@ -152,6 +173,9 @@ struct Top {
     server: Server,
     /// Where `server` stands.
     server_place: Option<Place>,
+    retention: Retention,
+    /// Where `retention` stands.
+    retention_place: Option<Place>,
     /// Where `defaults` stand.
     defaults_place: Option<Place>,
     apis: Named<()>,
@@ -180,6 +204,12 @@ impl Top {
             let Some(fields) = walk.fields(root, keys::TOP, Place::top(index)) else { continue };
             if let Some(node) = fields.get("server") {
                 top.server(walk, node);
+            }
+            if let Some(node) = fields.get("retention") {
+                if let Some(retention) = retention::read(walk, node) {
+                    top.retention = retention;
+                }
+                once(walk, &mut top.retention_place, node.place, "retention");
             }
             if let Some(node) = fields.get("defaults") {
                 source::check_shared(walk, node, None);
@@ -277,6 +307,19 @@ fn former_names<'a>(
             let sentence = format!("two {what}s say that they were {name}");
             report.add(Finding::error(place, sentence).hint("keep one of the two"));
         }
+    }
+}
+
+/// Two endpoints in one file would read like one, and each would take the other's rotation for a stranger's.
+fn files_of_their_own(walk: &mut Walk<'_>, endpoints: &Named<Endpoint>) {
+    let mut taken: HashMap<&Path, &EndpointName> = HashMap::new();
+    for endpoint in &endpoints.read {
+        let Target::File { path } = &endpoint.target else { continue };
+        let Some(first) = taken.insert(path, &endpoint.name) else { continue };
+        let Some(place) = endpoints.places.get(endpoint.name.as_str()) else { continue };
+        let sentence = format!("the endpoint {first} writes to the same file");
+        let hint = "give each a file of its own, or name all types in the `events` of one";
+        walk.report.add(Finding::error(*place, sentence).hint(hint));
     }
 }
 

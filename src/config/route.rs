@@ -1,7 +1,8 @@
-//! `tls` and `proxy`: over which connections a source is asked. PEM files are read here and now, so that what is wrong
+//! `tls`, `proxy` and `source_address`: over which connections a source is asked, and an endpoint rung. PEM files are read here and now, so that what is wrong
 //! with them is told with everything else.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,12 +36,31 @@ impl Shared {
     }
 }
 
-/// Reads `tls` and `proxy` among the keys of a source. `Err` when something is wrong with them, which is noted.
+/// Reads `tls`, `proxy` and, of an endpoint, `source_address` among its keys. `Err` when something is wrong with them,
+/// which is noted.
 pub(super) fn read<'a>(walk: &mut Walk<'a>, fields: &Fields<'a>) -> Result<Option<Arc<Route>>, ()> {
     let tls = fields.or("tls", (None, None), |node| tls(walk, node));
     let proxy = fields.or("proxy", None, |node| proxy(walk, node).map(Some));
-    let (Some((roots, identity)), Some(proxy)) = (tls, proxy) else { return Err(()) };
-    Ok(Route::new(roots, identity, proxy).map(|route| walk.shared.route(route)))
+    let address = fields.or("source_address", None, |node| source_address(walk, node).map(Some));
+    let (Some((roots, identity)), Some(proxy), Some(address)) = (tls, proxy, address) else {
+        return Err(());
+    };
+    let route = Route::with_source_address(roots, identity, proxy, address);
+    Ok(route.map(|route| walk.shared.route(route)))
+}
+
+fn source_address<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<IpAddr> {
+    let text = walk.text(node)?;
+    walk.report.filled_in(node);
+    let hint = "an address of this machine, such as `203.0.113.7` or `2001:db8::7`";
+    match text.parse::<IpAddr>() {
+        Ok(address) if !address.is_unspecified() && !address.is_multicast() => Some(address),
+        Ok(_) => walk.report.wrong(node, "nothing can be sent from this address", hint),
+        Err(_) => {
+            let flaw = Flaw::new("this is not an IP address", hint);
+            walk.flaw(node, "an IP address", &flaw)
+        }
+    }
 }
 
 fn tls<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<(Option<String>, Option<Identity>)> {

@@ -15,6 +15,15 @@ pub(crate) struct Server {
     pub(crate) listen: Listen,
     /// `None` leaves the API open: only on loopback and unix sockets.
     pub(crate) token: Option<Secret>,
+    /// Whether the configuration is also read again when a file of it changes.
+    pub(crate) watches: bool,
+}
+
+impl Server {
+    /// Whether another address or token is declared: those hold from the next start on.
+    pub(crate) fn listens_otherwise(&self, other: &Self) -> bool {
+        (&self.listen, &self.token) != (&other.listen, &other.token)
+    }
 }
 
 /// Where dashboard, API and metrics are.
@@ -37,6 +46,7 @@ pub(super) fn read<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Server> {
     let fields = walk.fields(node, keys::SERVER, node.place)?;
     let listen = fields.or("listen", Listen::default(), |node| listen(walk, node));
     let token = fields.or("token", None, |node| token(walk, node).map(Some));
+    let reload = fields.or("reload", "off", |node| walk.word(node, keys::RELOAD));
     if let (Some(Listen::Tcp(address)), false) = (&listen, fields.has("token"))
         && !address.ip().is_loopback()
     {
@@ -47,7 +57,7 @@ pub(super) fn read<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Server> {
         walk.report.add(Finding::error(place, sentence).hint(hint));
         return None;
     }
-    Some(Server { listen: listen?, token: token? })
+    Some(Server { listen: listen?, token: token?, watches: reload? == "watch" })
 }
 
 fn listen<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Listen> {

@@ -15,9 +15,8 @@ use crate::config::walk::Walk;
 use crate::core::auth::names_a_credential;
 use crate::core::secret::Secret;
 
-/// URL schemes of the contract that are refused for now: `file` for endpoints, and the queues.
-const SCHEMES_LATER: [&str; 16] = [
-    "file",
+/// URL schemes of the contract that are refused for now: the queues.
+const SCHEMES_LATER: [&str; 15] = [
     "amqp",
     "amqps",
     "nats",

@@ -16,7 +16,10 @@ use crate::core::endpoint::{Endpoint, Order, RetryPolicy};
 use crate::core::event::Event;
 use crate::core::fault::{Fault, Retry, Whose};
 use crate::core::ids::{DeliveryId, EndpointName, EntryKey, ItemKey, SourceName, UnitName};
-use crate::core::limits::{ENDPOINT_RETRY_AFTER_MAX, OUTAGE_LOOK_PERIOD};
+use crate::core::limits::{
+    ENDPOINT_RETRY_AFTER_MAX, OUTAGE_LOOK_PERIOD, RECORDED_ANSWER_BYTES_MAX,
+    RECORDED_REFUSAL_BYTES_MAX, SHOWN_DELAYS_MAX,
+};
 use crate::core::own::OWN_SOURCE;
 use crate::core::sink::content::{Content, Envelope};
 use crate::core::time::Timestamp;
@@ -191,6 +194,14 @@ impl AttemptResult {
         }
     }
 
+    /// How much of the receiver's answer is recorded: a refusal has to be understood.
+    pub(crate) fn answer_bytes_max(&self) -> usize {
+        match self {
+            Self::Accepted { .. } => RECORDED_ANSWER_BYTES_MAX,
+            Self::Refused { .. } | Self::Interrupted => RECORDED_REFUSAL_BYTES_MAX,
+        }
+    }
+
     /// The word in metrics.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
@@ -293,4 +304,32 @@ pub(crate) fn settle(
         return Verdict::Exhausted { reason: fault.sentence.clone() };
     }
     Verdict::RetryAt(now.after(wait))
+}
+/// What is to come of a delivery if it keeps being refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outlook {
+    /// The bounds of the next delays, after the attempt that is due.
+    pub(crate) delays: Vec<Duration>,
+    /// When it will be given up, as far as its endpoint is not suspended until then; `None` before the first attempt.
+    pub(crate) gives_up: Option<Timestamp>,
+}
+
+impl Outlook {
+    /// Of a delivery with so many counted attempts.
+    pub(crate) fn of(
+        attempts: u32,
+        started: Option<Started>,
+        policy: &RetryPolicy,
+        health: &EndpointHealth,
+        now: Timestamp,
+    ) -> Self {
+        let delays = (attempts..attempts.saturating_add(SHOWN_DELAYS_MAX))
+            .map(|attempts| policy.backoff.bound(attempts))
+            .collect();
+        let gives_up = started.map(|started| {
+            let suspended = health.suspended(now).saturating_sub(started.suspended);
+            started.at.after(policy.give_up_after.saturating_add(suspended))
+        });
+        Self { delays, gives_up }
+    }
 }

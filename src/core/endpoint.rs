@@ -4,6 +4,8 @@
 mod tests;
 
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method};
@@ -12,6 +14,7 @@ use url::Url;
 use crate::core::auth::Auth;
 use crate::core::backoff::BackoffPolicy;
 use crate::core::budget::Rate;
+use crate::core::http::route::Route;
 use crate::core::ids::EndpointName;
 use crate::core::jq::Expression;
 use crate::core::signature::{Scheme, SigningSecret, public_key};
@@ -52,6 +55,8 @@ pub(crate) struct Endpoint {
     pub(crate) paused: bool,
     /// Its former name: what waits under that one is its own.
     pub(crate) was: Option<EndpointName>,
+    /// Over which connections it is rung; `None` for plain ones.
+    pub(crate) route: Option<Arc<Route>>,
 }
 
 impl Endpoint {
@@ -71,6 +76,15 @@ pub(crate) enum Target {
     Http { url: Url },
     /// `stdout:`, one event a line.
     Stdout,
+    /// `file:PATH`, one event a line, at the end of the file. The path is absolute.
+    File { path: PathBuf },
+}
+
+impl Target {
+    /// Whether an event is a line of JSON there, rather than a request.
+    pub(crate) fn is_lines(&self) -> bool {
+        matches!(self, Self::Stdout | Self::File { .. })
+    }
 }
 
 /// How an event is laid out.

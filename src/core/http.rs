@@ -212,8 +212,9 @@ pub(crate) enum TransportFault {
     Resolve { host: String, detail: String },
     /// No connection.
     Connect { detail: String },
-    /// The certificate or handshake was refused.
-    Tls { detail: String },
+    /// The certificate or handshake was refused. `is_final` when it always will be: the certificate is another's, or
+    /// nobody vouches for it. One that is out of date may be replaced.
+    Tls { detail: String, is_final: bool },
     /// The deadline passed. `phase` says in what: "connecting", "waiting for the answer", "reading the body".
     Timeout { phase: &'static str, after: Duration },
     /// The body came slower than the least rate.
@@ -238,6 +239,8 @@ pub(crate) enum TransportFault {
     Offline { detail: String },
     /// No descriptors, no memory, no route: this machine's own trouble.
     Local { detail: String },
+    /// A file could not be written, or was not surely on disk.
+    Unwritten { detail: String },
     /// Answers are taken from a recording, and it has none for this request.
     NotRecorded { request: String },
     /// The process is stopping; nothing was learned about the other side.
@@ -252,7 +255,7 @@ impl TransportFault {
                 ("resolve", format!("the name {host} does not resolve: {detail}"))
             }
             Self::Connect { detail } => ("connect", format!("no connection: {detail}")),
-            Self::Tls { detail } => ("tls", format!("TLS failed: {detail}")),
+            Self::Tls { detail, .. } => ("tls", format!("TLS failed: {detail}")),
             Self::Timeout { phase, after } => {
                 ("timeout", format!("timed out after {} while {phase}", humane(*after)))
             }
@@ -286,6 +289,9 @@ impl TransportFault {
             Self::Local { detail } => {
                 ("local", format!("this machine could not make the request: {detail}"))
             }
+            Self::Unwritten { detail } => {
+                ("file", format!("the file could not be written: {detail}"))
+            }
             Self::NotRecorded { request } => {
                 ("not_recorded", format!("the replay file has no answer left for {request}"))
             }
@@ -299,6 +305,7 @@ impl TransportFault {
             _ => other,
         };
         let fault = Fault { whose, ..Fault::us(code, sentence) };
-        if matches!(self, Self::Blocked { .. }) { fault.final_() } else { fault }
+        let is_final = matches!(self, Self::Blocked { .. } | Self::Tls { is_final: true, .. });
+        if is_final { fault.final_() } else { fault }
     }
 }

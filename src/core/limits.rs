@@ -36,8 +36,14 @@ pub(crate) const URL_BYTES_MAX: usize = 32 * 1024;
 pub(crate) const JQ_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// What is read of a receiver's answer.
 pub(crate) const RECEIVER_ANSWER_BYTES_MAX: usize = 16 * 1024;
-/// What is recorded of it with an attempt.
+/// What is recorded of it with an attempt that was accepted.
 pub(crate) const RECORDED_ANSWER_BYTES_MAX: usize = 2 * 1024;
+/// The same of a refusal, which has to be understood.
+pub(crate) const RECORDED_REFUSAL_BYTES_MAX: usize = RECEIVER_ANSWER_BYTES_MAX;
+/// What a listing shows of it.
+pub(crate) const LISTED_ANSWER_CHARS_MAX: usize = 200;
+/// Delays to come that are shown of a delivery.
+pub(crate) const SHOWN_DELAYS_MAX: u32 = 6;
 /// How long the rest of a receiver's answer is waited for after its headers: the status is the answer.
 pub(crate) const RECEIVER_ANSWER_REST_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Slowest transfer that is not a drip: bytes per second, judged after [`DRIP_GRACE`].
@@ -127,12 +133,20 @@ pub(crate) const MADE_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub(crate) const ENDPOINT_CONCURRENCY_DEFAULT: usize = 8;
 /// The most `concurrency` an endpoint may ask for.
 pub(crate) const ENDPOINT_CONCURRENCY_MAX: usize = 1024;
+/// A file that events are written to; before it would grow beyond, it is set aside as `PATH.1`.
+pub(crate) const SINK_FILE_BYTES_MAX: u64 = 100 * 1024 * 1024;
+/// How many files set aside are kept, `PATH.1` being the newest.
+pub(crate) const SINK_FILES_KEPT_MAX: u32 = 10;
 /// Deliveries held ready in memory per endpoint beyond those in flight; the rest waits in the store.
 pub(crate) const CLAIMS_AHEAD_MAX: usize = 256;
 /// Attempts at an endpoint, for each request that it admits: those beyond have their answer, and wait for the disk.
 pub(crate) const ATTEMPTS_PER_REQUEST_MAX: usize = 4;
 /// Writes that share one transaction.
 pub(crate) const GROUP_WRITES_MAX: usize = 512;
+/// Events, or deliveries, that one transaction removes because of their age.
+pub(crate) const EXPIRED_ROWS_PER_WRITE: usize = 100;
+/// Events that one look for such passes.
+pub(crate) const EXPIRED_LOOK_ROWS: usize = 1_000;
 /// Changed items that one transaction of a poll takes up; a longer page is committed in parts.
 pub(crate) const COMMIT_ITEMS_MAX: usize = 5_000;
 /// Changed items of a long listing that wait for one transaction, in bytes: read, they take up several times as much.
@@ -154,7 +168,9 @@ pub(crate) const STATE_FLUSH_PERIOD: Duration = Duration::from_mins(1);
 /// How far apart, on average, the first polls of those are that begin together: a few begin at once, and very many over
 /// their interval.
 pub(crate) const START_SPACING: Duration = Duration::from_millis(20);
-/// Over how long polls that are overdue when the machine wakes up are spread at most.
+/// Over how long polls that are overdue when the machine wakes up are spread at least: its network wakes up, too.
+pub(crate) const OVERDUE_SPREAD_MIN: Duration = Duration::from_secs(5);
+/// Over how long they are spread at most.
 pub(crate) const OVERDUE_SPREAD_MAX: Duration = Duration::from_mins(1);
 /// An item that a poll by hand shows whole.
 pub(crate) const SAMPLE_BYTES_MAX: usize = 16 * 1024;

@@ -30,6 +30,7 @@ pub(crate) mod plan;
 pub(crate) mod recording;
 pub(crate) mod refusal;
 pub(crate) mod report;
+pub(crate) mod retention;
 pub(crate) mod roster;
 pub(crate) mod schedule;
 pub(crate) mod secret;

@@ -225,9 +225,12 @@ pub(crate) fn endpoint_keys(old: &Endpoint, new: &Endpoint) -> Vec<String> {
         concurrency,
         limit,
         order,
+        route,
         paused,
         was,
     } = old;
+    let (route, new_route) = (route.as_deref(), new.route.as_deref());
+    let source_address = |route: Option<&Route>| route.and_then(Route::source_address);
     named([
         ("url", *target != new.target),
         ("events", *subscription != new.subscription),
@@ -246,6 +249,9 @@ pub(crate) fn endpoint_keys(old: &Endpoint, new: &Endpoint) -> Vec<String> {
         ("concurrency", *concurrency != new.concurrency),
         ("limit", *limit != new.limit),
         ("order", *order != new.order),
+        ("tls", trust(route) != trust(new_route)),
+        ("proxy", proxy(route) != proxy(new_route)),
+        ("source_address", source_address(route) != source_address(new_route)),
         ("paused", *paused != new.paused),
         ("was", *was != new.was),
     ])

@@ -42,6 +42,12 @@ impl Timestamp {
         Self::from_millis(self.as_millis().saturating_add(millis(wait)))
     }
 
+    /// This moment and `wait` earlier.
+    #[must_use]
+    pub(crate) fn before(self, wait: Duration) -> Self {
+        Self::from_millis(self.as_millis().saturating_sub(millis(wait)))
+    }
+
     /// The first moment from this one on that is a whole number of `step`s since the epoch.
     #[must_use]
     pub(crate) fn rounded_up(self, step: Duration) -> Self {

@@ -3,6 +3,7 @@
 mod notify;
 mod planning;
 pub(crate) mod socket;
+mod watch;
 pub(crate) mod works;
 
 use std::path::{Path, PathBuf};
@@ -175,7 +176,14 @@ impl Daemon {
         let works = &self.works;
         self.loops.spawn(Arc::clone(&works.poller).run(self.stop.clone()));
         self.loops.spawn(Arc::clone(&works.deliverer).run(self.stop.clone()));
-        self.loops.spawn(Janitor::new(works.store.clone()).run(self.stop.clone()));
+        let janitor = Janitor::new(
+            works.store.clone(),
+            Arc::clone(&works.clock),
+            Arc::clone(&works.telemetry),
+            works.retention(),
+        );
+        self.loops.spawn(janitor.run(self.stop.clone()));
+        self.loops.spawn(watch::run(Arc::clone(works), self.stop.clone()));
     }
 
     fn context(&self, token: Option<Secret>, state: &Path) -> Arc<Context> {

@@ -13,7 +13,7 @@ use super::planning;
 use crate::api::{Operation, Operations, Refused};
 use crate::clock::{Clock, Entropy, Random, SystemClock, unguessable};
 use crate::config::hint::meant;
-use crate::config::lookup::Surroundings;
+use crate::config::lookup::{Lookup, Surroundings};
 use crate::config::{self, Config};
 use crate::core::delivery::EndpointHealth;
 use crate::core::http::shown_url;
@@ -21,6 +21,7 @@ use crate::core::ids::{EndpointName, SourceName, UnitName};
 use crate::core::plan::Plan;
 use crate::core::recording::{Exchanges, Recording};
 use crate::core::report::{Mode, PollReport, TrialReport};
+use crate::core::retention::Retention;
 use crate::core::roster::Roster;
 use crate::core::schedule::Terms;
 use crate::core::schedule::explain::Standing;
@@ -30,7 +31,7 @@ use crate::deliverer::{self, Deliverer};
 use crate::http::HttpClient;
 use crate::http::client::ReqwestClient;
 use crate::http::recording::{Recorder, Replayer, Shown};
-use crate::lines::StandardOutput;
+use crate::lines::Lines;
 use crate::poller::gate::Gate;
 use crate::poller::hold::Decision;
 use crate::poller::{self, PollError, Poller};
@@ -66,6 +67,7 @@ pub(crate) struct Works {
     poll: Wake,
     http: Arc<dyn HttpClient>,
     roster: watch::Sender<Arc<Roster>>,
+    retention: watch::Sender<Retention>,
     config: Mutex<Config>,
     /// Held by who takes on a configuration: one at a time.
     reloading: tokio::sync::Mutex<()>,
@@ -123,7 +125,7 @@ impl Works {
             deliverer::Ports {
                 store: store.clone(),
                 http: Arc::clone(&http),
-                lines: Arc::new(StandardOutput::default()),
+                lines: Arc::new(Lines::default()),
                 clock: Arc::clone(&clock),
                 entropy,
                 telemetry: Arc::clone(&telemetry),
@@ -134,7 +136,7 @@ impl Works {
             GRACE,
         );
         telemetry.reloaded(true, clock.wall());
-        let config = Mutex::new(config);
+        let (retention, config) = (watch::Sender::new(config.retention), Mutex::new(config));
         Ok(Arc::new(Self {
             store,
             clock,
@@ -146,6 +148,7 @@ impl Works {
             poll,
             http,
             roster,
+            retention,
             config,
             reloading: tokio::sync::Mutex::default(),
             runs: AtomicBool::new(false),
@@ -167,7 +170,25 @@ impl Works {
     pub(crate) async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
         let Origin::File(path) = &self.origin else { return Ok(Vec::new()) };
         let alone = self.reloading.lock().await;
-        let told = match load(path) {
+        let told = self.take_up(load(path)).await;
+        drop(alone);
+        told
+    }
+
+    /// Takes on what a reading of the configuration came to; what is in force already, in silence.
+    pub(super) async fn adopt(&self, read: Result<Config, Vec<String>>) {
+        let alone = self.reloading.lock().await;
+        if read.as_ref().is_ok_and(|config| *config == *self.config()) {
+            self.telemetry.reloaded(true, self.clock.wall());
+        } else {
+            // It was logged.
+            self.take_up(read).await.map_or_else(drop, drop);
+        }
+        drop(alone);
+    }
+
+    async fn take_up(&self, read: Result<Config, Vec<String>>) -> Result<Vec<String>, Vec<String>> {
+        match read {
             Ok(config) => Ok(self.take_on(config).await),
             Err(problems) => {
                 self.telemetry.reloaded(false, self.clock.wall());
@@ -180,9 +201,7 @@ impl Works {
                 }
                 Err(problems)
             }
-        };
-        drop(alone);
-        told
+        }
     }
 
     async fn take_on(&self, config: Config) -> Vec<String> {
@@ -190,6 +209,8 @@ impl Works {
         // Before it is in force: the first poll under it may change the state.
         let plan = self.compare(&config, false).await;
         self.roster.send_replace(Arc::new(roster_of(&config)));
+        let retention = config.retention;
+        self.retention.send_if_modified(|old| std::mem::replace(old, retention) != retention);
         *self.config() = config;
         self.poll.ring();
         self.deliver.ring();
@@ -219,10 +240,24 @@ impl Works {
         let (in_force, server_changed) = {
             let current = self.config();
             let runs = self.runs.load(Ordering::Relaxed);
-            (runs.then(|| roster_of(&current)), runs && current.server != config.server)
+            (
+                runs.then(|| roster_of(&current)),
+                runs && current.server.listens_otherwise(&config.server),
+            )
         };
         let plan = planning::plan(&self.store, in_force, config, all_holdings).await?;
         Ok(Plan { server_changed, ..plan })
+    }
+
+    /// How long history is kept, now and after every reload.
+    pub(super) fn retention(&self) -> watch::Receiver<Retention> {
+        self.retention.subscribe()
+    }
+
+    /// The file that the configuration is to be read from again when it changes.
+    pub(super) fn watched(&self) -> Option<&Path> {
+        let Origin::File(path) = &self.origin else { return None };
+        self.config().server.watches.then_some(path.as_path())
     }
 
     fn config(&self) -> MutexGuard<'_, Config> {
@@ -281,7 +316,15 @@ fn tell(plan: &Plan, lines: &[String]) {
 /// # Errors
 /// All problems, rendered, one each.
 pub(crate) fn load(path: &Path) -> Result<Config, Vec<String>> {
-    config::load(path, &Surroundings)
+    load_with(path, &Surroundings)
+}
+
+/// The same, with the files in these surroundings.
+///
+/// # Errors
+/// All problems, rendered, one each.
+pub(super) fn load_with(path: &Path, lookup: &dyn Lookup) -> Result<Config, Vec<String>> {
+    config::load(path, lookup)
         .map_err(|problems| problems.0.iter().map(ToString::to_string).collect())
 }
 

@@ -8,9 +8,8 @@ use tracing::{debug, error, warn};
 
 use super::Deliverer;
 use super::desk::{Desk, Flight, Kept, log_health};
-use crate::core::delivery::{AttemptResult, Claim, Started, Subject, Verdict, settle};
+use crate::core::delivery::{AttemptResult, Claim, Started, Subject, Trigger, Verdict, settle};
 use crate::core::endpoint::Endpoint;
-use crate::core::limits::RECORDED_ANSWER_BYTES_MAX;
 use crate::core::own::endpoint::{Exhausted, News};
 use crate::core::sink::content::Content;
 use crate::core::sink::{self, Outbound, Parcel};
@@ -51,7 +50,8 @@ impl Deliverer {
                 Err(kept) => return kept,
             },
         };
-        let parcel = Parcel { event: &event, made: made.as_ref() };
+        let is_replay = delivery.trigger == Trigger::Replay;
+        let parcel = Parcel { event: &event, made: made.as_ref(), is_replay };
         let outbound = sink::outbound(parcel, endpoint, self.ports.clock.wall());
         let sent = self.send(outbound, endpoint.timeout).await;
         let now = self.ports.clock.now();
@@ -91,30 +91,30 @@ impl Deliverer {
     }
 
     pub(super) async fn send(&self, outbound: Outbound, deadline: Duration) -> Sent {
-        match outbound {
+        let result = match outbound {
             Outbound::Http(request) => {
                 let exchange = self.ports.http.exchange(*request).await;
                 let result = sink::judge(exchange.as_ref(), self.ports.clock.wall());
-                let answer =
-                    exchange.map(|response| self.shown_answer(&response.body)).unwrap_or_default();
-                Sent { status: result.status(), result, answer }
+                let bytes_max = result.answer_bytes_max();
+                let answer = exchange
+                    .map(|response| self.shown_answer(&response.body, bytes_max))
+                    .unwrap_or_default();
+                return Sent { status: result.status(), result, answer };
             }
-            Outbound::Line(line) => {
-                let result = sink::judge_line(self.ports.lines.write(line, deadline).await);
-                Sent { result, status: None, answer: String::new() }
+            Outbound::Line(line) => sink::judge_line(self.ports.lines.write(line, deadline).await),
+            Outbound::FileLine { path, line } => {
+                sink::judge_line(self.ports.lines.append(path, line, deadline).await)
             }
-            Outbound::Unready(fault) => {
-                let result = AttemptResult::unsent(fault);
-                Sent { result, status: None, answer: String::new() }
-            }
-        }
+            Outbound::Unready(fault) => AttemptResult::unsent(fault),
+        };
+        Sent { result, status: None, answer: String::new() }
     }
 
-    fn shown_answer(&self, body: &[u8]) -> String {
+    fn shown_answer(&self, body: &[u8], bytes_max: usize) -> String {
         if body.is_empty() {
             return String::new();
         }
-        let beginning = body.get(..RECORDED_ANSWER_BYTES_MAX).unwrap_or(body);
+        let beginning = body.get(..bytes_max).unwrap_or(body);
         self.ports.redactor.clean(&String::from_utf8_lossy(beginning))
     }
 

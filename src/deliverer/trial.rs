@@ -20,7 +20,7 @@ impl Deliverer {
             Ok(made) => made,
             Err(fault) => return unsent(event, fault),
         };
-        let parcel = Parcel { event, made: Some(&made) };
+        let parcel = Parcel { event, made: Some(&made), is_replay: false };
         let outbound = sink::outbound(parcel, &wanting, self.ports.clock.wall());
         if let Outbound::Unready(fault) = outbound {
             return unsent(event, fault);

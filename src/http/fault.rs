@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use rustls::{AlertDescription, CertificateError};
 use url::Url;
 
 use crate::core::http::TransportFault;
@@ -127,8 +128,9 @@ impl<'a> Causes<'a> {
     }
 
     fn tls(&self, place: Place<'_>) -> Option<TransportFault> {
-        let detail = format!("{place}: {}", self.tls?);
-        Some(TransportFault::Tls { detail })
+        let fault = self.tls?;
+        let detail = format!("{place}: {fault}");
+        Some(TransportFault::Tls { detail, is_final: is_final(fault) })
     }
 
     /// Trouble that would have met a request to anybody.
@@ -141,7 +143,7 @@ impl<'a> Causes<'a> {
         let ended = self.io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof);
         if ended && place.is_encrypted() {
             let detail = format!("{place} hung up during the handshake");
-            return TransportFault::Tls { detail };
+            return TransportFault::Tls { detail, is_final: false };
         }
         TransportFault::Connect { detail: format!("{place}: {}", self.innermost) }
     }
@@ -161,6 +163,26 @@ impl<'a> Causes<'a> {
             None => format!("{place} hung up"),
         };
         TransportFault::Cut { detail: format!("{how} {when}") }
+    }
+}
+
+/// Whether a handshake will end in the same way until a person changes something. What is out of date is often replaced
+/// in time, and a clock may be wrong; what a server says of our own certificate may be its passing trouble.
+fn is_final(fault: &rustls::Error) -> bool {
+    match fault {
+        rustls::Error::InvalidCertificate(flaw) => !matches!(
+            flaw,
+            CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }
+                | CertificateError::ExpiredRevocationList
+                | CertificateError::ExpiredRevocationListContext { .. }
+                | CertificateError::UnknownRevocationStatus
+        ),
+        rustls::Error::PeerIncompatible(_)
+        | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => true,
+        _ => false,
     }
 }
 

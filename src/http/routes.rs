@@ -141,7 +141,7 @@ fn along(route: &Route, mut builder: ClientBuilder) -> reqwest::Result<ClientBui
         }
         builder = builder.proxy(proxy);
     }
-    Ok(builder)
+    Ok(builder.local_address(route.source_address()))
 }
 
 impl ClientError {

@@ -9,7 +9,7 @@ use super::Poller;
 use super::gate::Applicant;
 use super::run::Loop;
 use crate::core::ids::UnitName;
-use crate::core::limits::{OVERDUE_SPREAD_MAX, POLLS_IN_FLIGHT_MAX};
+use crate::core::limits::{OVERDUE_SPREAD_MAX, OVERDUE_SPREAD_MIN, POLLS_IN_FLIGHT_MAX};
 use crate::core::schedule::{Every, start_window};
 use crate::core::source::Source;
 use crate::core::time::Timestamp;
@@ -82,7 +82,8 @@ impl Poller {
         if slept > SLEPT_MIN {
             info!(seconds = slept.as_secs(), "the machine slept, or was very busy");
             let entropy = &self.ports.entropy;
-            let window = |count: usize| start_window(count).min(OVERDUE_SPREAD_MAX);
+            let window =
+                |count: usize| start_window(count).clamp(OVERDUE_SPREAD_MIN, OVERDUE_SPREAD_MAX);
             own.agenda.spread_overdue(now, window, || entropy.unit());
         }
         let offset = self.wall_offset();

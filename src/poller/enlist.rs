@@ -14,7 +14,7 @@ use crate::core::ids::{EntryKey, SourceName, UnitName};
 use crate::core::limits::GROUP_WRITES_MAX;
 use crate::core::schedule::Schedule;
 use crate::core::source::{Source, SourceState};
-use crate::store::{Read, StoreError, Write};
+use crate::store::{Read, StoreError, Write, Written};
 
 impl Poller {
     /// Looks which entries the sources have that were fed since the last look, and those whose last look failed.
@@ -68,6 +68,7 @@ impl Poller {
             before.keys().filter(|entry| !members.has(entry)).cloned().collect();
         let joined: Vec<_> = members.keys().filter(|entry| !before.has(entry)).cloned().collect();
         let mut kept = self.kept(source, is_first, &joined).await?;
+        self.welcome_back(name, &joined, &mut kept).await?;
         if is_first && members.is_settled() {
             // Those that left while nobody looked.
             let gone =
@@ -120,6 +121,26 @@ impl Poller {
             Ok(kept)
         };
         self.ports.store.read(read).await
+    }
+
+    /// What is known of entries that left and came back is theirs again, unless it was just given up as too old.
+    async fn welcome_back(
+        &self,
+        name: &SourceName,
+        joined: &[EntryKey],
+        kept: &mut BTreeMap<EntryKey, SourceState>,
+    ) -> Result<(), StoreError> {
+        for entry in joined {
+            let Some(state) = kept.get_mut(entry).filter(|state| state.left.is_some()) else {
+                continue;
+            };
+            let unit = UnitName::of(name, entry);
+            match self.ports.store.write(Write::Return { unit }).await? {
+                Ok(Written::Count(0)) => drop(kept.remove(entry)),
+                _ => state.left = None,
+            }
+        }
+        Ok(())
     }
 
     /// An entry is one no more. What is known of it is kept: should it come back, it is compared with that, and polled

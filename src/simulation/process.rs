@@ -15,7 +15,7 @@ use crate::core::report::Mode;
 use crate::core::roster::Roster;
 use crate::deliverer::{self, Deliverer};
 use crate::http::HttpClient;
-use crate::lines::StandardOutput;
+use crate::lines::Lines;
 use crate::poller::gate::Gate;
 use crate::poller::hold::Decision;
 use crate::poller::{self, Poller};
@@ -79,7 +79,7 @@ impl Process {
             deliverer::Ports {
                 store: store.clone(),
                 http,
-                lines: Arc::new(StandardOutput::default()),
+                lines: Arc::new(Lines::default()),
                 clock,
                 entropy,
                 telemetry,
@@ -182,7 +182,7 @@ impl Process {
             DeliveryFilter { status: Some(String::from("exhausted")), ..DeliveryFilter::default() };
         let now = StageClock(Arc::clone(&self.stage)).now();
         // A store that is full says so; it is asked again some time.
-        drop(self.store.write(Write::Replay { filter, now }).await);
+        drop(self.store.write(Write::Replay { filter, now, spacing: Duration::ZERO }).await);
         self.deliver.ring();
     }
 }

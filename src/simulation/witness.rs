@@ -12,7 +12,7 @@ use crate::core::auth::oauth2::TokenKey;
 use crate::core::budget::{Holder, Kept};
 use crate::core::delivery::{EndpointHealth, Verdict};
 use crate::core::ids::{
-    DeliveryId, EndpointName, EntryKey, EventId, ItemKey, SourceName, UnitName,
+    DeliveryId, EndpointName, EntryKey, EventId, EventNo, ItemKey, SourceName, UnitName,
 };
 use crate::core::plan::Holding;
 use crate::core::sink::content::Content;
@@ -20,8 +20,8 @@ use crate::core::snapshot::{Settling, Snapshot, StoredItem};
 use crate::core::source::SourceState;
 use crate::core::time::Timestamp;
 use crate::store::{
-    Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, Due, EventFilter, EventRecord, Read,
-    Refusal, Slice, Store, StoreError, Tally, Write, Written,
+    Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, Due, EventFilter, EventRecord, Expired,
+    Expiry, Read, Refusal, Slice, Store, StoreError, Tally, Write, Written,
 };
 
 /// The store of one process; the disk below it survives.
@@ -364,6 +364,45 @@ impl Read for Witness {
     fn tally(&self) -> Result<Vec<Tally>, StoreError> {
         self.living()?;
         self.0.disk().tally()
+    }
+
+    fn expired(
+        &self,
+        expiry: Expiry,
+        after: EventNo,
+        rows_max: usize,
+    ) -> Result<Expired, StoreError> {
+        self.living()?;
+        self.0.disk().expired(expiry, after, rows_max)
+    }
+
+    fn overdue(
+        &self,
+        before: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+        self.living()?;
+        self.0.disk().overdue(before, rows_max)
+    }
+
+    fn departed(
+        &self,
+        before: Timestamp,
+        after: &UnitName,
+        rows_max: usize,
+    ) -> Result<Vec<UnitName>, StoreError> {
+        self.living()?;
+        self.0.disk().departed(before, after, rows_max)
+    }
+
+    fn bytes(&self) -> Result<u64, StoreError> {
+        self.living()?;
+        self.0.disk().bytes()
+    }
+
+    fn snapshot_bytes(&self) -> Result<u64, StoreError> {
+        self.living()?;
+        self.0.disk().snapshot_bytes()
     }
 }
 

@@ -6,6 +6,7 @@ mod entries;
 mod listings;
 mod model;
 mod names;
+mod retention;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -36,7 +37,7 @@ use crate::store::{
 type Case = fn(&mut dyn Store);
 
 /// What each case proves, and the case.
-const CASES: [(&str, Case); 32] = [
+const CASES: [(&str, Case); 38] = [
     ("a new state is empty", empty),
     ("a poll's page changes everything together", page_changes_everything),
     ("a source's state comes back whole", state_comes_back),
@@ -61,6 +62,7 @@ const CASES: [(&str, Case); 32] = [
     ("deliveries are found by every filter", listings::delivery_filters),
     ("a replay sends each pair once, in the events' order", listings::replay),
     ("a replay leaves out what is under way", listings::replay_under_way),
+    ("a replay in no hurry is spaced", listings::replay_spaced),
     ("deliveries are counted where they stand", listings::tally),
     ("a source goes on under another name", names::renamed),
     ("a name with a state is left alone", names::not_renamed),
@@ -69,6 +71,11 @@ const CASES: [(&str, Case); 32] = [
     ("entries that left hold nothing", entries::held_ones),
     ("what an endpoint is sent is fixed with its event", contents::fixed),
     ("what could not be made is made once", contents::made_late),
+    ("what was settled long ago is found and forgotten", retention::forgotten),
+    ("looks at events go on where they ended", retention::looks),
+    ("what lapses frees its lane", retention::lapsed),
+    ("what was emptied remains as an entry", retention::emptied),
+    ("entries that left are unlearned, their source's numbers are not", retention::departed),
 ];
 
 /// Runs every case on a store of its own.

@@ -3,17 +3,19 @@
 //! Each write first looks whether it is refused and only then changes anything; nothing after that can fail, so a
 //! refused write leaves no trace.
 
+mod filter;
 mod rename;
+mod retention;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::core::auth::oauth2::TokenKey;
 use crate::core::budget::{Holder, Kept};
 use crate::core::delivery::{DeliveryState, EndpointHealth, Trigger, Verdict};
-use crate::core::endpoint::glob_matches;
 use crate::core::event::Event;
 use crate::core::ids::{
     DeliveryId, EndpointName, EntryKey, EventId, EventNo, ItemKey, SourceName, UnitName,
@@ -25,9 +27,11 @@ use crate::core::snapshot::{Settling, Snapshot, Standing, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::{
     Attempt, AttemptCommit, DeliveryFilter, DeliveryRecord, Due, DueDelivery, EventFilter,
-    EventRecord, PollCommit, Read, Refusal, Slice, SourceState, Store, StoreError, Tally, Write,
-    Written,
+    EventRecord, Expired, Expiry, PollCommit, Read, Refusal, Slice, SourceState, Store, StoreError,
+    Tally, Write, Written,
 };
+
+use filter::{event_matches, slice};
 
 /// A store that forgets everything when dropped.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +43,11 @@ pub(crate) struct MemoryStore {
     /// The event numbered 1 comes first.
     events: Vec<Event>,
     endpoints: BTreeMap<EndpointName, EndpointHealth>,
+    /// Those that were removed, and those whose bytes were.
+    forgotten: BTreeSet<EventNo>,
+    emptied: BTreeSet<EventNo>,
     deliveries: BTreeMap<DeliveryId, DeliveryRecord>,
+    last_delivery: u64,
     /// What is not the envelope.
     contents: BTreeMap<(EventNo, EndpointName), Content>,
     /// Those that send the envelope.
@@ -78,7 +86,9 @@ impl MemoryStore {
                 known.clone_from(health);
                 Ok(Written::Done)
             }
-            Write::Replay { filter, now } => Ok(Written::Count(self.replay(filter, *now))),
+            Write::Replay { filter, now, spacing } => {
+                Ok(Written::Count(self.replay(filter, *now, *spacing)))
+            }
             Write::Rename { from, to } => Ok(Written::Count(self.rename(from, to))),
             Write::RenameEndpoint { from, to } => {
                 Ok(Written::Count(self.rename_endpoint(from, to)))
@@ -98,6 +108,12 @@ impl MemoryStore {
                 }
                 Ok(Written::Done)
             }
+            Write::Unlearn { units, left_before } => {
+                Ok(Written::Count(self.unlearn(units, *left_before)))
+            }
+            Write::Return { unit } => Ok(Written::Count(self.come_back(unit))),
+            Write::Forget { events } => Ok(Written::Count(self.forget(events))),
+            Write::Lapse(lapse) => Ok(Written::Count(self.lapse(lapse))),
             Write::Token { key, sealed, at: _ } => {
                 self.tokens.insert(*key, sealed.clone());
                 Ok(Written::Done)
@@ -169,7 +185,8 @@ impl MemoryStore {
         trigger: Trigger,
         now: Timestamp,
     ) -> DeliveryId {
-        let id = DeliveryId(self.deliveries.len() as u64 + 1);
+        self.last_delivery += 1;
+        let id = DeliveryId(self.last_delivery);
         let is_behind = lane.is_some() && self.first_of_lane(endpoint, lane).is_some();
         let state =
             if is_behind { DeliveryState::Waiting } else { DeliveryState::Pending { due: now } };
@@ -250,19 +267,20 @@ impl MemoryStore {
         if let Some(delivery) = next.and_then(|id| self.deliveries.get_mut(&id))
             && delivery.state == DeliveryState::Waiting
         {
-            delivery.state = DeliveryState::Pending { due: at };
+            delivery.state = DeliveryState::Pending { due: at.max(delivery.created_at) };
         }
     }
 
-    fn replay(&mut self, filter: &DeliveryFilter, now: Timestamp) -> u64 {
+    fn replay(&mut self, filter: &DeliveryFilter, now: Timestamp, spacing: Duration) -> u64 {
         let pairs: Vec<_> = self
             .replayable(filter)
             .into_iter()
             .map(|last| (last.id, last.event_no, (last.endpoint.clone(), last.lane)))
             .collect();
-        for (last, no, (endpoint, lane)) in &pairs {
+        for ((last, no, (endpoint, lane)), number) in pairs.iter().zip(0..) {
             if let Some(event) = self.numbered(*no).cloned() {
-                let id = self.deliver((*no, &event), (endpoint, *lane), Trigger::Replay, now);
+                let at = now.after(spacing.saturating_mul(number));
+                let id = self.deliver((*no, &event), (endpoint, *lane), Trigger::Replay, at);
                 self.plain.extend(self.plain.contains(last).then_some(id));
             }
         }
@@ -278,8 +296,8 @@ impl MemoryStore {
         for delivery in self.unfinished() {
             last.remove(&(delivery.event_no, &delivery.endpoint));
         }
-        let mut found: Vec<_> =
-            last.into_values().filter(|delivery| self.matches(filter, delivery)).collect();
+        let whole = last.into_values().filter(|delivery| self.is_whole(delivery.event_no));
+        let mut found: Vec<_> = whole.filter(|delivery| self.matches(filter, delivery)).collect();
         found.sort_by_key(|delivery| (delivery.event_no, delivery.id));
         found
     }
@@ -316,25 +334,6 @@ impl MemoryStore {
         due.sort_by_key(|(due, delivery)| (*due, delivery.id));
         due.into_iter().map(|(_, delivery)| delivery).collect()
     }
-}
-
-/// Whether an event matches a filter, its `after` aside.
-fn event_matches(filter: &EventFilter, event: &Event) -> bool {
-    let EventFilter { after: _, event_type, source, entry, key, since, until } = filter;
-    event_type.as_ref().is_none_or(|glob| glob_matches(glob, &event.event_type))
-        && source.as_ref().is_none_or(|source| *source == event.source)
-        && entry.as_ref().is_none_or(|entry| *entry == event.entry)
-        && key.as_ref().is_none_or(|key| *key == event.key)
-        && since.is_none_or(|since| event.at >= since)
-        && until.is_none_or(|until| event.at < until)
-}
-
-fn slice<T>(mut rows: Vec<T>, slice: Slice) -> Vec<T> {
-    if slice.newest_first {
-        rows.reverse();
-    }
-    rows.truncate(slice.rows_max);
-    rows
 }
 
 impl Read for MemoryStore {
@@ -410,7 +409,7 @@ impl Read for MemoryStore {
     fn events(&self, filter: &EventFilter, rows: Slice) -> Result<Vec<EventRecord>, StoreError> {
         let numbered = (1..).map(EventNo).zip(&self.events);
         let found = numbered
-            .filter(|(no, _)| filter.after.is_none_or(|after| *no > after))
+            .filter(|(no, _)| filter.after.is_none_or(|after| *no > after) && self.is_whole(*no))
             .filter(|(_, event)| event_matches(filter, event))
             .map(|(no, event)| EventRecord { no, event: event.clone() })
             .collect();
@@ -418,8 +417,9 @@ impl Read for MemoryStore {
     }
 
     fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError> {
-        let newest =
-            (1..).map(EventNo).zip(&self.events).filter(|(_, event)| event.id == *id).last();
+        let numbered = (1..).map(EventNo).zip(&self.events);
+        let of_id = |(no, event): &(EventNo, &Event)| event.id == *id && self.is_there(*no);
+        let newest = numbered.filter(of_id).last().filter(|(no, _)| self.is_whole(*no));
         Ok(newest.map(|(no, event)| EventRecord { no, event: event.clone() }))
     }
 
@@ -505,6 +505,40 @@ impl Read for MemoryStore {
             }
         }
         Ok(tallies)
+    }
+
+    fn expired(
+        &self,
+        expiry: Expiry,
+        after: EventNo,
+        rows_max: usize,
+    ) -> Result<Expired, StoreError> {
+        Ok(self.expired_after(expiry, after, rows_max))
+    }
+
+    fn overdue(
+        &self,
+        before: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+        Ok(self.overdue_before(before, rows_max))
+    }
+
+    fn departed(
+        &self,
+        before: Timestamp,
+        after: &UnitName,
+        rows_max: usize,
+    ) -> Result<Vec<UnitName>, StoreError> {
+        Ok(self.departed_before(before, after, rows_max))
+    }
+
+    fn bytes(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    fn snapshot_bytes(&self) -> Result<u64, StoreError> {
+        Ok(0)
     }
 }
 

@@ -114,8 +114,8 @@ pub(crate) enum Write {
     Health { name: EndpointName, health: EndpointHealth },
     /// New deliveries of old events, one for each pair of event and endpoint whose last delivery the filter finds, in
     /// the events' order and in that delivery's lane. Pairs that are still under way are left out. Answers
-    /// [`Written::Count`].
-    Replay { filter: DeliveryFilter, now: Timestamp },
+    /// [`Written::Count`]. Each is made `spacing` after the one before, and due from then on.
+    Replay { filter: DeliveryFilter, now: Timestamp, spacing: Duration },
     /// Gives everything known of a source to another name: items, baseline, validators, event numbers, schedule. What
     /// waits for delivery keeps its bytes and its order before what the new name will ring. Only if `from` has state
     /// and `to` has none. Answers [`Written::Count`]: 1, or 0 when there was nothing to do.
@@ -129,10 +129,33 @@ pub(crate) enum Write {
     Made { event: EventNo, endpoint: EndpointName, made: Made },
     /// Keeps what was learned in polls that changed nothing. Ignored if events were added meanwhile.
     State { unit: UnitName, state: Box<SourceState> },
+    /// Removes events with all that belongs to them: deliveries, attempts, what was made. One with a delivery that is not
+    /// settled stays. Answers [`Written::Count`].
+    Forget { events: Vec<EventNo> },
+    /// Gives deliveries up that nobody settled. Answers [`Written::Count`].
+    Lapse(Box<Lapse>),
+    /// Removes what is known of entries that left before, all but the last event number of their source. One that came
+    /// back meanwhile stays. Answers [`Written::Count`].
+    Unlearn { units: Vec<UnitName>, left_before: Timestamp },
+    /// Takes back that an entry left: from here on nobody unlearns it. Answers [`Written::Count`]: 1, or 0 when nothing is
+    /// known of it any more.
+    Return { unit: UnitName },
     /// Keeps a refresh token, sealed, in the place of any other of this key.
     Token { key: TokenKey, sealed: Vec<u8>, at: Timestamp },
     /// Keeps what was spent of written limits, in the place of what was kept before of the same holders.
     Budgets(Vec<(Holder, Kept)>),
+}
+
+/// Deliveries that are given up because of their age, or because there is no room for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lapse {
+    /// Those that are settled meanwhile are left alone.
+    pub(crate) deliveries: Vec<DeliveryId>,
+    pub(crate) reason: String,
+    /// Whether the bytes of their events, unless another delivery still needs them, of what receivers answered, and of
+    /// all attempts but the last are removed. What remains is the entry: which event it was, where it was to go, and why it did not.
+    pub(crate) empties: bool,
+    pub(crate) at: Timestamp,
 }
 
 /// What a write did.
@@ -318,6 +341,23 @@ impl Due {
     }
 }
 
+/// Which events need not be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expiry {
+    /// Those detected before, all of whose deliveries were settled before.
+    pub(crate) before: Timestamp,
+    /// Whether those that were emptied by a [`Lapse`] are left alone.
+    pub(crate) whole_only: bool,
+}
+
+/// What was found of them in a run of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Expired {
+    pub(crate) events: Vec<EventNo>,
+    /// The last event that was looked at; `None` at the end, and where events are too young.
+    pub(crate) last: Option<EventNo>,
+}
+
 /// How many deliveries of an endpoint stand where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -399,6 +439,30 @@ pub(crate) trait Read: Send {
     fn budgets(&self) -> Result<Vec<(Holder, Kept)>, StoreError>;
     /// Deliveries counted by endpoint and status, without those of zero.
     fn tally(&self) -> Result<Vec<Tally>, StoreError>;
+    /// Which of the next so many events after one need not be kept.
+    fn expired(
+        &self,
+        expiry: Expiry,
+        after: EventNo,
+        rows_max: usize,
+    ) -> Result<Expired, StoreError>;
+    /// Of the so many oldest deliveries that are not settled, those made before.
+    fn overdue(
+        &self,
+        before: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<DeliveryRecord>, StoreError>;
+    /// Entries that left before and of which something is known, by name, after one.
+    fn departed(
+        &self,
+        before: Timestamp,
+        after: &UnitName,
+        rows_max: usize,
+    ) -> Result<Vec<UnitName>, StoreError>;
+    /// Bytes in use in the state's file.
+    fn bytes(&self) -> Result<u64, StoreError>;
+    /// Those of them that hold what is known of items. Reads all of that.
+    fn snapshot_bytes(&self) -> Result<u64, StoreError>;
 }
 
 /// Writing. One writer at a time.

@@ -111,7 +111,7 @@ fn what_the_server_does_not_charge_for_is_noticed() {
         })
     });
     let mut daemon = Daemon::run(&sharing(&api, "1200/10m", &["a", "b", "c", "d"], "50ms..1h"));
-    daemon.wait_for_good_polls("a", 1);
+    daemon.wait_until_polled("a");
     let explained = || daemon.control_json("/v1/sources/a/explain");
     wait_until("the figures told", || explained()["pacing"]["unchanged_free"] == json!(true));
     let said = daemon.cli(&["explain", "a"]).stdout.replace('\n', " ");
@@ -125,7 +125,7 @@ fn what_the_server_does_not_charge_for_is_noticed() {
 fn a_slow_window_outlasts_a_kill() {
     let api = Script::start(|_| Reply::json(&json!([{ "id": 1 }])));
     let mut daemon = Daemon::run(&sharing(&api, "10/h", &["rare"], "100ms"));
-    daemon.wait_for_good_polls("rare", 1);
+    daemon.wait_until_polled("rare");
     assert_eq!(api.requests().len(), 1);
     daemon.kill9();
     daemon.start();

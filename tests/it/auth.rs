@@ -137,8 +137,8 @@ fn credentials_are_dropped_when_a_redirect_leaves_the_origin() {
         .collect();
     let mut daemon = Daemon::run(&format!("sources:\n{sources}"));
     for (name, _) in auths {
-        daemon.wait_for_good_polls(name, 1);
-        daemon.wait_for_good_polls(&format!("round-{name}"), 1);
+        daemon.wait_until_polled(name);
+        daemon.wait_until_polled(&format!("round-{name}"));
     }
     let basic = "Y2xlcms6czNjcmV0";
     let shows = |received: &Received| {
@@ -186,8 +186,8 @@ fn a_proxy_is_used_when_it_is_named_and_only_then() {
         daemon.set_env(name, &unused.url(""));
     }
     daemon.start();
-    daemon.wait_for_good_polls("direct", 1);
-    daemon.wait_for_good_polls("proxied", 1);
+    daemon.wait_until_polled("direct");
+    daemon.wait_until_polled("proxied");
     let asked = &proxy.heard()[0];
     assert_eq!(asked.target, "http://tickets.example/items");
     // clerk:p@ss-s3cret

@@ -138,7 +138,7 @@ fn not_modified_since_nothing() {
     let mut scene = Scene::set(items(2));
     scene.api.set_etags(false);
     scene.daemon.start();
-    scene.daemon.wait_for_good_polls("tickets", 1);
+    scene.daemon.wait_until_polled("tickets");
     scene.survives(&[("a 304 that was not asked for", Reply::status(304), &["304"])]);
 }
 

@@ -36,7 +36,7 @@ endpoints:
 
 fn start(api: &ApiServer, receiver: &Script, keys: &str) -> Daemon {
     let mut daemon = Daemon::run(&config(api, receiver, keys));
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     daemon
 }
 
@@ -195,7 +195,7 @@ fn what_was_sent_is_shown_without_secrets() {
     let mut daemon = Daemon::new(&config(&api, &receiver, keys));
     daemon.set_env("PAGER_KEY", "canary-5ecret");
     daemon.start();
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     api.set_items(items(2));
     wait_until("the event", || receiver.requests().len() == 1);
     let sent = r#"{"routing_key":"canary-5ecret","summary":"ticket 2"}"#;

@@ -79,7 +79,7 @@ fn a_flood_is_held_until_a_person_decides() {
     let endpoints = format!("endpoints:\n  desk: {{ url: '{}', secret: any }}\n", receiver.url());
     let mut daemon =
         Daemon::run(&format!("{}{endpoints}", config(&api.url(), "every: 100ms, flood: 3")));
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     api.set_items(items(7));
     let held = |daemon: &Daemon| daemon.metric("doorbell_held_changes", &[("source", "tickets")]);
     daemon.wait_until("held creations", |daemon| held(daemon) > 4.5);

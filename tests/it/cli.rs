@@ -421,7 +421,7 @@ endpoints: {{ desk: {{ url: '{url}/hook', secret: '{secret}', sign: {sign} }} }}
             api.url()
         ));
         daemon.start();
-        daemon.wait_for_good_polls("tickets", 1);
+        daemon.wait_until_polled("tickets");
         api.set_items(items(3));
         assert!(listener.wait().success(), "{sign}: {:#?}", listener.lines());
         let hits: Vec<Value> =
@@ -448,7 +448,7 @@ fn listen_refuses_what_is_signed_with_another_secret() {
     let config = fs::read_to_string(daemon.config_path()).unwrap();
     fs::write(daemon.config_path(), config.replace(&scene.receiver.url(), &url)).unwrap();
     daemon.start();
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     scene.api.set_items(items(2));
     let line = listener.line_with("✗");
     assert!(line.contains("401"), "{line}");

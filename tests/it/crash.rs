@@ -52,7 +52,7 @@ impl Trial {
         daemon.set_program(&[program]);
         daemon.start();
         for source in SOURCES {
-            daemon.wait_for_good_polls(source, 1);
+            daemon.wait_until_polled(source);
         }
         let shown = world.scenery();
         let baselines = shown.sources.iter().map(|(name, it)| (*name, it.items.clone())).collect();

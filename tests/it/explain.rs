@@ -32,7 +32,7 @@ fn a_learned_source_is_explained() {
     api.set_items(json!(items));
     let every = "    every: 1m..1h\n    changed_at: .updated_at\n    weight: 2\n";
     let mut daemon = Daemon::run(&config(&api, every));
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     let answer = daemon.cli_json(&["explain", "tickets"]);
     assert!((1.0..3.0).contains(&number(&answer, "/rate/per_day")), "{answer}");
     assert!((60.0..3_600.0).contains(&number(&answer, "/interval_s")), "{answer}");
@@ -65,7 +65,7 @@ fn what_is_fixed_failing_or_unknown_is_said() {
     api.set_items(json!([{ "id": 1 }]));
     let mut daemon =
         Daemon::run(&config(&api, "    every: 100ms\n    backoff: { first: 30s, max: 1m }\n"));
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     let answer = daemon.cli_json(&["explain", "tickets"]);
     assert_eq!((&answer["cause"], &answer["every"]["fixed"]), (&json!("fixed"), &json!(true)));
     let said = daemon.cli(&["explain", "tickets"]).stdout;

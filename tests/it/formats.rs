@@ -32,7 +32,7 @@ impl Stage {
         let config =
             format!("sources: {{ things: {source} }}\nendpoints: {{ desk: {endpoint} }}\n");
         let mut daemon = Daemon::run(&config);
-        daemon.wait_for_good_polls("things", 1);
+        daemon.wait_until_polled("things");
         Self { api, receiver, daemon, good: first }
     }
 

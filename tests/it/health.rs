@@ -16,7 +16,7 @@ const RETRY: &str = "retry: { first: 50ms, max: 200ms, for: 1h }";
 /// A daemon with one source, `tickets`, before these endpoints; each is a name, its URL and further keys.
 fn daemon(api: &ApiServer, endpoints: &[(&str, String, &str)]) -> Daemon {
     let mut daemon = Daemon::run(&config(api, endpoints));
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     daemon
 }
 
@@ -208,7 +208,7 @@ fn a_pause_in_the_file_lasts_until_the_file_ends_it() {
     let (going, paused) = (scene.config(), format!("{}    paused: true\n", scene.config()));
     scene.daemon.write_config(&paused);
     scene.daemon.start();
-    scene.daemon.wait_for_good_polls("tickets", 1);
+    scene.daemon.wait_until_polled("tickets");
     scene.api.set_items(items(3));
     scene.daemon.wait_until("two waiting", |daemon| pending(daemon, "desk") > 1.5);
     let resumed = scene.daemon.cli(&["endpoints", "resume", "desk"]);

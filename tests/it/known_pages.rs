@@ -90,7 +90,7 @@ impl Stage {
         });
         let daemon = Daemon::run(&tickets(&api.url_of("/list"), keys));
         let mut stage = Self { items, odd, api, daemon };
-        stage.daemon.wait_for_good_polls("tickets", 1);
+        stage.daemon.wait_until_polled("tickets");
         stage.api.take_targets();
         stage
     }

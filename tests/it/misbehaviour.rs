@@ -165,7 +165,7 @@ fn bombs_are_refused_in_little_memory() {
         api.url()
     );
     let mut daemon = Daemon::run(&config);
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     let zeroes = zstd(&vec![b' '; 512 * 1024 * 1024]);
     assert!(zeroes.len() < 100_000, "not much of a bomb: {} bytes", zeroes.len());
     for bomb in [Reply::bomb(), json_text(zeroes).header("Content-Encoding", "zstd")] {
@@ -503,7 +503,7 @@ fn a_storm_of_429_is_met_with_longer_and_longer_pauses() {
     let api = ApiServer::with_items(items(1));
     let config = tickets(&api.url(), "backoff: { first: 50ms, max: 400ms }");
     let mut daemon = Daemon::run(&config.replace("every: 1h", "every: 20ms"));
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     api.always(Reply::status(429));
     let from = api.asked();
     daemon.wait_until("a dozen refusals", |_| api.asked() >= from + 12);

@@ -208,7 +208,7 @@ fn a_follower_that_goes_away_ends_the_command() {
     let api = ApiServer::with_items(items(1));
     let mut daemon = Daemon::new(&tickets(&api.url(), "first_poll: emit"));
     daemon.start();
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     for what in ["events", "deliveries"] {
         let mut command = daemon.command([what, "--follow", "--json"]);
         let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();

@@ -100,7 +100,7 @@ fn fifty_endpoints_cost_one_loop_of_polls() {
         "sources:\n  tickets: {{ url: '{}', key: .id, every: 100ms }}\nendpoints:\n{endpoints}",
         api.url()
     ));
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     api.set_items(items(2));
     for receiver in &receivers {
         let ledger = receiver.wait_for("ten endpoints", |ledger| ledger.rings.len() >= 10);

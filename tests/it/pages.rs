@@ -86,7 +86,7 @@ endpoints:
             receiver.url()
         );
         let mut daemon = Daemon::run(&config);
-        daemon.wait_for_good_polls("tickets", 1);
+        daemon.wait_until_polled("tickets");
         Self { server, desk, receiver, daemon }
     }
 

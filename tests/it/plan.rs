@@ -81,7 +81,7 @@ fn a_plan_says_what_an_edit_does_and_why() {
     assert!(!daemon.state_path().exists(), "a plan made a state");
     daemon.start();
     for name in ["gone", "interval", "keyed", "looser", "old", "same"] {
-        daemon.wait_for_good_polls(name, 1);
+        daemon.wait_until_polled(name);
     }
     let calm = daemon.cli(&["plan"]);
     assert_eq!(calm.stdout.trim(), "6 sources and 1 endpoint unchanged", "{calm:?}");
@@ -127,7 +127,7 @@ fn an_edit_does_what_the_plan_said() {
     let (api, receiver) = (ApiServer::with_items(items(3)), Receiver::start());
     let mut daemon = Daemon::run(&before_the_edit(&api, &receiver));
     for name in ["gone", "interval", "keyed", "looser", "old", "same"] {
-        daemon.wait_for_good_polls(name, 1);
+        daemon.wait_until_polled(name);
     }
     assert!(daemon.term().success());
 
@@ -191,7 +191,7 @@ fn interval_rules_and_credentials_neither_lose_nor_replay() {
     let (api, receiver) = (ApiServer::with_items(items(2)), Receiver::start());
     let own = |more: &str| config(&[("tickets", keys(&api, more))], &receiver);
     let mut daemon = Daemon::run(&own(""));
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     let edits = [
         ", every: 50ms",
         ", timeout: 3s",
@@ -221,7 +221,7 @@ fn a_renamed_source_goes_on_over_a_reload() {
     let (api, receiver) = (ApiServer::with_items(items(2)), Receiver::start());
     let named = |name: &str, more: &str| config(&[(name, keys(&api, more))], &receiver);
     let mut daemon = Daemon::run(&named("old", ""));
-    daemon.wait_for_good_polls("old", 1);
+    daemon.wait_until_polled("old");
     receiver.always(Reply::status(503));
     api.set_items(json!([{ "id": 1, "status": "open" }, item(2)]));
     receiver.wait_for_requests_in_all(1);
@@ -260,7 +260,7 @@ fn a_source_is_renamed_once_whenever_it_is_killed() {
     let (api, receiver) = (ApiServer::with_items(items(40)), Receiver::start());
     let named = |name: &str, more: &str| config(&[(name, keys(&api, more))], &receiver);
     let mut daemon = Daemon::run(&named("n0", ""));
-    daemon.wait_for_good_polls("n0", 1);
+    daemon.wait_until_polled("n0");
     let mut random = fastrand::Rng::with_seed(11);
     for round in 1..=8 {
         let (old, new) = (format!("n{}", round - 1), format!("n{round}"));
@@ -277,7 +277,7 @@ fn a_source_is_renamed_once_whenever_it_is_killed() {
         std::thread::park_timeout(Duration::from_millis(random.u64(..60)));
         daemon.kill9();
         daemon.start();
-        daemon.wait_for_good_polls(&new, 1);
+        daemon.wait_until_polled(&new);
         api.set_items(items(40 + round));
         receiver.wait_for(&new, |ledger| ledger.accepted().len() >= round);
         let ledger = receiver.ledger();
@@ -314,8 +314,8 @@ fn a_former_name_that_is_in_use_is_told_at_its_place() {
     // Both have a state of their own by now: nothing is thrown away for the other.
     daemon.write_config(&both.replace(", was: old", ""));
     daemon.start();
-    daemon.wait_for_good_polls("old", 1);
-    daemon.wait_for_good_polls("new", 1);
+    daemon.wait_until_polled("old");
+    daemon.wait_until_polled("new");
     let said = reload(&mut daemon, &config(&[("new", keys(&api, ", was: old"))], &receiver));
     assert!(said.contains("has no effect"), "{said}");
     let plan = daemon.cli_json(&["plan"]);
@@ -329,7 +329,7 @@ fn a_former_name_that_is_in_use_is_told_at_its_place() {
 fn a_dry_poll_of_a_renamed_source_renames_nothing() {
     let (api, receiver) = (ApiServer::with_items(items(2)), Receiver::start());
     let mut daemon = Daemon::run(&config(&[("old", keys(&api, ""))], &receiver));
-    daemon.wait_for_good_polls("old", 1);
+    daemon.wait_until_polled("old");
     assert!(daemon.term().success());
     daemon.write_config(&config(&[("new", keys(&api, ", was: old"))], &receiver));
     api.set_items(items(3));

@@ -108,7 +108,7 @@ fn a_new_source_is_baselined_in_silence_and_a_removed_one_is_silent() {
     let ring = [endpoint("desk", &receiver)];
     let (one, other) = (source("old", &old.url(), ""), source("new", &new.url(), ""));
     let mut daemon = Daemon::run(&config(std::slice::from_ref(&one), &ring));
-    daemon.wait_for_good_polls("old", 1);
+    daemon.wait_until_polled("old");
 
     reload(&mut daemon, &config(&[one.clone(), other.clone()], &ring), true);
     daemon.wait_for_good_polls("new", 2);
@@ -243,7 +243,7 @@ fn included_files_are_read_again_too() {
     fs::create_dir(daemon.path("sources.d")).unwrap();
     daemon.write_config(&first);
     daemon.start();
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
 
     let included = daemon.path("sources.d/more.yaml");
     fs::write(&included, format!("sources:\n{}", source("more", &more.url(), ""))).unwrap();

@@ -212,7 +212,7 @@ fn a_copy_that_is_none_is_not_restored() {
     assert_eq!(scene.daemon.cli(&["restore", "nowhere"]).code, Some(2));
     assert!(before == fs::read(scene.daemon.path("state/doorbell.db")).unwrap(), "it changed");
     scene.daemon.start();
-    scene.daemon.wait_for_good_polls("tickets", 1);
+    scene.daemon.wait_until_polled("tickets");
 }
 
 /// A scene whose timeouts are longer than this test waits.
@@ -244,7 +244,7 @@ fn ends_well(daemon: &mut Daemon) -> Duration {
 fn a_hung_api_delays_no_end() {
     let mut scene = patient_scene("100ms");
     scene.daemon.start();
-    scene.daemon.wait_for_good_polls("tickets", 1);
+    scene.daemon.wait_until_polled("tickets");
     scene.api.always(Reply::hang());
     scene.api.wait_for_requests(1);
     let took = ends_well(&mut scene.daemon);
@@ -255,7 +255,7 @@ fn a_hung_api_delays_no_end() {
 fn a_hung_receiver_delays_the_end_for_a_while_and_no_attempt_is_counted() {
     let mut scene = patient_scene("100ms");
     scene.daemon.start();
-    scene.daemon.wait_for_good_polls("tickets", 1);
+    scene.daemon.wait_until_polled("tickets");
     scene.receiver.always(Reply::hang());
     scene.api.set_items(items(2));
     scene.receiver.wait_for_requests_in_all(1);
@@ -278,7 +278,7 @@ fn a_hung_receiver_delays_the_end_for_a_while_and_no_attempt_is_counted() {
 fn what_is_sent_when_the_end_comes_is_finished() {
     let mut scene = patient_scene("100ms");
     scene.daemon.start();
-    scene.daemon.wait_for_good_polls("tickets", 1);
+    scene.daemon.wait_until_polled("tickets");
     // The answer takes a while: its status comes at once, and the rest is not waited for long.
     scene.receiver.always(
         Reply::text("text/plain", "x".repeat(20))
@@ -301,7 +301,7 @@ fn a_schedule_and_what_waits_outlive_the_process() {
     let mut scene = patient_scene("1h");
     scene.receiver.always(Reply::status(503));
     scene.daemon.start();
-    scene.daemon.wait_for_good_polls("tickets", 1);
+    scene.daemon.wait_until_polled("tickets");
     scene.api.set_items(items(2));
     assert_eq!(scene.daemon.cli(&["poll", "tickets", "--commit"]).code, Some(0));
     scene.receiver.wait_for_requests_in_all(1);

@@ -209,7 +209,7 @@ fn oauth2(token_url: &str) -> String {
 fn no_output_shows_a_secret() {
     let Aviary { api, mut daemon, _echo } = Aviary::new();
     daemon.start();
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     api.set_items(items(3));
     let attempts = |daemon: &Daemon, endpoint: &str| {
         let rows = daemon.control_json(&format!("/v1/deliveries?endpoint={endpoint}"));
@@ -380,7 +380,7 @@ fn a_secret_in_a_url_is_refused_without_being_shown() {
 fn an_echo_is_recorded_without_the_secrets_in_it() {
     let Aviary { api, mut daemon, _echo } = Aviary::new();
     daemon.start();
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     api.set_items(items(2));
     let shown = |daemon: &Daemon| {
         let rows = daemon.control_json("/v1/deliveries?endpoint=accepting&status=delivered");

@@ -80,7 +80,7 @@ fn every_example_of_the_book_is_verified() {
     let endpoints: String = lines.collect();
     daemon.write_config(&format!("{}endpoints:\n{endpoints}", orders(&api)));
     daemon.start();
-    daemon.wait_for_good_polls("orders", 1);
+    daemon.wait_until_polled("orders");
     api.set_items(items(1));
     daemon.wait_until("every endpoint being rung", |_| hits(&listener).len() >= SCHEMES.len());
     let hits = hits(&listener);
@@ -118,7 +118,7 @@ fn one_ring(keys: &str) -> (Receiver, Daemon) {
     let url = receiver.url();
     let mut daemon =
         Daemon::run(&format!("{config}endpoints:\n  desk: {{ url: '{url}', {keys} }}\n"));
-    daemon.wait_for_good_polls("orders", 1);
+    daemon.wait_until_polled("orders");
     api.set_items(items(2));
     daemon.wait_until("a settled delivery", |daemon| {
         let rows = daemon.cli_json(&["deliveries"]);
@@ -269,7 +269,7 @@ fn listen_refuses_every_third_and_takes_its_time() {
         orders(&api)
     ));
     daemon.start();
-    daemon.wait_for_good_polls("orders", 1);
+    daemon.wait_until_polled("orders");
     api.set_items(items(5));
     assert!(listener.wait().success(), "{:#?}", listener.lines());
     let lines = listener.lines();

@@ -105,7 +105,7 @@ fn a_cursor_and_what_it_stands_for_survive_kills_together() {
     let endpoint = format!("endpoints: {{ desk: {{ url: '{}', secret: any }} }}\n", receiver.url());
     let config = std::fs::read_to_string(daemon.config_path()).unwrap();
     let mut daemon = Daemon::run(&(config.replace("every: 1h", "every: 20ms") + &endpoint));
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     for round in 1..=10 {
         for more in 0..4 {
             feed.add(round * 4 + more, round * 4 + more);

@@ -80,7 +80,7 @@ fn a_request_is_rendered_and_what_it_finds_rings() {
 fn a_paused_source_is_shown_and_asked_nothing_until_it_goes_on() {
     let (api, receiver) = (ApiServer::with_items(items(1)), Receiver::start());
     let mut daemon = Daemon::run(&config(&api, &receiver, true));
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     stays("a paused source is asked nothing", || asked(&api, "/resting") == 0);
     let shown = |daemon: &Daemon| {
         let source = daemon.control_json("/v1/sources/resting");

@@ -1,16 +1,16 @@
 //! One of `endpoints`: where events go, how they are signed, when they are tried again.
 
 use super::Shape::{
-    self, Count, Duration, Either, Expression, Flag, Map, OneOrList, Pairs, Rate, Receiver, Text,
-    Tree,
+    self, Address, Count, Duration, Either, Expression, Flag, Map, OneOrList, Pairs, Rate,
+    Receiver, Text, Tree,
 };
-use super::credentials::AUTH;
-use super::{RATE, Table, Words, key, later, word};
+use super::credentials::{AUTH, TLS};
+use super::{RATE, Table, Words, key, word};
 use crate::core::limits::ENDPOINT_CONCURRENCY_MAX;
 
 /// One of `endpoints`.
 pub(in crate::config) static ENDPOINT: Table = &[
-    key("url", Receiver, "`https://…`, `http://…` or `stdout:`.")
+    key("url", Receiver, "`https://…`, `http://…`, `stdout:` or `file:PATH`, to whose end each event is added as a line.")
         .example("https://agent.example/webhook/new-ticket")
         .required(),
     key(
@@ -53,7 +53,8 @@ pub(in crate::config) static ENDPOINT: Table = &[
     )
     .default("application/json")
     .example("text/plain; charset=utf-8"),
-    later("tls"),
+    key("tls", Map(TLS), "Whom to trust, and a client certificate: PEM files.")
+        .example("{ca: internal-ca.pem}"),
     key("timeout", Duration, "For one whole attempt.").default("15s"),
     key("order", Shape::Word(ORDER), "What waits for what.").default("item").example("endpoint"),
     key("retry", Map(RETRY), "When to try again, and when to give up.")
@@ -67,8 +68,14 @@ pub(in crate::config) static ENDPOINT: Table = &[
     key("paused", Flag, "Whether its events wait."),
     key("was", Text, "The endpoint's former name: what waits under that one is its own.")
         .example("agent"),
-    later("proxy"),
-    later("source_address"),
+    key("proxy", Address, "An HTTP proxy to go through; proxies of the environment are not used.")
+        .example("http://proxy.example:3128"),
+    key(
+        "source_address",
+        Text,
+        "The address of this machine to send from, so that receivers can allow-list it.",
+    )
+    .example("203.0.113.7"),
 ];
 
 /// `format` of an endpoint.

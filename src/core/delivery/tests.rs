@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use crate::core::backoff::BackoffPolicy;
 use crate::core::delivery::{
-    AttemptResult, Breaker, Claim, DeliveryState, EndpointHealth, Started, Subject, Trigger,
-    Verdict, lane, settle,
+    AttemptResult, Breaker, Claim, DeliveryState, EndpointHealth, Outlook, Started, Subject,
+    Trigger, Verdict, lane, settle,
 };
 use crate::core::endpoint::{BreakerPolicy, Order, RetryPolicy};
 use crate::core::fault::Fault;
@@ -527,4 +527,21 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn the_outlook_is_what_settling_does() {
+    let policy = RetryPolicy {
+        backoff: BackoffPolicy::try_new(seconds(5), seconds(60)).unwrap(),
+        give_up_after: seconds(1000),
+    };
+    let health = EndpointHealth { suspended_before: seconds(300), ..EndpointHealth::new(at(0)) };
+    let outlook = |attempts, started| Outlook::of(attempts, started, &policy, &health, at(400));
+    let expected = |delays: [u64; 6], gives_up: Option<i64>| Outlook {
+        delays: delays.map(seconds).to_vec(),
+        gives_up: gives_up.map(at),
+    };
+    assert_eq!(outlook(0, None), expected([5, 10, 20, 40, 60, 60], None));
+    let started = Started { at: at(10), suspended: seconds(100) };
+    assert_eq!(outlook(3, Some(started)), expected([40, 60, 60, 60, 60, 60], Some(1210)));
 }

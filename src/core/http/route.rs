@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
+
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -13,13 +15,14 @@ use url::Url;
 
 use crate::core::secret::Secret;
 
-/// What sets a source's connections apart from those of others. Equal ones share their connections.
+/// What sets the connections of a source or endpoint apart from those of others. Equal ones share their connections.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Route {
     /// PEM; in the place of the system's roots.
     roots: Option<String>,
     identity: Option<Identity>,
     proxy: Option<Proxy>,
+    source_address: Option<IpAddr>,
     digest: [u8; 32],
 }
 
@@ -41,17 +44,28 @@ pub(crate) struct Proxy {
 }
 
 impl Route {
-    /// `None` when nothing sets it apart. The certificates were checked by [`check_roots`] and [`Identity::check`].
+    /// One without an address to leave from.
+    #[cfg(test)]
     pub(crate) fn new(
         roots: Option<String>,
         identity: Option<Identity>,
         proxy: Option<Proxy>,
     ) -> Option<Self> {
-        if roots.is_none() && identity.is_none() && proxy.is_none() {
+        Self::with_source_address(roots, identity, proxy, None)
+    }
+
+    /// `None` when nothing sets it apart. The certificates were checked by [`check_roots`] and [`Identity::check`].
+    pub(crate) fn with_source_address(
+        roots: Option<String>,
+        identity: Option<Identity>,
+        proxy: Option<Proxy>,
+        source_address: Option<IpAddr>,
+    ) -> Option<Self> {
+        if roots.is_none() && identity.is_none() && proxy.is_none() && source_address.is_none() {
             return None;
         }
-        let digest = digest(roots.as_deref(), identity.as_ref(), proxy.as_ref());
-        Some(Self { roots, identity, proxy, digest })
+        let digest = digest(roots.as_deref(), identity.as_ref(), proxy.as_ref(), source_address);
+        Some(Self { roots, identity, proxy, source_address, digest })
     }
 
     /// Whose certificates are trusted, as PEM; `None` for those the system trusts.
@@ -69,6 +83,11 @@ impl Route {
         self.proxy.as_ref()
     }
 
+    /// The address of this machine that its connections leave from; `None` for whichever the system takes.
+    pub(crate) fn source_address(&self) -> Option<IpAddr> {
+        self.source_address
+    }
+
     /// Equal for equal routes, secrets included. Tells nothing of them.
     pub(crate) fn digest(&self) -> [u8; 32] {
         self.digest
@@ -76,12 +95,19 @@ impl Route {
 
     /// The same without a client certificate: it proves who asks, and that is nobody else's business.
     pub(crate) fn without_identity(&self) -> Option<Self> {
-        Self::new(self.roots.clone(), None, self.proxy.clone())
+        let (roots, proxy) = (self.roots.clone(), self.proxy.clone());
+        Self::with_source_address(roots, None, proxy, self.source_address)
     }
 }
 
-fn digest(roots: Option<&str>, identity: Option<&Identity>, proxy: Option<&Proxy>) -> [u8; 32] {
+fn digest(
+    roots: Option<&str>,
+    identity: Option<&Identity>,
+    proxy: Option<&Proxy>,
+    source_address: Option<IpAddr>,
+) -> [u8; 32] {
     let credentials = proxy.and_then(|proxy| proxy.credentials.as_ref());
+    let source_address = source_address.map(|address| address.to_string());
     let parts = [
         roots,
         identity.map(|identity| identity.certificates.as_str()),
@@ -89,6 +115,7 @@ fn digest(roots: Option<&str>, identity: Option<&Identity>, proxy: Option<&Proxy
         proxy.map(|proxy| proxy.url.as_str()),
         credentials.map(|(user, _)| user.as_str()),
         credentials.map(|(_, password)| password.expose()),
+        source_address.as_deref(),
     ];
     let mut digest = Sha256::new();
     for part in parts {

@@ -37,7 +37,7 @@ pub(crate) fn judge(exchange: Result<&Response, &TransportFault>, now: Timestamp
     }
 }
 
-/// What writing a line to standard output came to.
+/// What writing a line, to standard output or a file, came to.
 pub(crate) fn judge_line(written: Result<(), TransportFault>) -> AttemptResult {
     match written {
         Ok(()) => AttemptResult::Accepted { status: StatusCode::OK.as_u16() },

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use http::header::HeaderValue;
 
 use super::cloudevents;
-use crate::core::endpoint::{Endpoint, Format, Reshaping, Target};
+use crate::core::endpoint::{Endpoint, Format, Reshaping};
 use crate::core::event::Event;
 use crate::core::fault::Fault;
 use crate::core::json::{self, JsonFault};
@@ -152,9 +152,9 @@ pub(crate) fn make_late(event: &Event, endpoint: &Endpoint) -> Result<Made, Faul
     }
 }
 
-/// Whether what is sent to an endpoint is JSON. A line of standard output always is.
+/// Whether what is sent to an endpoint is JSON. A line always is.
 fn is_json(endpoint: &Endpoint) -> bool {
-    endpoint.target == Target::Stdout || is_json_type(&media_type(endpoint))
+    endpoint.target.is_lines() || is_json_type(&media_type(endpoint))
 }
 
 /// Whether a media type is one of JSON: `application/json`, `application/vnd.x+json`, with any parameters.

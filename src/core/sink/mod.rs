@@ -11,9 +11,11 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 pub(crate) use crate::core::sink::answer::{judge, judge_line};
@@ -36,6 +38,11 @@ pub(crate) enum Outbound {
     Http(Box<Request>),
     /// One line for standard output, newline included.
     Line(Bytes),
+    /// One line for the end of a file, newline included.
+    FileLine {
+        path: PathBuf,
+        line: Bytes,
+    },
     /// Nothing: what a header names could not be told from the event. No later attempt would fare better.
     Unready(Fault),
 }
@@ -45,7 +52,12 @@ pub(crate) enum Outbound {
 pub(crate) struct Parcel<'a> {
     pub(crate) event: &'a Event,
     pub(crate) made: Option<&'a Made>,
+    /// Somebody asked for it again: receivers are told, the bytes are the same.
+    pub(crate) is_replay: bool,
 }
+
+/// Marks what is sent again by a person's word.
+const REPLAY_HEADER: HeaderName = HeaderName::from_static("webhook-replay");
 
 impl Parcel<'_> {
     /// The bytes that are signed and sent.
@@ -62,12 +74,15 @@ pub(crate) fn outbound(parcel: Parcel<'_>, endpoint: &Endpoint, now: Timestamp) 
             Ok(request) => Outbound::Http(Box::new(request)),
             Err(fault) => Outbound::Unready(fault.final_()),
         },
-        Target::Stdout => {
-            let mut line = parcel.body().to_vec();
-            line.push(b'\n');
-            Outbound::Line(Bytes::from(line))
-        }
+        Target::Stdout => Outbound::Line(line(parcel)),
+        Target::File { path } => Outbound::FileLine { path: path.clone(), line: line(parcel) },
     }
+}
+
+fn line(parcel: Parcel<'_>) -> Bytes {
+    let mut line = parcel.body().to_vec();
+    line.push(b'\n');
+    Bytes::from(line)
 }
 
 fn request(
@@ -92,6 +107,7 @@ fn request(
         way: Way {
             oauth2: endpoint.auth.oauth2().cloned(),
             credentials: endpoint.auth.parameters().map(str::to_owned).collect(),
+            route: endpoint.route.clone(),
             ..Way::default()
         },
     })
@@ -104,7 +120,7 @@ fn headers(
     (endpoint, url): (&Endpoint, &mut Url),
     now: Timestamp,
 ) -> HeaderMap {
-    let Parcel { event, made } = parcel;
+    let Parcel { event, made, is_replay } = parcel;
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, content::content_type(made, endpoint));
     headers.insert(USER_AGENT, HeaderValue::from_static(OUR_USER_AGENT));
@@ -114,6 +130,9 @@ fn headers(
         headers.insert(ID_HEADER, id);
     }
     headers.insert(TIMESTAMP_HEADER, HeaderValue::from(now.as_seconds()));
+    if is_replay {
+        headers.insert(REPLAY_HEADER, HeaderValue::from_static("true"));
+    }
     if made.is_some_and(|made| made.is_binary) {
         lay_over(&mut headers, cloudevents::headers(event));
     }

@@ -74,6 +74,7 @@ fn endpoint(sign: Scheme, target: Target, headers: &[(&'static str, &'static str
         paused: false,
         was: None,
         order: Order::Item,
+        route: None,
     }
 }
 
@@ -82,7 +83,7 @@ fn http_target() -> Target {
 }
 
 fn request(endpoint: &Endpoint) -> Request {
-    match outbound(Parcel { event: &event(), made: None }, endpoint, NOW) {
+    match outbound(Parcel { event: &event(), made: None, is_replay: false }, endpoint, NOW) {
         Outbound::Http(request) => *request,
         other => panic!("{other:?} for an endpoint with a URL"),
     }
@@ -153,7 +154,7 @@ fn the_operators_headers_override_everything_but_identity_and_proof() {
 #[test]
 fn standard_output_gets_a_line() {
     let endpoint = endpoint(Scheme::None, Target::Stdout, &[]);
-    match outbound(Parcel { event: &event(), made: None }, &endpoint, NOW) {
+    match outbound(Parcel { event: &event(), made: None, is_replay: false }, &endpoint, NOW) {
         Outbound::Line(line) => assert_eq!(line, format!("{BODY}\n")),
         other => panic!("{other:?} for standard output"),
     }
@@ -345,14 +346,14 @@ fn what_was_made_is_sent_and_signed_as_it_was_made() {
     let frozen = Made { media_type, body, is_binary: false };
     // Declared anew since.
     let endpoint = Endpoint { method: Method::PUT, ..reshaping(jq(".data"), None) };
-    let parcel = Parcel { event: &event(), made: Some(&frozen) };
+    let parcel = Parcel { event: &event(), made: Some(&frozen), is_replay: false };
     let Outbound::Http(request) = outbound(parcel, &endpoint, NOW) else { panic!("a line") };
     assert_eq!((request.method, &request.body[..]), (Method::PUT, &b"as it was"[..]));
     assert_eq!(request.headers["content-type"], "text/plain");
     assert!(is_proven_by("new", &request.headers, &request.body));
     // What was there before `body` is the envelope, and goes as what it is.
     let endpoint = reshaping(jq(".data"), Some("text/plain"));
-    let parcel = Parcel { event: &event(), made: None };
+    let parcel = Parcel { event: &event(), made: None, is_replay: false };
     let Outbound::Http(request) = outbound(parcel, &endpoint, NOW) else { panic!("a line") };
     assert_eq!(request.body, BODY);
     assert_eq!(request.headers["content-type"], "application/json");
@@ -363,7 +364,7 @@ fn in_format(event: &Event, format: Format, keys: Endpoint) -> Request {
     let endpoint = Endpoint { format, ..keys };
     let found = Envelope::of(event).content(&endpoint);
     let Some(Content::Made(made)) = found else { panic!("{found:?}") };
-    match outbound(Parcel { event, made: Some(&made) }, &endpoint, NOW) {
+    match outbound(Parcel { event, made: Some(&made), is_replay: false }, &endpoint, NOW) {
         Outbound::Http(request) => *request,
         other => panic!("{other:?} for an endpoint with a URL"),
     }
@@ -431,7 +432,7 @@ fn the_attributes_of_a_binary_cloudevent_are_headers() {
     assert_eq!(request.headers["content-type"], "text/plain; charset=utf-8");
     // Frozen with the bytes: declared anew, it goes as it was made.
     let made = Made { media_type: JSON.into(), body: "1".into(), is_binary: true };
-    let parcel = Parcel { event: &event(), made: Some(&made) };
+    let parcel = Parcel { event: &event(), made: Some(&made), is_replay: false };
     let plain = endpoint(Scheme::None, http_target(), &[]);
     let Outbound::Http(request) = outbound(parcel, &plain, NOW) else { panic!("a line") };
     assert_eq!(request.headers["ce-type"], "ticket.created");
@@ -459,6 +460,20 @@ fn credentials_go_along_over_the_operators_headers_and_under_the_proof() {
     assert_eq!(request.way.credentials, ["k y"]);
     let forged = Auth::Header(vec![(HeaderName::from_static("webhook-id"), secret())]);
     check(forged, "token=t", ("webhook-id", "evt_1"));
+}
+
+#[test]
+fn a_replay_says_so_and_is_the_same_otherwise() {
+    let (endpoint, event) = (endpoint(Scheme::Standard, http_target(), &[]), event());
+    let sent =
+        |is_replay| match outbound(Parcel { event: &event, made: None, is_replay }, &endpoint, NOW)
+        {
+            Outbound::Http(request) => *request,
+            other => panic!("{other:?} for an endpoint with a URL"),
+        };
+    let (first, mut again) = (sent(false), sent(true));
+    assert_eq!(again.headers.remove("webhook-replay").unwrap(), "true");
+    assert_eq!((first.headers, first.body, first.url), (again.headers, again.body, again.url));
 }
 
 /// A label as it is declared: text, and jq over the envelope.
@@ -493,7 +508,7 @@ fn a_label_that_fails_sends_nothing() {
     let check = |parts: &[&str], expected: &str| {
         let scheme = Scheme::Shopify([label(TOPIC_HEADER, parts)].into());
         let endpoint = endpoint(scheme, http_target(), &[]);
-        match outbound(Parcel { event: &event(), made: None }, &endpoint, NOW) {
+        match outbound(Parcel { event: &event(), made: None, is_replay: false }, &endpoint, NOW) {
             Outbound::Unready(fault) => {
                 assert_eq!((fault.whose, fault.retry), (Whose::Us, Retry::Never));
                 assert!(fault.sentence.contains(expected), "{fault}");

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use std::time::Duration;
+
 use crate::core::delivery::Verdict;
 use crate::core::ids::{DeliveryId, EventNo};
 use crate::core::sink::content::{Content, Made};
@@ -25,7 +27,10 @@ fn sent(store: &dyn Store, name: &str) -> Vec<(u64, Content)> {
 }
 
 fn replay(store: &mut dyn Store) -> Written {
-    done(store, Write::Replay { filter: DeliveryFilter::default(), now: at(500) })
+    done(
+        store,
+        Write::Replay { filter: DeliveryFilter::default(), now: at(500), spacing: Duration::ZERO },
+    )
 }
 
 pub(super) fn fixed(store: &mut dyn Store) {

@@ -1,5 +1,7 @@
 //! Listings, replays and counts: what each filter finds.
 
+use std::time::Duration;
+
 use crate::core::delivery::{DeliveryState, Trigger, Verdict};
 use crate::core::ids::{DeliveryId, EventId, EventNo};
 use crate::store::samples::{
@@ -89,7 +91,7 @@ pub(super) fn replay(store: &mut dyn Store) {
     }
     let to_a = DeliveryFilter { endpoint: Some(endpoint("a")), ..DeliveryFilter::default() };
     assert_eq!(store.replay_count(&to_a).expect("it reads"), 2);
-    let write = || Write::Replay { filter: to_a.clone(), now: at(200) };
+    let write = || Write::Replay { filter: to_a.clone(), now: at(200), spacing: Duration::ZERO };
     assert_eq!(done(store, write()), Written::Count(2));
     let record = |id| store.delivery(DeliveryId(id)).expect("it reads").expect("it exists");
     let (fifth, sixth) = (record(5), record(6));
@@ -104,7 +106,8 @@ pub(super) fn replay(store: &mut dyn Store) {
     done(store, delivered(6, 1, 220));
     let exhausted =
         DeliveryFilter { status: Some(String::from("exhausted")), ..DeliveryFilter::default() };
-    let again = || Write::Replay { filter: exhausted.clone(), now: at(300) };
+    let again =
+        || Write::Replay { filter: exhausted.clone(), now: at(300), spacing: Duration::ZERO };
     assert_eq!(done(store, again()), Written::Count(1));
     done(store, delivered(7, 1, 310));
     assert_eq!(store.replay_count(&exhausted).expect("it reads"), 0);
@@ -115,13 +118,34 @@ pub(super) fn replay_under_way(store: &mut dyn Store) {
     let events = (1..=2).map(|seq| news(event("t", "k", seq, 100), &[("a", Some(1))])).collect();
     done(store, poll(page("t", 0, events)));
     let everything = DeliveryFilter::default;
-    let write = || Write::Replay { filter: everything(), now: at(200) };
+    let write = || Write::Replay { filter: everything(), now: at(200), spacing: Duration::ZERO };
     assert_eq!(done(store, write()), Written::Count(0));
     done(store, delivered(1, 1, 110));
     assert_eq!(done(store, write()), Written::Count(1));
     assert_eq!(done(store, write()), Written::Count(0));
     assert_eq!(store.replay_count(&everything()).expect("it reads"), 0);
     assert_eq!(delivery_state(store, 3), DeliveryState::Waiting);
+}
+
+pub(super) fn replay_spaced(store: &mut dyn Store) {
+    let to = [("a", Some(1)), ("b", None)];
+    let events = (1..=3).map(|seq| news(event("t", "k", seq, 100), &to)).collect();
+    done(store, poll(page("t", 0, events)));
+    for id in [1, 2, 3, 4, 5, 6] {
+        done(store, delivered(id, 1, 110));
+    }
+    let spacing = Duration::from_millis(50);
+    let filter = DeliveryFilter::default();
+    done(store, Write::Replay { filter, now: at(200), spacing });
+    let due = |millis| DeliveryState::Pending { due: at(millis) };
+    for (id, state) in [(7, due(200)), (8, due(250)), (10, due(350)), (12, due(450))] {
+        assert_eq!(delivery_state(store, id), state, "{id}");
+    }
+    // Its turn comes early; it does not.
+    done(store, delivered(7, 1, 210));
+    assert_eq!(delivery_state(store, 9), due(300));
+    done(store, delivered(9, 1, 600));
+    assert_eq!(delivery_state(store, 11), due(600));
 }
 
 pub(super) fn tally(store: &mut dyn Store) {

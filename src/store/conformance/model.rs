@@ -250,6 +250,10 @@ fn said(model: &MemoryStore, stale: u64, now: i64) -> Box<PollCommit> {
     Box::new(PollCommit::own(before, vec![told], at(now)))
 }
 
+fn replay(filter: &DeliveryFilter, now: i64) -> Write {
+    Write::Replay { filter: filter.clone(), now: at(now), spacing: Duration::ZERO }
+}
+
 /// Makes a write of a deed, looking up in the model what a caller would have read.
 fn write_of(deed: &Deed, model: &MemoryStore, now: i64) -> Write {
     let named = |index: &usize| endpoint(ENDPOINTS[*index]);
@@ -302,7 +306,7 @@ fn write_of(deed: &Deed, model: &MemoryStore, now: i64) -> Write {
         }
         Deed::Endpoint(name) => Write::Endpoint { name: endpoint(ENDPOINTS[*name]), now: at(now) },
         Deed::Health(name, health) => Write::Health { name: named(name), health: health.clone() },
-        Deed::Replay(filter) => Write::Replay { filter: filter.clone(), now: at(now) },
+        Deed::Replay(filter) => replay(filter, now),
         Deed::Made(event, name) => Write::Made {
             event: EventNo(*event),
             endpoint: endpoint(ENDPOINTS[*name]),

@@ -272,7 +272,9 @@ fn verify_items(conn: &Connection, seed: u64) -> rusqlite::Result<Inspected> {
 }
 
 fn verify_events(conn: &Connection, seed: u64) -> rusqlite::Result<Inspected> {
-    let sql = format!("SELECT {EVENT_COLUMNS} FROM events e LEFT JOIN bodies b ON b.event = e.no");
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS} FROM events e LEFT JOIN bodies b ON b.event = e.no WHERE b.body IS NOT ''"
+    );
     inspect(conn, &sql, |columns, inspected| {
         let is_whole = row::event(columns, 0, seed)?.is_some();
         let no: i64 = columns.get(0)?;

@@ -3,6 +3,8 @@
 //! The lane rule lives here: of all unfinished deliveries of one endpoint and lane, the one with the lowest id is
 //! `Pending` and the others are `Waiting`.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension as _, params, params_from_iter};
 
 use crate::core::delivery::{Breaker, EndpointHealth, Verdict};
@@ -14,7 +16,7 @@ use super::row;
 use super::write::{Answer, Group};
 
 /// A delivery to make.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Fresh {
     pub(super) event: i64,
     pub(super) endpoint: i64,
@@ -153,11 +155,16 @@ impl Group<'_> {
     }
 
     /// Turns the next delivery of a lane, whose head was just settled, into a pending one.
-    fn promote(&mut self, endpoint: i64, lane: i64, at: Timestamp) -> rusqlite::Result<()> {
+    pub(super) fn promote(
+        &mut self,
+        endpoint: i64,
+        lane: i64,
+        at: Timestamp,
+    ) -> rusqlite::Result<()> {
         if self.book.waiting(endpoint) == 0 {
             return Ok(());
         }
-        let sql = "UPDATE deliveries SET status = 'pending', due_at = ?3 WHERE status = 'waiting' AND id = \
+        let sql = "UPDATE deliveries SET status = 'pending', due_at = max(?3, created_at) WHERE status = 'waiting' AND id = \
             (SELECT id FROM deliveries WHERE endpoint = ?1 AND lane = ?2 AND lane IS NOT NULL \
              AND finished_at IS NULL ORDER BY id LIMIT 1)";
         let promoted =
@@ -213,11 +220,13 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Makes new deliveries of old events, each in the lane of the pair's last one.
+    /// Makes new deliveries of old events, each in the lane of the pair's last one. None is due before it is made, also
+    /// when its turn in its lane comes earlier.
     pub(super) fn replay(
         &mut self,
         filter: &DeliveryFilter,
         now: Timestamp,
+        spacing: Duration,
     ) -> rusqlite::Result<Answer> {
         let (sql, values) = replayable(filter, "d.event, d.endpoint, d.lane, d.is_made");
         let pairs = self
@@ -234,8 +243,9 @@ impl Group<'_> {
                 })
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;
-        for fresh in &pairs {
-            self.deliver(fresh)?;
+        for (fresh, number) in pairs.iter().zip(0..) {
+            let at = now.after(spacing.saturating_mul(number));
+            self.deliver(&Fresh { at, ..*fresh })?;
         }
         Ok(Ok(Written::Count(pairs.len() as u64)))
     }

@@ -18,9 +18,10 @@ pub(super) struct Where {
 }
 
 impl Where {
-    /// Of events, over the table `e`.
+    /// Of events, over the tables `e` and `b`. Those that were emptied are none any more.
     pub(super) fn events(filter: &EventFilter) -> Self {
         let mut clause = Self::all();
+        clause.sql.push_str(" AND b.body IS NOT ''");
         if let Some(after) = filter.after {
             clause.and("e.no > ?", super::row::count(after.0));
         }

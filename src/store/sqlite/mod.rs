@@ -18,6 +18,7 @@ mod planted;
 mod poll;
 mod read;
 mod rename;
+mod retention;
 mod row;
 mod settling;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::core::auth::oauth2::TokenKey;
 use crate::core::budget::{Holder, Kept};
 use crate::core::delivery::{DeliveryState, EndpointHealth};
 use crate::core::ids::{
-    DeliveryId, EndpointName, EntryKey, EventId, ItemKey, SourceName, UnitName,
+    DeliveryId, EndpointName, EntryKey, EventId, EventNo, ItemKey, SourceName, UnitName,
 };
 use crate::core::json::JsonText;
 use crate::core::own::OWN_SOURCE;
@@ -18,8 +18,8 @@ use crate::core::sink::content::Content;
 use crate::core::snapshot::{Settling, Snapshot, StoredItem};
 use crate::core::time::Timestamp;
 use crate::store::{
-    Attempt, DeliveryFilter, DeliveryRecord, Due, DueDelivery, EventFilter, EventRecord, Read,
-    Slice, SourceState, StoreError, Tally,
+    Attempt, DeliveryFilter, DeliveryRecord, Due, DueDelivery, EventFilter, EventRecord, Expired,
+    Expiry, Read, Slice, SourceState, StoreError, Tally,
 };
 
 use super::failure;
@@ -27,6 +27,7 @@ use super::filter::{EVENT_NOS, Where};
 use super::hash;
 use super::made;
 use super::made::{CONTENT_COLUMNS, MADE_TABLE};
+use super::retention;
 use super::row;
 use super::row::{
     ATTEMPT_COLUMNS, DELIVERY_COLUMN_COUNT, DELIVERY_COLUMNS, EVENT_COLUMN_COUNT, EVENT_COLUMNS,
@@ -41,7 +42,7 @@ pub(super) trait Connected {
 }
 
 /// The rows of deliveries, with their endpoint and event. `LEFT`: a delivery whose event is gone must be noticed.
-const DELIVERY_TABLES: &str = "deliveries d JOIN endpoints p ON p.id = d.endpoint \
+pub(super) const DELIVERY_TABLES: &str = "deliveries d JOIN endpoints p ON p.id = d.endpoint \
     LEFT JOIN events e ON e.no = d.event";
 
 /// Due deliveries in the order they are sent.
@@ -163,6 +164,40 @@ impl<T: Connected + Send> Read for T {
 
     fn tally(&self) -> Result<Vec<Tally>, StoreError> {
         reading("endpoints", tally(self.connection()))
+    }
+
+    fn expired(
+        &self,
+        expiry: Expiry,
+        after: EventNo,
+        rows_max: usize,
+    ) -> Result<Expired, StoreError> {
+        reading("events", retention::expired(self.connection(), expiry, after, rows_max))
+    }
+
+    fn overdue(
+        &self,
+        before: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+        reading("deliveries", retention::overdue(self.connection(), before, rows_max))
+    }
+
+    fn departed(
+        &self,
+        before: Timestamp,
+        after: &UnitName,
+        rows_max: usize,
+    ) -> Result<Vec<UnitName>, StoreError> {
+        reading("sources", retention::departed(self.connection(), before, after, rows_max))
+    }
+
+    fn bytes(&self) -> Result<u64, StoreError> {
+        reading("state", retention::bytes(self.connection()))
+    }
+
+    fn snapshot_bytes(&self) -> Result<u64, StoreError> {
+        reading("state", retention::snapshot_bytes(self.connection()))
     }
 }
 
@@ -328,7 +363,7 @@ fn events(
 fn event(conn: &Connection, id: &EventId, seed: u64) -> rusqlite::Result<Option<EventRecord>> {
     let sql = format!(
         "SELECT {EVENT_COLUMNS} FROM events e LEFT JOIN bodies b ON b.event = e.no \
-         WHERE e.no = (SELECT max(no) FROM ({EVENT_NOS}))"
+         WHERE e.no = (SELECT max(no) FROM ({EVENT_NOS})) AND b.body IS NOT ''"
     );
     conn.prepare_cached(&sql)?
         .query_row([id.as_str()], |columns| {
@@ -363,7 +398,7 @@ pub(super) fn replayable(filter: &DeliveryFilter, columns: &str) -> (String, Vec
     let (clause, values) = Where::replay(filter).into_parts();
     let sql = format!(
         "SELECT {columns} FROM deliveries d JOIN events e ON e.no = d.event{clause} \
-         AND d.finished_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM deliveries n WHERE n.event = d.event \
+         AND d.finished_at IS NOT NULL AND (SELECT body FROM bodies WHERE event = d.event) IS NOT '' AND NOT EXISTS (SELECT 1 FROM deliveries n WHERE n.event = d.event \
          AND n.endpoint = d.endpoint AND (n.id > d.id OR n.finished_at IS NULL))"
     );
     (sql, values)

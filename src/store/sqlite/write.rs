@@ -59,11 +59,15 @@ impl Group<'_> {
                 Ok(Ok(Written::Done))
             }
             Write::Health { name, health } => self.person_sets_health(name, health),
-            Write::Replay { filter, now } => self.replay(filter, *now),
+            Write::Replay { filter, now, spacing } => self.replay(filter, *now, *spacing),
             Write::Rename { from, to } => self.rename(from, to),
             Write::RenameEndpoint { from, to } => self.rename_endpoint(from, to),
             Write::Made { event, endpoint, made } => self.made_late(*event, endpoint, made),
             Write::State { unit, state } => self.state(unit, state),
+            Write::Unlearn { units, left_before } => self.unlearn(units, *left_before),
+            Write::Return { unit } => self.come_back(unit),
+            Write::Forget { events } => self.forget(events),
+            Write::Lapse(lapse) => self.lapse(lapse),
             Write::Token { key, sealed, at } => self.token(key, sealed, *at),
             Write::Budgets(kept) => self.budgets(kept),
         }

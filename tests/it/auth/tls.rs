@@ -1,7 +1,7 @@
 //! A server with a certificate of its own authority that wants to see one, too.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -13,7 +13,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::{fault, source};
-use crate::support::Daemon;
+use crate::support::scene::items;
+use crate::support::{ApiServer, Daemon};
 
 const CA: &str = include_str!("../../cases/tls/ca.pem");
 const SERVER: &str = include_str!("../../cases/tls/server.pem");
@@ -31,7 +32,11 @@ struct Strict {
 impl Strict {
     /// `redirect` is where it sends who asks for `/away`.
     fn start(wants_certificate: bool, redirect: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at("127.0.0.1", wants_certificate, redirect)
+    }
+
+    fn start_at(host: &str, wants_certificate: bool, redirect: &str) -> Self {
+        let listener = TcpListener::bind((host, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let config = Arc::new(config(wants_certificate));
         let heard: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -86,6 +91,13 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, ear: &Mutex<Vec<String>>,
             if !matches!(stream.read_line(&mut head), Ok(1..)) {
                 return;
             }
+        }
+        let length = head
+            .lines()
+            .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        if stream.read_exact(&mut body).is_err() {
+            return;
         }
         let is_away = head.starts_with("GET /away");
         ear.lock().unwrap().push(head);
@@ -181,4 +193,58 @@ fn what_is_wrong_with_a_file_is_told_at_its_place() {
     check("tls: { cert: pem/client.pem, key: pem/client.pem }", "there is no private key in it");
     let inline = serde_json::to_string(CLIENT_KEY).unwrap();
     check(&format!("tls: {{ cert: pem/client.pem, key: {inline} }}"), "the key is a file");
+}
+
+/// Two lists in one: an API with a source, and receivers that are declared as it is said.
+fn ringing(api: &ApiServer, endpoints: &str) -> String {
+    format!(
+        "sources:\n  tickets: {{ url: '{}', key: .id, every: 100ms }}\nendpoints:\n{endpoints}",
+        api.url()
+    )
+}
+
+#[test]
+fn receivers_are_proven_too_and_a_refusal_that_stays_one_is_final_at_once() {
+    let (open, strict) = (Strict::start(false, ""), Strict::start(true, ""));
+    let api = ApiServer::with_items(items(1));
+    let endpoint = |name: &str, url: &str, more: &str| {
+        format!(
+            "  {name}: {{ url: '{url}', sign: none, retry: {{ first: 50ms, max: 100ms }}, {more} }}\n"
+        )
+    };
+    // The certificate names localhost and 127.0.0.1.
+    let elsewhere = Strict::start_at("127.0.0.2", false, "");
+    let other_name = elsewhere.url("/named").replace("localhost", "127.0.0.2");
+    let mut daemon = daemon(&ringing(
+        &api,
+        &[
+            endpoint("open", &open.url("/open"), CA_ALONE),
+            endpoint("strict", &strict.url("/strict"), ALL),
+            endpoint("stranger", &open.url("/stranger"), ""),
+            endpoint("named", &other_name, CA_ALONE),
+        ]
+        .concat(),
+    ));
+    daemon.start();
+    daemon.wait_until_polled("tickets");
+    api.set_items(items(2));
+    let listed = |daemon: &Daemon, endpoint: &str| {
+        let path = format!("/v1/deliveries?endpoint={endpoint}");
+        daemon.control_json(&path)[0].clone()
+    };
+    for (name, status) in [
+        ("open", "delivered"),
+        ("strict", "delivered"),
+        ("stranger", "exhausted"),
+        ("named", "exhausted"),
+    ] {
+        daemon.wait_until(name, |daemon| listed(daemon, name)["status"] == status);
+        assert_eq!(listed(&daemon, name)["attempts"], 1, "{name}");
+    }
+    for name in ["stranger", "named"] {
+        let reason = listed(&daemon, name)["reason"].as_str().unwrap().to_owned();
+        assert!(reason.starts_with("TLS failed: ") && reason.contains("certificate"), "{reason}");
+    }
+    let heard = [open.heard(), strict.heard(), elsewhere.heard()].concat();
+    assert_eq!(heard.iter().filter(|head| head.starts_with("POST ")).count(), 2, "{heard:?}");
 }

@@ -155,7 +155,7 @@ fn a_token_is_renewed_before_it_ends() {
     server.books().lifetime = Some(Duration::from_secs(2));
     let mut daemon = Daemon::run(&format!("sources:\n{}", client(&server, "tickets", "/items")));
     wait_until("four tokens", || server.books().granted >= 4);
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     let books = server.books();
     assert_eq!(books.denied, 0, "no token was used beyond its end");
     assert!(books.served > books.granted, "a token serves many polls");
@@ -180,7 +180,7 @@ fn fifty_sources_share_one_token_and_a_refusal_renews_it_once() {
         (0..50).map(|number| client(&server, &format!("s{number}"), "/items")).collect();
     let mut daemon = Daemon::run(&format!("sources:\n{sources}"));
     for number in 0..50 {
-        daemon.wait_for_good_polls(&format!("s{number}"), 1);
+        daemon.wait_until_polled(&format!("s{number}"));
     }
     assert_eq!(server.books().granted, 1);
     server.books().tokens.clear();
@@ -231,12 +231,12 @@ fn a_rotated_refresh_token_survives_a_kill_and_a_new_one_in_the_file_wins() {
     for _ in 1..=3 {
         let granted = server.books().granted;
         wait_until("a rotation or two", || server.books().granted >= granted + 2);
-        daemon.wait_for_good_polls("tickets", 1);
+        daemon.wait_until_polled("tickets");
         // A kill between the server's answer and our disk cannot be survived by anybody: not in the moment of a renewal.
         wait_until("a token that is used", || server.is_between_renewals());
         daemon.kill9();
         daemon.start();
-        daemon.wait_for_good_polls("tickets", 1);
+        daemon.wait_until_polled("tickets");
     }
     assert_eq!(server.books().refused, 0);
     // The authorisation is given anew: the old chain is dead, the file has the beginning of another.
@@ -284,8 +284,8 @@ fn an_assertion_is_signed_with_the_key_of_the_file() {
     fs::create_dir(daemon.path("keys")).unwrap();
     fs::write(daemon.path("keys/rsa.pem"), pem).unwrap();
     daemon.start();
-    daemon.wait_for_good_polls("file", 1);
-    daemon.wait_for_good_polls("inline", 1);
+    daemon.wait_until_polled("file");
+    daemon.wait_until_polled("inline");
     let public = BASE64_STANDARD.decode(include_str!("../../cases/tls/rsa.pub.b64")).unwrap();
     let mut subjects = Vec::new();
     for asked in server.asked() {

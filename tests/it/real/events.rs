@@ -36,7 +36,7 @@ fn the_official_libraries_read_cloudevents() {
     let (python, node) = (start("python"), start("node"));
     let api = ApiServer::with_items(json!([]));
     let mut daemon = Daemon::run(&config(&api, &python, &node));
-    daemon.wait_for_good_polls("orders", 1);
+    daemon.wait_until_polled("orders");
     let order = json!({ "id": "A 1/ü\"%", "total": 1.5, "note": "日本 😀", "none": null });
     api.set_items(json!([&order]));
     // The one for JavaScript leaves the decoding of headers, which the HTTP binding asks for, to its user.

@@ -452,7 +452,7 @@ fn a_limit_of_requests_is_kept() {
     };
     let alone = ["numbered", "since"].into_iter().fold(config, paused);
     let mut daemon = Daemon::run(&alone);
-    daemon.wait_for_good_polls("in_body", 1);
+    daemon.wait_until_polled("in_body");
     // Its client is counted as well, and is not to wait for its turn.
     daemon.signal("STOP");
     let new = server.create("made meanwhile");

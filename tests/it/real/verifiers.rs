@@ -96,7 +96,7 @@ fn the_official_libraries_verify_every_scheme() {
     let api = ApiServer::with_items(json!([]));
     let endpoints = [endpoints(&python, PYTHON), endpoints(&node, NODE)].concat();
     let mut daemon = Daemon::run(&format!("{}endpoints:\n{endpoints}", orders(&api)));
-    daemon.wait_for_good_polls("orders", 1);
+    daemon.wait_until_polled("orders");
     api.set_items(json!([{ "id": 7, "status": "open", "note": "Grüße 日本 😀 \"\\" }]));
     for (verifier, paths) in [(&python, PYTHON), (&node, NODE)] {
         let all = || Some(verifier.ledger()).filter(|ledger| ledger.len() >= paths.len());

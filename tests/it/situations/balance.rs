@@ -65,7 +65,7 @@ endpoints:
 fn a_threshold_rings_once_per_crossing() {
     let (bank, receiver) = (Bank::open("250.00"), Receiver::start());
     let mut daemon = Daemon::run(&config(&bank, &receiver));
-    daemon.wait_for_good_polls("balance", 1);
+    daemon.wait_until_polled("balance");
     let mut story = Vec::new();
     for (balance, rings) in [
         ("120.50", None),
@@ -102,7 +102,7 @@ fn a_threshold_rings_once_per_crossing() {
 fn a_crossing_is_found_after_an_outage_and_rings_once() {
     let (bank, receiver) = (Bank::open("250"), Receiver::start());
     let mut daemon = Daemon::run(&config(&bank, &receiver));
-    daemon.wait_for_good_polls("balance", 1);
+    daemon.wait_until_polled("balance");
 
     // The balance falls while nobody looks.
     daemon.kill9();

@@ -118,7 +118,7 @@ fn a_refusal_is_shown_with_the_receivers_answer_until_it_is_mended() {
     let crm = ApiServer::with_items(json!([person(1, "ada")]));
     let receiver = picky_receiver();
     let mut daemon = Daemon::run(&config(&crm, &receiver, ""));
-    daemon.wait_for_good_polls("contacts", 1);
+    daemon.wait_until_polled("contacts");
     crm.set_items(json!([person(1, "ada"), person(2, "bea")]));
 
     // Nobody reshaped it: the receiver says why it will not have it, and so does doorbell.

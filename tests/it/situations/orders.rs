@@ -116,7 +116,7 @@ fn among_hundreds_of_unchanged_orders_only_the_new_ones_ring() {
 fn with_a_cursor_hardly_anything_is_asked_for_and_nothing_is_missed() {
     let (shop, receiver) = (Shop::open(old_orders(450)), Receiver::start());
     let mut daemon = Daemon::run(&config(&shop, &receiver, SINCE));
-    daemon.wait_for_good_polls("orders", 1);
+    daemon.wait_until_polled("orders");
     assert_eq!(
         shop.asked_since(0)[..5],
         [const { None::<String> }; 5],
@@ -149,7 +149,7 @@ fn with_a_cursor_hardly_anything_is_asked_for_and_nothing_is_missed() {
 fn a_cursor_outlives_crashes_and_failed_pages() {
     let (shop, receiver) = (Shop::open(old_orders(250)), Receiver::start());
     let mut daemon = Daemon::run(&config(&shop, &receiver, SINCE));
-    daemon.wait_for_good_polls("orders", 1);
+    daemon.wait_until_polled("orders");
     let mut story = Vec::new();
     for round in 0..4 {
         let id = 251 + round;
@@ -175,7 +175,7 @@ fn a_cursor_outlives_crashes_and_failed_pages() {
 fn what_is_gone_is_found_by_a_sweep() {
     let (shop, receiver) = (Shop::open(old_orders(150)), Receiver::start());
     let mut daemon = Daemon::run(&config(&shop, &receiver, &format!("{SINCE}\n    sweep: 300ms")));
-    daemon.wait_for_good_polls("orders", 1);
+    daemon.wait_until_polled("orders");
     // An answer without an order says nothing; a listing without it does, when another confirms it.
     shop.orders.with(|orders| orders.remove(3));
     shop.places(order(151, 700, "paid"));

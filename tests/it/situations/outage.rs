@@ -39,7 +39,7 @@ fn feed(daemon: &Daemon) -> Vec<Value> {
 fn a_receiver_that_is_away_gets_everything_and_the_feed_has_it_too() {
     let (api, agent) = (ApiServer::with_items(tickets("new")), Receiver::start());
     let mut daemon = Daemon::run(&config(&api, &agent));
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     agent.always(Reply::status(503));
     let story = ["open", "waiting", "answered", "closed"];
     for status in story {

@@ -51,7 +51,7 @@ fn only_new_tickets_and_changes_of_status_ring() {
     let (first, second) = (ticket(1), ticket(2));
     let (desk, receiver) = (ApiServer::with_items(desk_of(&[&first, &second])), Receiver::start());
     let mut daemon = Daemon::run(&config(&desk, &receiver));
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
 
     // Comments, tags, another subject, another assignee: edits, and no news.
     let talked = with(&first, &[("comments", json!(7)), ("subject", json!("Help!"))]);
@@ -104,7 +104,7 @@ fn only_new_tickets_and_changes_of_status_ring() {
 fn a_status_that_goes_and_comes_back_rings_each_time() {
     let (desk, receiver) = (ApiServer::with_items(desk_of(&[&ticket(1)])), Receiver::start());
     let mut daemon = Daemon::run(&config(&desk, &receiver));
-    daemon.wait_for_good_polls("tickets", 1);
+    daemon.wait_until_polled("tickets");
     for (count, status) in ["open", "new", "open", "new"].into_iter().enumerate() {
         desk.set_items(desk_of(&[&with(&ticket(1), &[("status", json!(status))])]));
         receiver.wait_for(status, |ledger| ledger.accepted().len() == count + 1);

@@ -197,7 +197,7 @@ fn run(vendors: &[Vendor; 4], receiver: &Receiver) -> Daemon {
     }
     daemon.start();
     for source in ["ashop", "bmarket", "cstore", "dmall"] {
-        daemon.wait_for_good_polls(source, 1);
+        daemon.wait_until_polled(source);
     }
     daemon
 }

@@ -333,17 +333,23 @@ impl Daemon {
         self.wait_for(what, |daemon| condition(daemon).then_some(()));
     }
 
+    /// Waits until this process has polled a source with success.
+    #[track_caller]
+    pub(crate) fn wait_until_polled(&mut self, source: &str) {
+        self.wait_until(&format!("a good poll of {source}"), |it| it.good_polls(source) > 0.5);
+    }
+
     /// Waits until a source was polled so many more times with success, changed or not.
     #[track_caller]
     pub(crate) fn wait_for_good_polls(&mut self, source: &str, more: u32) {
-        let good = |daemon: &Self| {
-            ["changed", "unchanged", "not_modified"]
-                .map(|of| daemon.polls(source, of))
-                .iter()
-                .sum::<f64>()
-        };
-        let enough = good(self) + f64::from(more);
-        self.wait_until(&format!("{more} good polls of {source}"), |daemon| good(daemon) >= enough);
+        let enough = self.good_polls(source) + f64::from(more);
+        let what = format!("{more} good polls of {source}");
+        self.wait_until(&what, |daemon| daemon.good_polls(source) >= enough);
+    }
+
+    fn good_polls(&self, source: &str) -> f64 {
+        let outcomes = ["changed", "unchanged", "not_modified"];
+        outcomes.map(|outcome| self.polls(source, outcome)).iter().sum()
     }
 
     fn last_words(&self) -> String {

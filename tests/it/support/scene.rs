@@ -24,7 +24,7 @@ impl Scene {
     pub(crate) fn with_items(items: Value) -> Self {
         let mut scene = Self::set(items);
         scene.daemon.start();
-        scene.daemon.wait_for_good_polls("tickets", 1);
+        scene.daemon.wait_until_polled("tickets");
         scene
     }
 

@@ -1,7 +1,7 @@
 //! What goes on after a restart, after the machine slept, and when the clock is set.
 
 use super::*;
-use crate::core::schedule::start_window;
+use crate::core::limits::OVERDUE_SPREAD_MIN;
 
 /// One process after the other over the same state, each for so long; every other one is killed. When requests came, since
 /// the beginning of the first.
@@ -90,10 +90,9 @@ async fn what_is_overdue_after_a_sleep_runs_once_and_spread() {
         woken.push(since[0].saturating_sub(before));
     }
     woken.sort_unstable();
-    // The loop looks around every second, and requests take half of one.
-    let window = start_window(woken.len());
-    assert!(woken[99] < window + Duration::from_secs(2), "{:?}", woken[99]);
-    assert!(woken[89] > woken[9] + window / 2, "{:?} to {:?}", woken[9], woken[89]);
+    // The loop looks around every second, requests take half of one, and those of one host are not made all at once.
+    assert!(woken[99] < OVERDUE_SPREAD_MIN + Duration::from_secs(3), "{:?}", woken[99]);
+    assert!(woken[89] > woken[9] + OVERDUE_SPREAD_MIN / 2, "{:?} to {:?}", woken[9], woken[89]);
     world.end().await;
 }
 
