@@ -329,13 +329,14 @@ impl SourceState {
     }
 
     /// The same source declared with another identity: its event numbers and schedule go on, a new baseline is taken
-    /// in silence whatever `first_poll` says. Only one that found nothing so far begins as if it were new: a URL that
-    /// was mistyped at first takes nothing from the first poll.
+    /// in silence whatever `first_poll` says. Only one that was to ring at its first poll and found nothing so far still
+    /// does: a URL that was mistyped at first takes nothing from the first poll.
     #[must_use]
     pub(crate) fn rebaselined(&self, source: &Source) -> Self {
         let fresh = Self::new(source, self.schedule);
-        let found_nothing = self.last_seq == 0 && matches!(self.baseline, Baseline::Due { .. });
-        let baseline = if found_nothing { fresh.baseline } else { Baseline::Due { silent: true } };
+        // Silence may be that of an earlier change of identity: it says nothing of what was found before.
+        let is_fresh = self.last_seq == 0 && self.baseline == Baseline::Due { silent: false };
+        let baseline = if is_fresh { fresh.baseline } else { Baseline::Due { silent: true } };
         let Self { last_seq, last_change, silent, ended, left, .. } = *self;
         let rate = self.rate.clone();
         Self { last_seq, baseline, rate, last_change, silent, ended, left, ..fresh }
