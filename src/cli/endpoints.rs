@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::control::{Control, load, segment};
-use super::{Common, print, table, trial};
+use super::{Common, Usage, print, secret, table, trial};
 use crate::core::auth::Auth;
 use crate::telemetry::Redactor;
 
 /// Arguments of `endpoints`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  doorbell endpoints\n  doorbell endpoints show crm     condition, signature, public keys\n  doorbell endpoints test crm     send it a signed event now, and see what it answers\n  doorbell endpoints pause crm    its events wait\n  doorbell endpoints resume crm   send them, oldest first; also to try a failing or disabled one again now"
+    after_help = "Examples:\n  doorbell endpoints\n  doorbell endpoints show crm     condition, signature, public keys\n  doorbell endpoints test crm     send it a signed event now, and see what it answers\n  doorbell endpoints pause crm    its events wait\n  doorbell endpoints resume crm   send them, oldest first; also to try a failing or disabled one again now\n  doorbell endpoints rotate-secret crm > crm.secret   a new secret for it, and where to put it"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -37,6 +37,11 @@ enum Sub {
     },
     /// Send to a paused endpoint again, or try a failing or disabled one again now.
     Resume {
+        /// The endpoint's name.
+        endpoint: String,
+    },
+    /// Print a new secret for an endpoint, and how to take it on: the configuration is yours, and is not changed.
+    RotateSecret {
         /// The endpoint's name.
         endpoint: String,
     },
@@ -65,9 +70,13 @@ async fn open(command: Option<&Sub>, common: &Common) -> anyhow::Result<Control>
 }
 
 pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode> {
+    if let Some(Sub::RotateSecret { endpoint }) = &args.command {
+        return rotate_secret(endpoint, common);
+    }
     let control = open(args.command.as_ref(), common).await?;
     let mut code = ExitCode::SUCCESS;
     match args.command.unwrap_or(Sub::List) {
+        Sub::RotateSecret { .. } => {}
         Sub::List => {
             let rows = control.get("/v1/endpoints").await?;
             if common.json { print::line(&rows.to_string())? } else { table::endpoints(&rows)? }
@@ -101,4 +110,22 @@ async fn say(
     let answer = control.post(&path, &json!({})).await?;
     print::line(&if common.json { answer.to_string() } else { sentence })?;
     Ok(())
+}
+
+/// A new secret of the kind that the endpoint has, on standard output; how to go on from there beside it.
+fn rotate_secret(name: &str, common: &Common) -> anyhow::Result<ExitCode> {
+    let config = load(&common.config)?;
+    let declared = config.endpoints.iter().find(|endpoint| endpoint.name.as_str() == name);
+    let endpoint = declared.ok_or_else(|| Usage(format!("there is no endpoint {name}")))?;
+    if endpoint.secrets.is_empty() {
+        return Err(Usage(format!("{name} has no secret: nothing is signed for it")).into());
+    }
+    let code = secret::show(!endpoint.public_keys().is_empty(), common)?;
+    print::note(&format!(
+        "nothing has changed yet: where {} declares {name}, write `secret: [NEW, {{ secret: OLD, until: DATE }}]` with this \
+         one first, reload, and give it to the receiver before that date; a scheme with room for one signature uses it \
+         from the reload on",
+        common.config.display()
+    ))?;
+    Ok(code)
 }

@@ -22,8 +22,13 @@ pub(crate) struct Args {
 
 /// Prints a new secret: `whsec_` and 32 unguessable bytes in base64, which every scheme takes, or a pair of keys.
 pub(crate) fn run(args: &Args, common: &Common) -> anyhow::Result<ExitCode> {
+    show(args.ed25519, common)
+}
+
+/// Prints a new secret, or a pair of keys.
+pub(super) fn show(is_pair: bool, common: &Common) -> anyhow::Result<ExitCode> {
     let random = clock::unguessable().context("drawing a secret from the operating system")?;
-    let make = if args.ed25519 { signature::pair_from } else { signature::secret_from };
+    let make = if is_pair { signature::pair_from } else { signature::secret_from };
     let secret = make(&random);
     let public = signature::public_key(&secret);
     let text = if common.json {

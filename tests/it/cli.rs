@@ -67,6 +67,8 @@ const WRONG: &[&[&str]] = &[
     &["endpoints", "show"],
     &["endpoints", "show", "nobody"],
     &["endpoints", "test", "nobody"],
+    &["endpoints", "rotate-secret"],
+    &["endpoints", "rotate-secret", "nobody"],
     &["held", "keep"],
     &["held", "release"],
     &["held", "release", "nobody"],

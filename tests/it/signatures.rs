@@ -165,6 +165,30 @@ fn what_a_profile_names_is_the_events() {
 }
 
 #[test]
+fn a_secret_is_rotated_by_one_of_its_kind() {
+    let made = Daemon::new("").cli_json(&["secret", "--ed25519"]);
+    let pair = made["secret"].as_str().unwrap();
+    let daemon = Daemon::new(&format!(
+        "{SOURCES}\nendpoints:\n  shop: {{ url: 'https://s.example/hook', secret: hush, sign: github }}\n  \
+         keys: {{ url: 'https://k.example/hook', secret: '{pair}', sign: standard-ed25519 }}\n  \
+         log: {{ url: 'file:rung.ndjson' }}\n"
+    ));
+    let before = std::fs::read(daemon.config_path()).unwrap();
+    for (name, prefix) in [("shop", "whsec_"), ("keys", "whsk_")] {
+        let new = daemon.cli(&["endpoints", "rotate-secret", name]);
+        assert_eq!((new.code, new.stdout.lines().count()), (Some(0), 1), "{new:?}");
+        assert!(new.stdout.starts_with(prefix) && new.stdout.trim() != pair, "{new:?}");
+        assert!(new.stderr.contains(&format!("declares {name}, write `secret: [NEW,")), "{new:?}");
+        let again = daemon.cli_json(&["endpoints", "rotate-secret", name]);
+        assert_ne!(again["secret"].as_str().unwrap(), new.stdout.trim());
+    }
+    let none = daemon.cli(&["endpoints", "rotate-secret", "log"]);
+    assert_eq!(none.code, Some(2), "{none:?}");
+    assert!(none.stderr.contains("log has no secret"), "{none:?}");
+    assert_eq!(std::fs::read(daemon.config_path()).unwrap(), before, "the file is the operator's");
+}
+
+#[test]
 fn a_pair_of_keys_is_made_and_its_public_half_shown_again() {
     let daemon = Daemon::new("sources: {}\n");
     let made = daemon.cli(&["secret", "--ed25519"]);
