@@ -198,7 +198,7 @@ impl Telemetry {
     }
 
     /// How many changes of a source are held, as the store counts them.
-    pub(crate) fn set_held(&self, source: &SourceName, count: usize) {
+    pub(crate) fn set_held(&self, source: &SourceName, count: u64) {
         #[expect(clippy::cast_precision_loss, reason = "a count of rows on one disk")]
         self.sources.of(source).set(Reading::Held, count as f64);
     }

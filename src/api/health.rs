@@ -1,6 +1,6 @@
 //! `/healthz`, `/readyz`, `/metrics`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::Router;
 use axum::extract::State;
@@ -10,7 +10,6 @@ use axum::routing::get;
 
 use super::Shared;
 use super::problem::Problem;
-use crate::core::ids::UnitName;
 use crate::core::secret::same_bytes;
 
 pub(super) fn routes() -> Router<Shared> {
@@ -40,20 +39,12 @@ async fn ready(State(context): State<Shared>) -> Response {
 async fn metrics(State(context): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
     authorize(&context, &headers)?;
     let roster = context.operations.roster();
-    let sources: Vec<_> = roster.sources.keys().cloned().collect();
-    let (tally, held) = context
-        .store
-        .read(move |store| {
-            let held = sources.into_iter().map(|name| {
-                let mut count = store.held(&UnitName::from(&name))?.len();
-                for entry in store.held_entries(&name)? {
-                    count += store.held(&UnitName::of(&name, &entry))?.len();
-                }
-                Ok((name, count))
-            });
-            Ok((store.tally()?, held.collect::<Result<Vec<_>, _>>()?))
-        })
-        .await?;
+    let (tally, units) =
+        context.store.read(|store| Ok((store.tally()?, store.held_units()?))).await?;
+    let mut held: HashMap<_, u64> = HashMap::new();
+    for (unit, count) in units {
+        *held.entry(unit.source()).or_default() += count;
+    }
     let mut pending: BTreeMap<_, u64> =
         roster.endpoints.keys().map(|name| (name.clone(), 0)).collect();
     for row in tally {
@@ -66,9 +57,7 @@ async fn metrics(State(context): State<Shared>, headers: HeaderMap) -> Result<Re
     }
     for (name, source) in &roster.sources {
         context.telemetry.set_paused(name, source.paused);
-    }
-    for (source, count) in held {
-        context.telemetry.set_held(&source, count);
+        context.telemetry.set_held(name, held.get(name).copied().unwrap_or(0));
     }
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, media_type)], context.telemetry.text()).into_response())

@@ -144,17 +144,8 @@ pub(super) async fn poll(
 pub(super) async fn held(State(context): State<Shared>) -> Result<Json<Vec<HeldView>>, Problem> {
     let held = context.store.read(|store| {
         let mut views = Vec::new();
-        let mut units: Vec<_> =
-            store.sources()?.iter().map(|(name, _)| UnitName::from(name)).collect();
-        for name in store.sources_with_entries()? {
-            let entries = store.held_entries(&name)?;
-            units.extend(entries.iter().map(|entry| UnitName::of(&name, entry)));
-        }
-        for unit in units {
+        for (unit, _) in store.held_units()? {
             let held = store.held(&unit)?;
-            if held.is_empty() {
-                continue;
-            }
             let told = EventFilter {
                 source: Some(SourceName::new(OWN_SOURCE)),
                 event_type: Some(HELD.to_owned()),

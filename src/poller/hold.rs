@@ -44,13 +44,11 @@ impl Poller {
         if source.for_each.is_none() {
             return self.decide_unit(&UnitName::from(name), decision).await;
         }
-        let held = {
-            let name = name.clone();
-            self.ports.store.read(move |store| store.held_entries(&name)).await?
-        };
+        let held = self.ports.store.read(|store| store.held_units()).await?;
+        let is_entry = |unit: &UnitName| unit.source() == *name && !unit.entry().is_none();
         let mut decided = 0;
-        for entry in held {
-            match self.decide_unit(&UnitName::of(name, &entry), decision).await {
+        for (unit, _) in held.into_iter().filter(|(unit, _)| is_entry(unit)) {
+            match self.decide_unit(&unit, decision).await {
                 // It has left meanwhile.
                 Err(PollError::UnknownEntry(..)) => {}
                 outcome => decided += outcome?,

@@ -244,9 +244,9 @@ impl Read for Witness {
         self.0.disk().sources_with_entries()
     }
 
-    fn held_entries(&self, source: &SourceName) -> Result<Vec<EntryKey>, StoreError> {
+    fn held_units(&self) -> Result<Vec<(UnitName, u64)>, StoreError> {
         self.living()?;
-        self.0.disk().held_entries(source)
+        self.0.disk().held_units()
     }
 
     fn sources(&self) -> Result<Vec<(SourceName, SourceState)>, StoreError> {

@@ -367,12 +367,13 @@ impl Read for MemoryStore {
         Ok(sources.into_iter().collect())
     }
 
-    fn held_entries(&self, source: &SourceName) -> Result<Vec<EntryKey>, StoreError> {
-        let entries = self.entries(source)?.into_iter().filter(|(_, state)| state.left.is_none());
-        let held = entries.map(|(entry, _)| entry).filter(|entry| {
-            self.held(&UnitName::of(source, entry)).is_ok_and(|held| !held.is_empty())
-        });
-        Ok(held.collect())
+    fn held_units(&self) -> Result<Vec<(UnitName, u64)>, StoreError> {
+        let here = |unit: &&UnitName| {
+            self.source(unit).is_ok_and(|state| state.is_some_and(|state| state.left.is_none()))
+        };
+        let units = self.items.keys().filter(here);
+        let held = units.map(|unit| Ok((unit.clone(), self.held(unit)?.len() as u64)));
+        held.filter(|held| !matches!(held, Ok((_, 0)))).collect()
     }
 
     fn snapshot(&self, unit: &UnitName) -> Result<Snapshot, StoreError> {

@@ -389,8 +389,8 @@ pub(crate) trait Read: Send {
     fn settling(&self, unit: &UnitName) -> Result<HashMap<ItemKey, Settling>, StoreError>;
     /// Items that stand as `Held` or `HeldNew`, by key.
     fn held(&self, unit: &UnitName) -> Result<Vec<StoredItem>, StoreError>;
-    /// The entries of a source that have held items, by key; without those that left.
-    fn held_entries(&self, source: &SourceName) -> Result<Vec<EntryKey>, StoreError>;
+    /// The units that have held items, by name, and how many; without entries that left.
+    fn held_units(&self) -> Result<Vec<(UnitName, u64)>, StoreError>;
     /// How much is kept of a source and its entries.
     fn holding(&self, source: &SourceName) -> Result<Holding, StoreError>;
     /// Events by number. Those that fail their hash are left out.

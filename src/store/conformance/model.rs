@@ -334,7 +334,7 @@ struct Picture {
     states: Vec<Option<SourceState>>,
     entries: Vec<Vec<(EntryKey, SourceState)>>,
     last_seqs: Vec<u64>,
-    held_entries: Vec<Vec<EntryKey>>,
+    held_units: Vec<(UnitName, u64)>,
     sources: Vec<(crate::core::ids::SourceName, SourceState)>,
     snapshots: Vec<Snapshot>,
     items: Vec<Vec<StoredItem>>,
@@ -360,10 +360,7 @@ fn picture(store: &dyn Read, now: i64) -> Picture {
         states: names.iter().map(|unit| store.source(unit).expect("it reads")).collect(),
         entries: sources.iter().map(|name| store.entries(name).expect("it reads")).collect(),
         last_seqs: sources.iter().map(|name| store.last_seq(name).expect("it reads")).collect(),
-        held_entries: sources
-            .iter()
-            .map(|name| store.held_entries(name).expect("it reads"))
-            .collect(),
+        held_units: store.held_units().expect("it reads"),
         sources: store.sources().expect("it reads"),
         snapshots: names.iter().map(|name| store.snapshot(name).expect("it reads")).collect(),
         items: names.iter().map(|name| store.items(name, &keys).expect("it reads")).collect(),

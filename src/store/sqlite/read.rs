@@ -70,8 +70,8 @@ impl<T: Connected + Send> Read for T {
         reading("sources", sources_with_entries(self.connection()))
     }
 
-    fn held_entries(&self, source: &SourceName) -> Result<Vec<EntryKey>, StoreError> {
-        reading("items", held_entries(self.connection(), source))
+    fn held_units(&self) -> Result<Vec<(UnitName, u64)>, StoreError> {
+        reading("items", held_units(self.connection()))
     }
 
     fn sources(&self) -> Result<Vec<(SourceName, SourceState)>, StoreError> {
@@ -244,11 +244,12 @@ fn sources_with_entries(conn: &Connection) -> rusqlite::Result<Vec<SourceName>> 
     collect(conn, sql, [], |columns| Ok(SourceName::new(columns.get::<_, String>(0)?)))
 }
 
-fn held_entries(conn: &Connection, source: &SourceName) -> rusqlite::Result<Vec<EntryKey>> {
-    let sql = "SELECT DISTINCT s.name FROM items i JOIN sources s ON s.id = i.source \
-        WHERE i.held_since IS NOT NULL AND s.source = ?1 AND s.name <> ?1 AND s.left_at IS NULL ORDER BY s.name";
-    collect(conn, sql, [source.as_str()], |columns| {
-        Ok(UnitName::new(columns.get::<_, String>(0)?).entry())
+fn held_units(conn: &Connection) -> rusqlite::Result<Vec<(UnitName, u64)>> {
+    let sql = "SELECT s.name, count(*) FROM items i INDEXED BY items_held JOIN sources s ON s.id = i.source \
+        WHERE i.held_since IS NOT NULL AND s.left_at IS NULL GROUP BY s.id ORDER BY s.name";
+    collect(conn, sql, [], |columns| {
+        let count: i64 = columns.get(1)?;
+        Ok((UnitName::new(columns.get::<_, String>(0)?), count.cast_unsigned()))
     })
 }
 
