@@ -459,22 +459,22 @@ impl Poller {
                 Arc::new(SourceState { last_seq, ..kept })
             });
         }
-        let chance = self.ports.entropy.unit();
-        Ok(self.settle(memory, source, last_seq, chance))
+        let at = (self.ports.clock.now(), self.ports.entropy.unit());
+        Ok(self.settle(memory, source, last_seq, at))
     }
 
-    /// What is known of a unit once the store was asked, or a new state. `chance` is uniform in `0.0..1.0`.
+    /// What is known of a unit once the store was asked, or a new state. `chance` is uniform in `0.0..1.0`, and says when it
+    /// is polled if it is to be spread.
     fn settle<'m>(
         &self,
         memory: &'m mut Memory,
         source: &Source,
         last_seq: u64,
-        chance: f64,
+        (now, chance): (Timestamp, f64),
     ) -> &'m mut Arc<SourceState> {
         let planned = memory.planned.take().map(|plan| *plan);
         let count = self.beginning.load(Ordering::Relaxed);
         let new = || {
-            let now = self.ports.clock.now();
             if let Some(kept) = &memory.kept {
                 let plan = planned.unwrap_or(kept.schedule);
                 let clocks = (now, self.ports.clock.wall());

@@ -6,6 +6,7 @@ use tracing::info;
 
 use super::Common;
 use super::control::load;
+use crate::config::Config;
 use crate::core::schedule::Every;
 use crate::core::time::humane;
 use crate::daemon::works::Origin;
@@ -23,19 +24,16 @@ pub(crate) struct Args {
     accept_state: bool,
 }
 
+/// More sources than this are counted, and not named one by one: that would take longer than to read what they are.
+const SOURCES_NAMED_MAX: usize = 100;
+
 pub(crate) async fn run(
     args: Args,
     common: &Common,
     redactor: Redactor,
 ) -> anyhow::Result<ExitCode> {
     let config = load(&common.config)?;
-    for source in &config.sources {
-        let every = match source.every {
-            Every::Fixed(every) => humane(every),
-            Every::Range { min, max } => format!("{}..{}", humane(min), humane(max)),
-        };
-        info!(source = %source.name, url = source.url.shown(), every, "watching");
-    }
+    tell(&config);
     let settings = Settings {
         config,
         origin: Origin::File(common.config.clone()),
@@ -46,4 +44,19 @@ pub(crate) async fn run(
     let signals = Signals::listen()?;
     Daemon::start(settings).await?.run(signals).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Logs what is watched.
+fn tell(config: &Config) {
+    if config.sources.len() > SOURCES_NAMED_MAX {
+        info!(sources = config.sources.len(), "watching; `doorbell sources` names them");
+        return;
+    }
+    for source in &config.sources {
+        let every = match source.every {
+            Every::Fixed(every) => humane(every),
+            Every::Range { min, max } => format!("{}..{}", humane(min), humane(max)),
+        };
+        info!(source = %source.name, url = source.url.shown(), every, "watching");
+    }
 }

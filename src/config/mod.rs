@@ -130,26 +130,15 @@ fn validate(
     mut findings: Vec<Finding>,
     lookup: &dyn Lookup,
 ) -> Result<Config, Problems> {
-    let readable = files.iter().all(|file| file.root.is_some());
     let (apis, more) = shared::spread(&mut files);
     findings.extend(more);
-    let (files, report) = (files.as_slice(), Report::new(findings));
-    let mut walk = Walk::new(files, lookup, &apis, report);
-    let top = Top::read(&mut walk);
-    for_each::check(&walk.feeds, &top.sources.places, &mut walk.report);
-    let former = std::mem::take(&mut walk.former);
-    let former = former.iter().map(|(name, place)| (name.as_str(), *place));
-    former_names(&mut walk.report, former, ("source", &top.sources.places));
-    let former = std::mem::take(&mut walk.former_endpoints);
-    let former = former.iter().map(|(name, place)| (name.as_str(), *place));
-    former_names(&mut walk.report, former, ("endpoint", &top.endpoints.places));
-    files_of_their_own(&mut walk, &top.endpoints);
-    // Where files are missing, so may be the sources.
-    if readable && top.sources.places.is_empty() && !walk.report.any_error() {
-        let finding =
-            Finding::error(Place::top(0), "there are no sources: nothing would be polled");
-        let hint = "such as `sources: {tickets: {url: https://helpdesk.example/tickets}}`";
-        walk.report.add(finding.hint(hint));
+    let files = files.as_slice();
+    let new = |report| Walk::new(files, lookup, &apis, report);
+    let mut walk = new(if findings.is_empty() { Report::quick() } else { Report::new(findings) });
+    let mut top = walk_through(&mut walk);
+    if walk.report.is_quick && !walk.report.findings.is_empty() {
+        walk = new(Report::default());
+        top = walk_through(&mut walk);
     }
     let secrets = walk.report.take_secrets();
     let problems = walk.report.problems(files);
@@ -165,6 +154,28 @@ fn validate(
         files: files.iter().map(|file| file.path.clone()).collect(),
         warnings: problems,
     })
+}
+
+/// Reads everything, and then looks at what can only be seen when all is read.
+fn walk_through(walk: &mut Walk<'_>) -> Top {
+    let top = Top::read(walk);
+    for_each::check(&walk.feeds, &top.sources.places, &mut walk.report);
+    let former = std::mem::take(&mut walk.former);
+    let former = former.iter().map(|(name, place)| (name.as_str(), *place));
+    former_names(&mut walk.report, former, ("source", &top.sources.places));
+    let former = std::mem::take(&mut walk.former_endpoints);
+    let former = former.iter().map(|(name, place)| (name.as_str(), *place));
+    former_names(&mut walk.report, former, ("endpoint", &top.endpoints.places));
+    files_of_their_own(walk, &top.endpoints);
+    // Where files are missing, so may be the sources.
+    let readable = walk.files.iter().all(|file| file.root.is_some());
+    if readable && top.sources.places.is_empty() && !walk.report.any_error() {
+        let finding =
+            Finding::error(Place::top(0), "there are no sources: nothing would be polled");
+        let hint = "such as `sources: {tickets: {url: https://helpdesk.example/tickets}}`";
+        walk.report.add(finding.hint(hint));
+    }
+    top
 }
 
 /// What the top levels of all files come to.

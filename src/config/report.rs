@@ -74,6 +74,9 @@ pub(super) struct ReadFile {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) findings: Vec<Finding>,
+    /// Whether nobody is going to be shown anything: then it is not noted what may be, and what is declared alike is not
+    /// looked at again. If something is found after all, the walk is made again.
+    pub(super) is_quick: bool,
     /// How much of the scalar that begins at a place may be shown; nothing of those that are not in here.
     shown: HashMap<(u16, u32), Showing>,
     pub(super) secrets: Vec<Secret>,
@@ -87,6 +90,11 @@ impl Report {
     /// Begins with what was found before the walk.
     pub(super) fn new(findings: Vec<Finding>) -> Self {
         Self { findings, ..Self::default() }
+    }
+
+    /// Begins in the hope that nothing is found.
+    pub(super) fn quick() -> Self {
+        Self { is_quick: true, ..Self::default() }
     }
 
     /// Notes something wrong.
@@ -137,21 +145,27 @@ impl Report {
                 }
             }
             Value::Map(_) => {}
-            _ => {
-                self.shown.insert((node.place.file, node.place.start), showing);
-            }
+            _ => self.show(node.place, showing),
+        }
+    }
+
+    fn show(&mut self, place: Place, showing: Showing) {
+        if !self.is_quick {
+            self.shown.insert((place.file, place.start), showing);
         }
     }
 
     /// Allows the templates of a text to be shown, where nothing else of it is.
     pub(super) fn reveal_templates(&mut self, node: &Node) {
         let scalar = (node.place.file, node.place.start);
-        self.shown.entry(scalar).or_insert(Showing::Template);
+        if !self.is_quick {
+            self.shown.entry(scalar).or_insert(Showing::Template);
+        }
     }
 
     /// Allows a key to be shown. Only keys that may be meant as values need that: those without one, and odd ones.
     pub(super) fn reveal_key(&mut self, key: &Key) {
-        self.shown.insert((key.place.file, key.place.start), Showing::Whole);
+        self.show(key.place, Showing::Whole);
     }
 
     /// Forbids the keys inside a value to be shown: where no map belongs, they may be values.
@@ -160,7 +174,7 @@ impl Report {
             Value::List(nodes) => nodes.iter().for_each(|node| self.conceal(node)),
             Value::Map(entries) => {
                 for (key, node) in entries {
-                    self.shown.insert((key.place.file, key.place.start), Showing::Nothing);
+                    self.show(key.place, Showing::Nothing);
                     self.conceal(node);
                 }
             }
@@ -170,7 +184,7 @@ impl Report {
 
     /// Forbids a scalar to be shown that was revealed before: it is not what belongs there.
     pub(super) fn hide(&mut self, node: &Node) {
-        self.shown.insert((node.place.file, node.place.start), Showing::Nothing);
+        self.show(node.place, Showing::Nothing);
     }
 
     /// Remembers a secret for the redaction of logs: what was filled in, and the whole text.

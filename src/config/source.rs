@@ -1,5 +1,7 @@
 //! One of `sources`, from its map to a validated [`Source`].
 
+mod alike;
+
 use std::time::Duration;
 
 use http::Method;
@@ -38,6 +40,8 @@ use crate::core::source::{Brake, Common, Deletes, FirstPoll, Source, WorkedOut};
 use crate::core::template::{Address, Body};
 use crate::core::time::humane;
 
+pub(super) use self::alike::Lately;
+
 const TIMEOUT: Duration = Duration::from_secs(30);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_mins(15);
@@ -46,6 +50,22 @@ const EVERY_MAX: Duration = Duration::from_mins(15);
 
 /// Reads a source; `owner` is where its name stands.
 pub(super) fn read<'a>(
+    walk: &mut Walk<'a>,
+    name: &SourceName,
+    node: &'a Node,
+    owner: Place,
+) -> Option<Source> {
+    if let Some(source) = alike::read(walk, name, node) {
+        return Some(source);
+    }
+    let source = read_anew(walk, name, node, owner);
+    if let Some(source) = &source {
+        walk.lately.remember(node, source, &walk.report);
+    }
+    source
+}
+
+fn read_anew<'a>(
     walk: &mut Walk<'a>,
     name: &SourceName,
     node: &'a Node,

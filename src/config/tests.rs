@@ -1,5 +1,6 @@
 //! Tests of the configuration: case files with their rendered problems, facts of valid files, secrets, hostile files.
 
+mod alike;
 mod auth;
 mod budgets;
 mod cases;

@@ -5,7 +5,7 @@
 //! booleans. Numbers keep their text. Aliases and merge keys (`<<`) are expanded; what an alias stands for keeps the
 //! place where it was written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 
@@ -103,6 +103,26 @@ impl Node {
         match &self.value {
             Value::Filled(filled) => &filled.pieces,
             _ => &[],
+        }
+    }
+
+    /// Whether another value says the same, in the same file: what a file names is relative to it.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        if self.place.file != other.place.file {
+            return false;
+        }
+        match (&self.value, &other.value) {
+            (Value::List(own), Value::List(others)) => {
+                let mut pairs = own.iter().zip(others);
+                own.len() == others.len() && pairs.all(|(own, other)| own.says_the_same(other))
+            }
+            (Value::Map(own), Value::Map(others)) => {
+                let same = |((own_key, own), (key, other)): (&(Key, Self), &(Key, Self))| {
+                    own_key.name == key.name && own.says_the_same(other)
+                };
+                own.len() == others.len() && own.iter().zip(others).all(same)
+            }
+            (own, other) => own == other,
         }
     }
 
@@ -379,22 +399,26 @@ fn collapsed(place: Place, value: &Value) -> Place {
 #[derive(Default)]
 struct Entries {
     in_order: Vec<(Key, Node)>,
-    /// Index in `in_order`, and whether it was merged and may be overridden.
-    by_name: HashMap<String, (usize, bool)>,
+    /// Which of them were merged, and may be overridden.
+    merged: HashSet<usize>,
+    /// Where each name stands, as soon as there are more than [`FEW_ENTRIES_MAX`].
+    by_name: HashMap<String, usize>,
 }
+
+/// So many entries of a map are looked through: most maps have few, and there may be very many maps.
+const FEW_ENTRIES_MAX: usize = 16;
 
 impl Entries {
     fn own(&mut self, key: Key, node: Node, findings: &mut Vec<Finding>) {
-        match self.by_name.get_mut(&key.name) {
-            None => self.add(key, node, false),
-            Some((index, merged)) if *merged => {
-                *merged = false;
-                if let Some(entry) = self.in_order.get_mut(*index) {
+        match self.find(&key.name) {
+            None => self.add(key, node),
+            Some(index) if self.merged.remove(&index) => {
+                if let Some(entry) = self.in_order.get_mut(index) {
                     *entry = (key, node);
                 }
             }
-            Some((index, _)) => {
-                let first = self.in_order.get(*index).map_or(0, |(key, _)| key.place.line);
+            Some(index) => {
+                let first = self.in_order.get(index).map_or(0, |(key, _)| key.place.line);
                 findings.push(
                     Finding::error(key.place, format!("{} stands here twice", called(&key.name)))
                         .hint(format!("it stands already on line {first}: keep one of the two")),
@@ -405,15 +429,27 @@ impl Entries {
 
     fn merge(&mut self, merged: Vec<(Key, Node)>) {
         for (key, node) in merged {
-            if !self.by_name.contains_key(&key.name) {
-                self.add(key, node, true);
+            if self.find(&key.name).is_none() {
+                self.merged.insert(self.in_order.len());
+                self.add(key, node);
             }
         }
     }
 
-    fn add(&mut self, key: Key, node: Node, merged: bool) {
-        self.by_name.insert(key.name.clone(), (self.in_order.len(), merged));
+    fn find(&self, name: &str) -> Option<usize> {
+        if self.in_order.len() > FEW_ENTRIES_MAX {
+            return self.by_name.get(name).copied();
+        }
+        self.in_order.iter().position(|(key, _)| key.name == name)
+    }
+
+    fn add(&mut self, key: Key, node: Node) {
         self.in_order.push((key, node));
+        let known = self.by_name.len();
+        if self.in_order.len() > FEW_ENTRIES_MAX {
+            let new = self.in_order.iter().enumerate().skip(known);
+            self.by_name.extend(new.map(|(index, (key, _))| (key.name.clone(), index)));
+        }
     }
 }
 

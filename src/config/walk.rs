@@ -13,6 +13,7 @@ use crate::config::measures;
 use crate::config::report::{Finding, Flaw, ReadFile, Report, is_plain};
 use crate::config::route::Shared;
 use crate::config::shared::Apis;
+use crate::config::source::Lately;
 use crate::config::tree::{self, Node, Place, Value};
 use crate::core::budget::Allowance;
 use crate::core::ids::{EndpointName, SourceName};
@@ -100,6 +101,7 @@ pub(super) struct Walk<'a> {
     /// The budgets of blocks of `apis` that were read.
     pub(super) budgets: HashMap<String, Option<Allowance>>,
     pub(super) alike: Alike,
+    pub(super) lately: Lately<'a>,
 }
 
 impl<'a> Walk<'a> {
@@ -123,6 +125,7 @@ impl<'a> Walk<'a> {
             former_endpoints,
             budgets,
             alike,
+            lately: Lately::default(),
         }
     }
 

@@ -7,6 +7,7 @@ use tracing::{Instrument as _, debug, debug_span, info};
 
 use super::Poller;
 use super::gate::Applicant;
+use super::outset::turns;
 use super::run::Loop;
 use crate::core::ids::UnitName;
 use crate::core::limits::{OVERDUE_SPREAD_MAX, OVERDUE_SPREAD_MIN, POLLS_IN_FLIGHT_MAX};
@@ -81,10 +82,10 @@ impl Poller {
         let slept = now.since(std::mem::replace(&mut own.looked, now));
         if slept > SLEPT_MIN {
             info!(seconds = slept.as_secs(), "the machine slept, or was very busy");
-            let entropy = &self.ports.entropy;
+            let mut turns = turns(self.ports.entropy.unit());
             let window =
                 |count: usize| start_window(count).clamp(OVERDUE_SPREAD_MIN, OVERDUE_SPREAD_MAX);
-            own.agenda.spread_overdue(now, window, || entropy.unit());
+            own.agenda.spread_overdue(now, window, || turns.next().unwrap_or_default());
         }
         let offset = self.wall_offset();
         if offset.abs_diff(own.wall_offset) > STEP_MIN_MS {

@@ -4,16 +4,22 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tracing::warn;
 
 use super::Poller;
 use super::run::Loop;
 use crate::core::ids::{SourceName, UnitName};
+use crate::core::limits::OVERDUE_SPREAD_MAX;
 use crate::core::roster::Roster;
+use crate::core::schedule::room::Room;
+use crate::core::schedule::{first_window, start_window};
 use crate::core::source::{Source, SourceState};
+use crate::core::time::Timestamp;
 use crate::store::Read;
 
 /// Fewer are looked at one by one: the state may know many more sources than are declared.
@@ -23,7 +29,7 @@ const TOGETHER_MIN: usize = 1_000;
 const GOLDEN: f64 = 0.618_033_988_749_895;
 
 /// Numbers in `0.0..1.0`, one after the other, that go over all of it evenly however many are taken.
-fn turns(first: f64) -> impl Iterator<Item = f64> {
+pub(super) fn turns(first: f64) -> impl Iterator<Item = f64> {
     std::iter::successors(Some(first), |turn| Some((turn + GOLDEN).fract()))
 }
 
@@ -39,7 +45,7 @@ impl Poller {
             return BTreeSet::new();
         }
         let read = |store: &dyn Read| {
-            let known: BTreeMap<_, _> = store.sources()?.into_iter().collect();
+            let known: HashMap<_, _> = store.sources()?.into_iter().collect();
             Ok((known, store.sources_with_entries()?))
         };
         let (mut known, with_entries) = match self.ports.store.read(read).await {
@@ -50,18 +56,43 @@ impl Poller {
             }
         };
         let with_entries: BTreeSet<_> = with_entries.into_iter().collect();
-        let mut planned = BTreeSet::new();
-        for ((name, source), chance) in roster.sources.iter().zip(turns(self.ports.entropy.unit()))
-        {
-            let is_plain = source.for_each.is_none() && source.was.is_none() && !source.paused;
-            if is_plain
-                && !with_entries.contains(name)
-                && self.plan_known(own, source, known.remove(name), chance)
-            {
-                planned.insert(name.clone());
+        let is_plain = |source: &Source| {
+            let is_known_otherwise = source.for_each.is_some() || source.was.is_some();
+            !is_known_otherwise && !source.paused && !with_entries.contains(&source.name)
+        };
+        let plain = roster.sources.values().filter(|source| is_plain(source));
+        let found: Vec<_> =
+            plain.map(|source| Found { source, known: known.remove(&source.name) }).collect();
+        self.plan_found(own, found)
+    }
+
+    /// Plans all of them from one moment on. What is not due yet comes when it is due, and all others where that leaves
+    /// room, so that a start is as even after a night as after a minute.
+    fn plan_found(&self, own: &mut Loop, found: Vec<Found<'_>>) -> BTreeSet<SourceName> {
+        let mut turns = turns(self.ports.entropy.unit());
+        let (now, count) = (self.ports.clock.now(), self.beginning.load(Ordering::Relaxed));
+        let window = |source: &Source| first_window(source.every, count);
+        let waits: Vec<_> = found.iter().map(|found| found.wait(now)).collect();
+        let longest = found.iter().map(|found| window(found.source)).max().unwrap_or_default();
+        let coming = waits.iter().filter(|wait| wait.is_none()).count();
+        let room = Room::new(longest, waits.iter().copied().flatten(), coming);
+        let mut planned = Vec::with_capacity(found.len());
+        for (Found { source, known }, wait) in found.into_iter().zip(waits) {
+            let mut chance = 0.0;
+            if wait.is_none() {
+                let window = window(source);
+                let wait = room.wait(turns.next().unwrap_or_default(), window);
+                chance = wait.div_duration_f64(window.max(Duration::from_nanos(1)));
+            }
+            if self.plan_known(own, source, known, (now, chance)) {
+                planned.push(source.name.clone());
             }
         }
-        planned
+        // It took a while: those whose time is past already come beside the others, and not all at once.
+        let window = |count: usize| start_window(count).min(OVERDUE_SPREAD_MAX);
+        let part = || turns.next().unwrap_or_default();
+        own.agenda.spread_overdue(self.ports.clock.now(), window, part);
+        planned.into_iter().collect()
     }
 
     /// Plans a source by what the store knows of it; false if somebody was quicker, or if there is more to look at.
@@ -70,7 +101,7 @@ impl Poller {
         own: &mut Loop,
         source: &Arc<Source>,
         known: Option<SourceState>,
-        chance: f64,
+        at: (Timestamp, f64),
     ) -> bool {
         let unit = UnitName::from(&source.name);
         let slot = self.slot(&unit);
@@ -79,10 +110,24 @@ impl Poller {
             return false;
         }
         memory.kept = known.map(Arc::new);
-        let state = self.settle(&mut memory, source, 0, chance);
+        let state = self.settle(&mut memory, source, 0, at);
         let due = self.plan(state, source).due;
         drop(memory);
         own.agenda.set(unit, due);
         true
+    }
+}
+
+/// A source, and what the store knows of it.
+struct Found<'a> {
+    source: &'a Arc<Source>,
+    known: Option<SourceState>,
+}
+
+impl Found<'_> {
+    /// How long it is to its next poll, if that is planned and not past.
+    fn wait(&self, now: Timestamp) -> Option<Duration> {
+        let plan = self.known.as_ref()?.schedule.under(self.source.every, now);
+        (plan.due > now).then(|| plan.due.since(now))
     }
 }

@@ -85,21 +85,7 @@ impl Poller {
     /// is written.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         self.ports.gate.recall().await;
-        let mut own = Loop {
-            agenda: Agenda::default(),
-            roster: Arc::default(),
-            polls: JoinSet::new(),
-            under_way: HashMap::new(),
-            again: BTreeSet::new(),
-            members: BTreeMap::new(),
-            stale: BTreeSet::new(),
-            flush_due: self.ports.clock.now().after(STATE_FLUSH_PERIOD),
-            unflushed: VecDeque::new(),
-            is_shared_anew: false,
-            parked: Parked::default(),
-            looked: self.ports.clock.now(),
-            wall_offset: self.wall_offset(),
-        };
+        let mut own = self.begin_loop();
         loop {
             self.tick(&mut own).await;
             let wait = self.wait(&own);
@@ -120,6 +106,25 @@ impl Poller {
         self.ports.gate.close();
         own.polls.shutdown().await;
         self.flush(self.in_memory()).await;
+    }
+
+    /// A loop that has not looked at anything yet.
+    pub(super) fn begin_loop(&self) -> Loop {
+        Loop {
+            agenda: Agenda::default(),
+            roster: Arc::default(),
+            polls: JoinSet::new(),
+            under_way: HashMap::new(),
+            again: BTreeSet::new(),
+            members: BTreeMap::new(),
+            stale: BTreeSet::new(),
+            flush_due: self.ports.clock.now().after(STATE_FLUSH_PERIOD),
+            unflushed: VecDeque::new(),
+            is_shared_anew: false,
+            parked: Parked::default(),
+            looked: self.ports.clock.now(),
+            wall_offset: self.wall_offset(),
+        }
     }
 
     async fn tick(self: &Arc<Self>, own: &mut Loop) {

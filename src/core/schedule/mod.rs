@@ -32,6 +32,7 @@ pub(crate) mod minute;
 pub(crate) mod price;
 pub(crate) mod profile;
 pub(crate) mod rate;
+pub(crate) mod room;
 #[cfg(test)]
 mod tests;
 pub(crate) mod told;
@@ -177,7 +178,8 @@ impl Schedule {
     #[must_use]
     pub(crate) fn under(self, every: Every, now: Timestamp) -> Self {
         let interval = every.clamp(self.interval);
-        let due = if self.failures == 0 { self.due.min(now.after(interval)) } else { self.due };
+        // Not the present interval: a first poll among very many is spread over the longest one.
+        let due = if self.failures == 0 { self.due.min(now.after(every.max())) } else { self.due };
         Self { interval, due, ..self }
     }
 }
@@ -288,7 +290,12 @@ pub(crate) fn interval(
 }
 
 fn spread(every: Every, count: usize, now: Timestamp, unit: f64) -> Timestamp {
-    now.after(start_window(count).min(every.max()).mul_f64(unit.clamp(0.0, 1.0)))
+    now.after(first_window(every, count).mul_f64(unit.clamp(0.0, 1.0)))
+}
+
+/// Within how long the first poll of one of so many comes that begin together.
+pub(crate) fn first_window(every: Every, count: usize) -> Duration {
+    start_window(count).min(every.max())
 }
 
 /// Over how long the polls of so many that begin together are spread, if nothing bounds it.

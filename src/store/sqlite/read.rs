@@ -240,7 +240,9 @@ fn entries(
 }
 
 fn sources_with_entries(conn: &Connection) -> rusqlite::Result<Vec<SourceName>> {
-    let sql = "SELECT DISTINCT source FROM sources WHERE name <> source ORDER BY source";
+    // Of names alone, which are an index by themselves: there may be very many sources, and no entries at all.
+    let sql = "SELECT DISTINCT substr(name, 1, instr(name, '/') - 1) FROM sources \
+        WHERE instr(name, '/') > 0 ORDER BY 1";
     collect(conn, sql, [], |columns| Ok(SourceName::new(columns.get::<_, String>(0)?)))
 }
 
@@ -254,12 +256,16 @@ fn held_units(conn: &Connection) -> rusqlite::Result<Vec<(UnitName, u64)>> {
 }
 
 fn sources(conn: &Connection) -> rusqlite::Result<Vec<(SourceName, SourceState)>> {
+    // As they lie there, and sorted afterwards: in the order of an index, every row would be looked for by itself.
     let sql = format!(
-        "SELECT name, {SOURCE_COLUMNS} FROM sources WHERE name = source AND name <> ?1 ORDER BY name"
+        "SELECT name, {SOURCE_COLUMNS} FROM sources NOT INDEXED \
+            WHERE instr(name, '/') = 0 AND name <> ?1"
     );
-    collect(conn, &sql, [OWN_SOURCE], |columns| {
+    let mut sources = collect(conn, &sql, [OWN_SOURCE], |columns| {
         Ok((SourceName::new(columns.get::<_, String>(0)?), row::source_state(columns, 1)?))
-    })
+    })?;
+    sources.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+    Ok(sources)
 }
 
 fn snapshot(conn: &Connection, unit: &UnitName, seed: u64) -> rusqlite::Result<Snapshot> {

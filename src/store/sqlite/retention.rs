@@ -76,8 +76,11 @@ pub(super) fn departed(
     after: &UnitName,
     rows_max: usize,
 ) -> rusqlite::Result<Vec<UnitName>> {
-    let sql =
-        format!("SELECT name FROM sources WHERE {DEPARTED} AND name > ?2 ORDER BY name LIMIT ?3");
+    // Most have a name without an entry: those are told by it, without a look at the row.
+    let sql = format!(
+        "SELECT name FROM sources \
+            WHERE instr(name, '/') > 0 AND {DEPARTED} AND name > ?2 ORDER BY name LIMIT ?3"
+    );
     let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
     conn.prepare_cached(&sql)?
         .query_map(params![before.as_millis(), after.as_str(), rows_max], |columns| {
