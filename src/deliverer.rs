@@ -65,6 +65,8 @@ pub(crate) struct Deliverer {
     /// How long attempts under way may take to end when the process stops.
     grace: Duration,
     desks: Mutex<BTreeMap<EndpointName, Arc<Desk>>>,
+    /// Held by who opens desks, and by who changes a condition: neither works with what the other has just replaced.
+    opening: tokio::sync::Mutex<()>,
     /// Held by who numbers what doorbell itself says.
     telling: tokio::sync::Mutex<()>,
 }
@@ -77,8 +79,8 @@ impl Deliverer {
         wake: Wake,
         grace: Duration,
     ) -> Arc<Self> {
-        let (desks, telling) = (Mutex::default(), tokio::sync::Mutex::default());
-        Arc::new(Self { ports, roster, wake, grace, desks, telling })
+        let (opening, telling) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        Arc::new(Self { ports, roster, wake, grace, desks: Mutex::default(), opening, telling })
     }
 
     /// Keeps one desk per declared endpoint at work until `stop`; returns when all of them have drained.
@@ -132,6 +134,7 @@ impl Deliverer {
         if missing.is_empty() {
             return;
         }
+        let _opening = self.opening.lock().await;
         let known = match self.ports.store.read(|store| store.endpoints()).await {
             Ok(known) => known.into_iter().collect::<BTreeMap<_, _>>(),
             Err(fault) => {

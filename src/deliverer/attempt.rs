@@ -54,28 +54,27 @@ impl Deliverer {
         let parcel = Parcel { event: &event, made: made.as_ref(), is_replay };
         let outbound = sink::outbound(parcel, endpoint, self.ports.clock.wall());
         let sent = self.send(outbound, endpoint.timeout).await;
+        let turn = desk.turn.lock().await;
         let now = self.ports.clock.now();
         let outcome = self.settled(desk, endpoint, &delivery, sent, (began, now));
         // Only now: the endpoint's condition says whether another may go out.
         drop(flight);
         let Outcome { commit, result, news } = outcome;
+        // Where the condition is as well as it was, others need not wait for the disk.
+        let turn = commit.health.is_some().then_some(turn);
         let verdict = commit.verdict.clone();
         let kept = self.commit_outcome(desk, commit, news).await;
+        drop(turn);
         self.tell(&delivery, &result, &verdict, event.at, now.since(began));
         kept
     }
 
     async fn commit_outcome(&self, desk: &Desk, commit: AttemptCommit, news: Vec<News>) -> Kept {
-        let (delivery, health) = (commit.delivery, commit.health.clone());
-        let untold = if health.is_some() { news.clone() } else { Vec::new() };
+        let (delivery, is_other) = (commit.delivery, commit.health.is_some());
+        let untold = if is_other { news.clone() } else { Vec::new() };
         let written = self.commit(&desk.name, commit, &news).await;
         let is_kept = match written {
-            Ok(Ok(_)) => {
-                if let Some(health) = health {
-                    self.keep_word(desk, &health).await;
-                }
-                return Kept(true);
-            }
+            Ok(Ok(_)) => return Kept(true),
             Ok(Err(refusal)) => {
                 debug!(%delivery, %refusal, "the outcome of an attempt was not wanted");
                 true
@@ -85,7 +84,7 @@ impl Deliverer {
                 false
             }
         };
-        desk.is_unkept.fetch_or(health.is_some(), Ordering::Relaxed);
+        desk.is_unkept.fetch_or(is_other, Ordering::Relaxed);
         desk.keep_untold(untold);
         Kept(is_kept)
     }

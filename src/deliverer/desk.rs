@@ -22,6 +22,8 @@ pub(super) struct Desk {
     pub(super) name: EndpointName,
     pub(super) wake: Wake,
     health: Mutex<EndpointHealth>,
+    /// Held from a change of the condition until it is written, so that no earlier one is written over it.
+    pub(super) turn: tokio::sync::Mutex<()>,
     /// The store has another condition than this one: a write of it failed.
     pub(super) is_unkept: AtomicBool,
     /// What is to be told of the condition and could not be written with it.
@@ -77,6 +79,7 @@ impl Desk {
             name,
             wake: Wake::default(),
             health: Mutex::new(health),
+            turn: tokio::sync::Mutex::default(),
             is_unkept: AtomicBool::new(false),
             untold: Mutex::default(),
             in_flight: AtomicUsize::new(0),

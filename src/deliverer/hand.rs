@@ -43,6 +43,7 @@ impl Deliverer {
         name: &EndpointName,
         change: fn(&EndpointHealth, Timestamp) -> EndpointHealth,
     ) -> Result<Option<EndpointHealth>, StoreError> {
+        let opening = self.opening.lock().await;
         let now = self.ports.clock.now();
         let desk = self.desks().get(name).cloned();
         let Some(desk) = desk else {
@@ -54,6 +55,8 @@ impl Deliverer {
             let write = Write::Health { name: name.clone(), health: health.clone() };
             return Ok(self.ports.store.write(write).await?.is_ok().then_some(health));
         };
+        drop(opening);
+        let turn = desk.turn.lock().await;
         let health = {
             let mut health = desk.health();
             *health = change(&health, now);
@@ -61,12 +64,14 @@ impl Deliverer {
         };
         desk.begin_gently();
         let kept = self.keep_health(&desk, health.clone()).await;
+        drop(turn);
         desk.wake.ring();
         kept.map(|()| Some(health))
     }
 
     /// Another declaration gives an endpoint that is left alone another chance, and may say that it is paused.
     pub(super) async fn redeclare(&self, desk: &Desk, endpoint: &Endpoint, is_other: bool) {
+        let _turn = desk.turn.lock().await;
         let now = self.ports.clock.now();
         let health = {
             let mut health = desk.health();
@@ -96,17 +101,6 @@ impl Deliverer {
                 desk.is_unkept.store(true, Ordering::Relaxed);
                 Err(fault)
             }
-        }
-    }
-
-    /// Writes the condition again where a person's word or a declaration came between an attempt and its commit.
-    pub(super) async fn keep_word(&self, desk: &Desk, written: &EndpointHealth) {
-        let word = |health: &EndpointHealth| (health.paused_by_hand, health.paused_in_file);
-        let current = desk.health().clone();
-        if word(&current) != word(written)
-            && let Err(fault) = self.keep_health(desk, current).await
-        {
-            warn!(%fault, "the endpoint's condition could not be kept");
         }
     }
 

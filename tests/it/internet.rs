@@ -1,6 +1,9 @@
 //! An internet of its own, made by `tests/real/internet.sh`: names that lead nowhere, certificates that prove nothing,
 //! redirects to where nobody from outside has business.
 
+mod ringing;
+mod spellings;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -42,6 +45,20 @@ impl Internet {
     /// What a name of no certain address leads to: the same as this one.
     fn move_to(&self, name: &str) {
         fs::write(self.path("moving"), name).unwrap();
+    }
+
+    /// Runs the daemon there. It is asked by its control socket alone: its API is on that internet, too.
+    fn run(&mut self) {
+        self.daemon.start_with(&[]);
+        self.daemon.wait_until("the daemon being ready", |daemon| {
+            daemon.control("GET", "/readyz", None).is_some_and(|answer| answer.status == 200)
+        });
+    }
+
+    /// The address of each connection that was made to a web server.
+    fn connected(&self) -> Vec<String> {
+        let connected = fs::read_to_string(self.path("connected")).unwrap_or_default();
+        connected.lines().map(str::to_owned).collect()
     }
 
     /// What the web servers heard: the address, the path and query, the credentials.

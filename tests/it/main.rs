@@ -31,6 +31,7 @@ mod operations;
 mod pages;
 mod plan;
 mod real;
+mod receivers;
 mod reload;
 mod restart;
 mod retention;

@@ -181,7 +181,7 @@ fn bombs_are_refused_in_little_memory() {
 }
 
 /// The most memory a process had, in KiB.
-fn peak_memory_kib(pid: u32) -> u64 {
+pub(crate) fn peak_memory_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()

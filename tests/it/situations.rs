@@ -4,6 +4,7 @@
 mod balance;
 mod contact;
 mod crowd;
+mod listeners;
 mod orders;
 mod outage;
 mod parcels;

@@ -2,6 +2,7 @@
 
 A name server on port 53, which answers for `moving.test` as for the name that DIRECTORY/moving holds; web servers on 80 and 443. Every web server lists DIRECTORY/items at any path, but sends
 `/to?URL` on to that URL; each request is told in DIRECTORY/heard: the address it came to, its path, what it was allowed with.
+What is posted is told there too, and taken. Each connection is told in DIRECTORY/connected: the address it came to.
 """
 
 import http.server
@@ -61,19 +62,29 @@ def answer_names():
 class Web(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self):
+    def hear(self):
         address = self.connection.getsockname()[0]
         with (HOME / "heard").open("a") as heard:
             heard.write(f"{address} {self.path} {self.headers.get('authorization', '-')}\n")
+
+    def answer(self, code, body):
         path, _, to = self.path.partition("?")
-        body = (HOME / "items").read_bytes()
-        self.send_response(302 if path == "/to" else 200)
+        self.send_response(302 if path == "/to" else code)
         if path == "/to":
             self.send_header("Location", to)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_GET(self):
+        self.hear()
+        self.answer(200, (HOME / "items").read_bytes())
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.hear()
+        self.answer(200, b"{}")
 
     def log_message(self, *_):
         pass
@@ -88,7 +99,23 @@ def encryption(name):
     return context
 
 
-class Encrypted(http.server.ThreadingHTTPServer):
+class Plain(http.server.ThreadingHTTPServer):
+    def get_request(self):
+        connection, asker = super().get_request()
+        with (HOME / "connected").open("a") as connected:
+            connected.write(connection.getsockname()[0] + "\n")
+        return connection, asker
+
+
+class PlainOverSix(Plain):
+    address_family = socket.AF_INET6
+
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        super().server_bind()
+
+
+class Encrypted(Plain):
     """One for each name, on a port of its own, so that each shakes hands in its own way."""
 
     def __init__(self, port, name):
@@ -103,7 +130,9 @@ class Encrypted(http.server.ThreadingHTTPServer):
         pass
 
 
-servers = [http.server.ThreadingHTTPServer(("0.0.0.0", 80), Web)]
+servers = [Plain(("0.0.0.0", 80), Web)]
+if socket.has_ipv6:
+    servers.append(PlainOverSix(("::", 80), Web))
 ports = {"good": 443, "misnamed": 444, "old": 445, "expired": 446, "early": 447, "selfsigned": 448}
 servers += [Encrypted(port, name) for name, port in ports.items()]
 for server in servers:

@@ -14,6 +14,7 @@ mkdir -p "$home"
 ip link set lo up
 ip address add 93.184.216.34/32 dev lo   # public
 ip address add 169.254.169.254/32 dev lo # where clouds keep their secrets
+ip address add fd00:ec2::254/128 dev lo 2>/dev/null || true
 printf 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n' >"$home/resolv.conf"
 printf 'hosts: files dns\n' >"$home/nsswitch.conf"
 mount --bind "$home/resolv.conf" /etc/resolv.conf

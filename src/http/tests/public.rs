@@ -33,95 +33,16 @@ async fn a_private_host_is_never_dialled_for_somebody_else() {
     assert_eq!(server.connections(), before);
 }
 
-/// Loopback, as it can be spelt: with the server's port, each of these would reach it.
-const LOOPBACK: &[&str] = &[
-    "127.0.0.1",
-    "127.1",
-    "127.0.1",
-    "127.0.0.1.",
-    "127.1.",
-    "0x7f000001",
-    "0x7F.0x0.0x0.0x1",
-    "0x7f.1",
-    "0x7f.0.1",
-    "0177.0.0.1",
-    "0177.1",
-    "017700000001",
-    "2130706433",
-    "127.0.0x1",
-    "127.0.01",
-    "000000000177.0.0.1",
-    "0x000000007f.1",
-    "127.0.0.2",
-    "127.255.255.254",
-    "%31%32%37.0.0.1",
-    "%31%32%37%2E0%2E0%2E1",
-    "１２７.０.０.１",
-    "127。0。0。1",
-    "127．0．0．1",
-    "①②⑦.0.0.1",
-    "𝟏𝟐𝟕.𝟎.𝟎.𝟏",
-    "localhost",
-    "LOCALHOST",
-    "LocalHost",
-    "localhost.",
-    "ｌｏｃａｌｈｏｓｔ",
-    "ⓛⓞⓒⓐⓛⓗⓞⓢⓣ",
-    "%6c%6f%63%61%6c%68%6f%73%74",
-    "0",
-    "0.0.0.0",
-    "0x0",
-    "00",
-    "0.0",
-    "[::1]",
-    "[0:0:0:0:0:0:0:1]",
-    "[0000:0000:0000:0000:0000:0000:0000:0001]",
-    "[::]",
-    "[::ffff:127.0.0.1]",
-    "[::FFFF:7F00:1]",
-    "[0:0:0:0:0:ffff:127.0.0.1]",
-    "[::ffff:0:127.0.0.1]",
-    "[::127.0.0.1]",
-    "[64:ff9b::127.0.0.1]",
-    "[64:ff9b::7f00:1]",
-    "[2002:7f00:1::]",
-    "[2002:7f00:1::1]",
-    "[fe80::1]",
-    "user@127.0.0.1",
-    "a:b@127.1",
-];
-
-/// The address where clouds tell whoever asks their secrets, and its neighbours.
-const METADATA: &[&str] = &[
-    "169.254.169.254",
-    "169.254.43518",
-    "169.16689662",
-    "2852039166",
-    "0xa9fea9fe",
-    "0xa9.0xfe.0xa9.0xfe",
-    "0251.0376.0251.0376",
-    "025177524776",
-    "169.254.169.254.",
-    "[::ffff:169.254.169.254]",
-    "[::ffff:a9fe:a9fe]",
-    "[::169.254.169.254]",
-    "[64:ff9b::a9fe:a9fe]",
-    "[2002:a9fe:a9fe::]",
-    "[fd00:ec2::254]",
-    "[fe80::a9fe:a9fe]",
-    "１６９.２５４.１６９.２５４",
-    "%31%36%39.254.169.254",
-    "100.100.100.200",
-    "168.63.129.16",
-    "192.0.0.192",
-];
+/// Loopback, and the addresses where clouds tell whoever asks their secrets, as they can be spelt.
+const NOT_PUBLIC: &str = include_str!("../../../tests/cases/not_public.txt");
 
 #[tokio::test]
 async fn no_spelling_reaches_what_is_not_public() {
     let ok = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
     let server = Server::start(vec![Script::new(ok, Then::Keep)]).await;
     let client = client();
-    for host in LOOPBACK.iter().chain(METADATA) {
+    let hosts: Vec<_> = NOT_PUBLIC.lines().filter(|line| !line.starts_with('#')).collect();
+    for host in &hosts {
         let url = format!("http://{host}:{}/latest/meta-data", server.port());
         // What is no URL at all cannot be written down, either.
         if url::Url::parse(&url).is_err() {
@@ -134,7 +55,7 @@ async fn no_spelling_reaches_what_is_not_public() {
         assert!(is_refused, "{host}: {outcome}");
     }
     assert_eq!(server.connections(), 0);
-    assert!(LOOPBACK.len() + METADATA.len() >= 60);
+    assert!(hosts.len() >= 60);
 }
 
 /// Resolves with scripted answers.

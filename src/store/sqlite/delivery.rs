@@ -56,6 +56,8 @@ impl Group<'_> {
             Some(lane) => self.hot.lane_is_busy.exists([fresh.endpoint, lane])?,
             None => false,
         };
+        #[cfg(feature = "planted-bugs")]
+        let is_behind = is_behind && !super::planted::forgets_lanes();
         let (status, due) =
             if is_behind { ("waiting", None) } else { ("pending", Some(fresh.at.as_millis())) };
         self.hot.insert_delivery.execute(params![
@@ -94,6 +96,10 @@ impl Group<'_> {
         self.settle(commit, &settled)?;
         if let Some(attempt) = &commit.attempt {
             self.insert_attempt(row::count(commit.delivery.0), attempt)?;
+        }
+        #[cfg(feature = "planted-bugs")]
+        if commit.own.is_some() {
+            super::planted::split_attempt(self.conn, self.book)?;
         }
         if let Some(health) = &commit.health {
             self.set_health(endpoint, health)?;

@@ -32,7 +32,7 @@ impl Group<'_> {
             self.set_settling(source, key, value.as_ref())?;
         }
         #[cfg(feature = "planted-bugs")]
-        super::planted::split_transaction(self.conn, self.book)?;
+        super::planted::split_poll(self.conn, self.book)?;
         let first = self.book.last_event + 1;
         for event in &commit.events {
             self.event(event, commit.at)?;

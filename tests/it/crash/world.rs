@@ -7,14 +7,66 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::reply::{Manner, Reply};
 use crate::support::server::{Received, Server};
 
 /// A list, a list with an `ETag`, a list in pages linked by `Link`, and a single object.
 pub(super) const SOURCES: &[&str] = &["plain", "tagged", "paged", "single"];
-/// The endpoints: each gets everything.
-pub(super) const ENDPOINTS: &[&str] = &["first", "second"];
+
+/// An endpoint of the trial.
+pub(super) struct Endpoint {
+    pub(super) name: &'static str,
+    pub(super) order: Order,
+    /// The sources that it hears of; [`OWN`] is doorbell itself.
+    pub(super) sources: &'static [&'static str],
+    /// Further keys of its declaration.
+    keys: &'static str,
+}
+
+/// What comes in order at an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The events of each item.
+    Item,
+    /// All events, whatever they are about.
+    Endpoint,
+    /// Nothing.
+    None,
+}
+
+/// The source of what doorbell says of itself.
+pub(super) const OWN: &str = "doorbell";
+/// Its receiver is down for a while at times, and says at times that it is gone.
+pub(super) const FRAIL: &str = "frail";
+/// Paused and resumed by hand.
+pub(super) const HANDLED: &str = "handled";
+
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint { name: "usual", order: Order::Item, sources: SOURCES, keys: "" },
+    Endpoint { name: "loose", order: Order::None, sources: SOURCES, keys: "order: none, " },
+    Endpoint { name: HANDLED, order: Order::Item, sources: SOURCES, keys: "" },
+    Endpoint {
+        name: FRAIL,
+        order: Order::Item,
+        sources: SOURCES,
+        keys: "breaker: { failures: 3, for: 50ms }, ",
+    },
+    // One at a time is slow: it hears of half.
+    Endpoint {
+        name: "strict",
+        order: Order::Endpoint,
+        sources: &["plain", "paged"],
+        keys: "order: endpoint, events: ['plain.*', 'paged.*'], ",
+    },
+    Endpoint {
+        name: "news",
+        order: Order::Endpoint,
+        sources: &[OWN],
+        keys: "order: endpoint, events: ['doorbell.*'], ",
+    },
+];
 
 /// Few enough that the brake never holds deletions back.
 const ITEMS_MAX: usize = 30;
@@ -22,7 +74,9 @@ const ITEMS_PER_PAGE: usize = 7;
 /// Listings that pages can still be asked of.
 const LISTINGS_KEPT: usize = 100;
 /// How long items rest between two changes, at most.
-const REST_MAX: Duration = Duration::from_millis(12);
+const REST_MAX: Duration = Duration::from_millis(20);
+/// How long the frail receiver is down, at most.
+const DOWN_MAX: Duration = Duration::from_millis(600);
 
 /// What one source serves.
 #[derive(Default)]
@@ -45,15 +99,23 @@ pub(super) struct Rung {
     pub(super) id: String,
     pub(super) body: Vec<u8>,
     pub(super) is_accepted: bool,
+    /// It says of itself that it is sent again because somebody wants it.
+    pub(super) is_replay: bool,
+    /// Its endpoint was paused before any process was there to send it.
+    pub(super) is_unwanted: bool,
 }
 
 /// Everything that is shown and that came in.
 pub(super) struct Scenery {
     pub(super) sources: BTreeMap<&'static str, Collection>,
     pub(super) ledgers: BTreeMap<&'static str, Vec<Rung>>,
+    /// Nothing may be sent to [`HANDLED`].
+    pub(super) is_paused: bool,
     random: fastrand::Rng,
     /// No more faults.
     is_calm: bool,
+    /// Until when the frail receiver is down.
+    down_until: Option<Instant>,
 }
 
 /// The world, listening.
@@ -69,9 +131,11 @@ impl World {
     pub(super) fn new(seed: u64) -> Self {
         let mut scenery = Scenery {
             sources: SOURCES.iter().map(|name| (*name, Collection::default())).collect(),
-            ledgers: ENDPOINTS.iter().map(|name| (*name, Vec::new())).collect(),
+            ledgers: ENDPOINTS.iter().map(|it| (it.name, Vec::new())).collect(),
+            is_paused: false,
             random: fastrand::Rng::with_seed(seed),
             is_calm: true,
+            down_until: None,
         };
         for _ in 0..60 {
             scenery.change();
@@ -83,9 +147,11 @@ impl World {
         Self { server, scenery, changing: Arc::default(), hand: None }
     }
 
-    /// The configuration of a daemon in this world.
-    pub(super) fn sources_yaml(&self) -> String {
+    /// The configuration of a daemon in this world, in one of two editions: how long things take, and for how long a
+    /// receiver may fail.
+    pub(super) fn sources_yaml(&self, is_second: bool) -> String {
         let site = format!("http://{}", self.server.address());
+        let (every, timeout) = if is_second { ("25ms", "600ms") } else { ("30ms", "500ms") };
         let source = |name: &&str| {
             let more = match *name {
                 "paged" => ", key: .id, pages: link",
@@ -93,19 +159,20 @@ impl World {
                 _ => ", key: .id",
             };
             format!(
-                "  {name}: {{ url: '{site}/{name}', every: 30ms, timeout: 2s, \
+                "  {name}: {{ url: '{site}/{name}', every: {every}, timeout: 2s, \
                  backoff: {{ first: 10ms, max: 100ms }}{more} }}\n"
             )
         };
-        let endpoint = |name: &&str| {
+        let endpoint = |endpoint: &Endpoint| {
+            let Endpoint { name, keys, .. } = endpoint;
             format!(
-                "  {name}: {{ url: '{site}/ring/{name}', secret: any, timeout: 500ms, \
+                "  {name}: {{ url: '{site}/ring/{name}', secret: any, timeout: {timeout}, {keys}\
                  retry: {{ first: 10ms, max: 100ms, for: 1h }} }}\n"
             )
         };
         let sources: String = SOURCES.iter().map(source).collect();
         let endpoints: String = ENDPOINTS.iter().map(endpoint).collect();
-        format!("sources:\n{sources}endpoints:\n{endpoints}")
+        format!("server: {{ listen: 127.0.0.1:0 }}\nsources:\n{sources}endpoints:\n{endpoints}")
     }
 
     /// From now on items change, and answers are faulty at times.
@@ -193,17 +260,44 @@ impl Scenery {
     }
 
     fn ring(&mut self, endpoint: &str, received: &Received) -> Reply {
-        let reply = match self.luck() {
-            0..60 => Reply::status(503),
-            60..75 => Reply::reset(),
-            75..80 => Reply::hang(),
-            _ => Reply::status(200),
+        let reply = self.mood(endpoint);
+        let rung = Rung {
+            id: received.header("webhook-id").unwrap_or_default().to_owned(),
+            body: received.body.clone(),
+            is_accepted: reply.status_seen() == Some(200),
+            is_replay: received.header("webhook-replay") == Some("true"),
+            is_unwanted: endpoint == HANDLED && self.is_paused,
         };
-        let id = received.header("webhook-id").unwrap_or_default().to_owned();
-        let is_accepted = reply.status_seen() == Some(200);
-        let rung = Rung { id, body: received.body.clone(), is_accepted };
         self.ledgers.get_mut(endpoint).expect("an endpoint's path").push(rung);
         reply
+    }
+
+    /// What a receiver answers: well, as a rule.
+    fn mood(&mut self, endpoint: &str) -> Reply {
+        let luck = self.luck();
+        if endpoint == FRAIL && !self.is_calm {
+            let now = Instant::now();
+            if self.down_until.is_some_and(|until| now < until) {
+                return Reply::status(503);
+            }
+            match luck {
+                0..2 => return Reply::status(410),
+                2..15 => self.down_until = Some(now + DOWN_MAX.mul_f64(self.random.f64())),
+                _ => {}
+            }
+        }
+        match luck {
+            0..20 => Reply::status(503),
+            20..40 => Reply::status(500),
+            40..50 => Reply::retry_after(429, "0"),
+            // Stops everything to that receiver for a second.
+            50..51 => Reply::retry_after(429, "1"),
+            51..65 => Reply::reset(),
+            65..69 => Reply::hang(),
+            // The status is there, and what follows it never comes.
+            69..75 => Reply::text("text/plain", "thank you").sent(Manner::CutAfter(5)),
+            _ => Reply::status(200),
+        }
     }
 
     /// Under a thousand; always the best when calm.
