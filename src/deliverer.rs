@@ -16,6 +16,9 @@ mod attempt;
 mod desk;
 mod hand;
 mod own;
+mod start;
+#[cfg(test)]
+mod tests;
 mod trial;
 mod unmade;
 
@@ -143,7 +146,8 @@ impl Deliverer {
         };
         for endpoint in missing {
             let (now, name) = (self.ports.clock.now(), endpoint.name.clone());
-            let health = known.get(&name).cloned().unwrap_or_else(|| EndpointHealth::new(now));
+            let found = |health: &EndpointHealth| health.found(&endpoint.breaker, now);
+            let health = known.get(&name).map_or_else(|| EndpointHealth::new(now), found);
             if !known.contains_key(&name) {
                 let write = Write::Endpoint { name: name.clone(), now };
                 if let Err(fault) = self.ports.store.write(write).await {
@@ -170,6 +174,7 @@ impl Deliverer {
     ) -> EndpointName {
         let mut tray = Tray::default();
         self.redeclare(&desk, &endpoint, false).await;
+        self.hasten(&desk, &endpoint).await;
         loop {
             let declared = self.roster.borrow().endpoints.get(&desk.name).cloned();
             let Some(declared) = declared else { break };

@@ -141,10 +141,14 @@ pub(crate) const SINK_FILES_KEPT_MAX: u32 = 10;
 pub(crate) const CLAIMS_AHEAD_MAX: usize = 256;
 /// Attempts at an endpoint, for each request that it admits: those beyond have their answer, and wait for the disk.
 pub(crate) const ATTEMPTS_PER_REQUEST_MAX: usize = 4;
+/// How far ahead a replay in no hurry is planned at most; what is planned for later was so by a clock that was wrong.
+pub(crate) const REPLAY_AHEAD_MAX: Duration = Duration::from_hours(365 * 24);
 /// Writes that share one transaction.
 pub(crate) const GROUP_WRITES_MAX: usize = 512;
 /// Events, or deliveries, that one transaction removes because of their age.
 pub(crate) const EXPIRED_ROWS_PER_WRITE: usize = 100;
+/// Deliveries that are given up because of their age, with one event for each endpoint that tells how many they are.
+pub(crate) const LAPSED_AT_ONCE_MAX: usize = 20_000;
 /// Events that one look for such passes.
 pub(crate) const EXPIRED_LOOK_ROWS: usize = 1_000;
 /// Changed items that one transaction of a poll takes up; a longer page is committed in parts.

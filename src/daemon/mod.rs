@@ -21,7 +21,6 @@ use crate::api::{self, Context, Operations as _};
 use crate::config::Config;
 use crate::config::server::Listen;
 use crate::core::secret::Secret;
-use crate::janitor::Janitor;
 use crate::store::StoreError;
 use crate::store::handle::StoreHandle;
 use crate::store::sqlite::{Opening, SqliteStore};
@@ -176,12 +175,7 @@ impl Daemon {
         let works = &self.works;
         self.loops.spawn(Arc::clone(&works.poller).run(self.stop.clone()));
         self.loops.spawn(Arc::clone(&works.deliverer).run(self.stop.clone()));
-        let janitor = Janitor::new(
-            works.store.clone(),
-            Arc::clone(&works.clock),
-            Arc::clone(&works.telemetry),
-            works.retention(),
-        );
+        let janitor = works.janitor();
         self.loops.spawn(janitor.run(self.stop.clone()));
         self.loops.spawn(watch::run(Arc::clone(works), self.stop.clone()));
     }

@@ -31,6 +31,7 @@ use crate::deliverer::{self, Deliverer};
 use crate::http::HttpClient;
 use crate::http::client::ReqwestClient;
 use crate::http::recording::{Recorder, Replayer, Shown};
+use crate::janitor::{self, Janitor};
 use crate::lines::Lines;
 use crate::poller::gate::Gate;
 use crate::poller::hold::Decision;
@@ -249,9 +250,15 @@ impl Works {
         Ok(Plan { server_changed, ..plan })
     }
 
-    /// How long history is kept, now and after every reload.
-    pub(super) fn retention(&self) -> watch::Receiver<Retention> {
-        self.retention.subscribe()
+    /// Whoever looks after the store.
+    pub(super) fn janitor(&self) -> Janitor {
+        let ports = janitor::Ports {
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            telemetry: Arc::clone(&self.telemetry),
+            deliver: self.deliver.clone(),
+        };
+        Janitor::new(ports, self.roster.subscribe(), self.retention.subscribe())
     }
 
     /// The file that the configuration is to be read from again when it changes.

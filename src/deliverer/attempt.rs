@@ -204,14 +204,5 @@ impl Deliverer {
 
 /// What doorbell has to say of a delivery that is given up.
 pub(super) fn given_up(delivery: &DeliveryRecord, attempts: u32, reason: &str) -> Option<News> {
-    News::exhausted(Exhausted {
-        delivery: delivery.id,
-        event: delivery.event_id.clone(),
-        event_type: delivery.event_type.clone(),
-        source: delivery.source.clone(),
-        entry: delivery.entry.clone(),
-        key: delivery.key.clone(),
-        attempts,
-        reason: reason.to_owned(),
-    })
+    News::exhausted(Exhausted { attempts, ..delivery.given_up(reason) })
 }

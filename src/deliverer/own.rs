@@ -3,11 +3,9 @@
 use tracing::error;
 
 use super::Deliverer;
-use crate::core::delivery::{NewEvent, fan_out};
-use crate::core::fault::Fault;
-use crate::core::ids::{EndpointName, SourceName, UnitName};
+use crate::core::ids::{EndpointName, SourceName};
 use crate::core::own::OWN_SOURCE;
-use crate::core::own::endpoint::{News, event};
+use crate::core::own::endpoint::{News, events};
 use crate::store::{AttemptCommit, PollCommit, Refusal, StoreError, Write, Written};
 
 /// How often the next numbers are asked for when others took them.
@@ -46,15 +44,10 @@ impl Deliverer {
         news: &[News],
         commit: &AttemptCommit,
     ) -> Result<Option<Box<PollCommit>>, StoreError> {
-        let unit = UnitName::from(&SourceName::new(OWN_SOURCE));
-        let state = self.ports.store.read(move |store| store.source(&unit)).await?;
-        let before = state.map_or(0, |state| state.last_seq);
+        let own = SourceName::new(OWN_SOURCE);
+        let before = self.ports.store.read(move |store| store.last_seq(&own)).await?;
         let (roster, wall) = (self.roster.borrow().clone(), self.ports.clock.wall());
-        let said = |(news, seq): (&News, u64)| -> Result<NewEvent, Fault> {
-            let event = event(endpoint, news, wall, seq)?;
-            Ok(fan_out(event, roster.endpoints.values().map(AsRef::as_ref)))
-        };
-        match news.iter().zip(before + 1..).map(said).collect::<Result<Vec<_>, _>>() {
+        match events(news.iter().map(|news| (endpoint, news)), &roster, wall, before) {
             Ok(events) => Ok(Some(Box::new(PollCommit::own(before, events, commit.at)))),
             Err(fault) => {
                 error!(%endpoint, %fault, "what there is to say of an endpoint cannot be said");

@@ -1,67 +1,71 @@
 //! What need not be kept any more: by its age, and by the room it takes.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::Janitor;
-use crate::core::ids::{EndpointName, EventId, EventNo, UnitName};
-use crate::core::limits::{EXPIRED_LOOK_ROWS, EXPIRED_ROWS_PER_WRITE};
+use crate::core::ids::{EventNo, UnitName};
+use crate::core::limits::{EXPIRED_LOOK_ROWS, EXPIRED_ROWS_PER_WRITE, LAPSED_AT_ONCE_MAX};
+use crate::core::retention::{Retention, surplus};
 use crate::core::time::{Timestamp, humane};
-use crate::store::{DeliveryRecord, Expiry, Lapse, StoreError, Write, Written};
+use crate::store::{DeliveryRecord, Expiry, StoreError, Write, Written};
 
 /// Between two writes, so that whoever waits for the writer comes in between, and others for the processor.
-const BREATH: Duration = Duration::from_millis(5);
-/// How often, at least, it is looked for entries that left.
-const DEPARTED_PERIOD_MAX: Duration = Duration::from_hours(1);
+pub(super) const BREATH: Duration = Duration::from_millis(5);
+/// How often, at least, it is looked for what takes long to find, or what is told when it is found.
+const SELDOM_PERIOD_MAX: Duration = Duration::from_hours(1);
 /// How long the measure of what is known of items is believed.
 const SNAPSHOT_MEASURE_AGE_MAX: Duration = Duration::from_mins(10);
+
+/// Room is made whenever something was: also by a clock that was ahead.
+const END_OF_TIME: Timestamp = Timestamp::from_millis(i64::MAX);
 
 impl Janitor {
     /// Gives up and removes what need not be kept any more.
     pub(super) async fn tidy(&mut self) -> Result<(), StoreError> {
         let retention = *self.retention.borrow_and_update();
-        let before = self.clock.now().before(retention.age_max);
-        let age = humane(retention.age_max);
-        let reason = format!("expired: not delivered within {age} (`retention.for`)");
-        while self.lapse(before, &reason, false).await? > 0 {}
-        self.forget_older(before, &age).await?;
-        self.unlearn(before, &age).await?;
+        if let Some(now) = self.believed(retention.age_max).await? {
+            let (before, age) = (now.before(retention.age_max), humane(retention.age_max));
+            self.lapse_older(retention, before, &age).await?;
+            self.forget_older(before, &age).await?;
+            self.unlearn(before, retention.age_max).await?;
+        }
         self.shrink(retention.bytes_max).await
     }
 
-    /// Gives up the oldest deliveries that were made before and are not settled; says how many.
-    async fn lapse(
-        &self,
+    /// Gives up what was made before and is not settled. It is looked for seldom, so that what a dead receiver misses day
+    /// after day is told a few times a day.
+    async fn lapse_older(
+        &mut self,
+        retention: Retention,
         before: Timestamp,
-        reason: &str,
-        empties: bool,
-    ) -> Result<u64, StoreError> {
-        let found = self.store.read(move |store| store.overdue(before, EXPIRED_ROWS_PER_WRITE));
-        let overdue = found.await?;
-        if overdue.is_empty() {
-            return Ok(0);
+        age: &str,
+    ) -> Result<(), StoreError> {
+        let now = self.ports.clock.now();
+        let period = (retention.age_max / 10).min(SELDOM_PERIOD_MAX);
+        let is_known =
+            |(at, under): (Timestamp, Retention)| under == retention && now.since(at) < period;
+        if self.lapsed.is_some_and(is_known) {
+            return Ok(());
         }
-        let deliveries = overdue.iter().map(|delivery| delivery.id).collect();
-        let at = self.clock.now();
-        let lapse = Lapse { deliveries, reason: reason.to_owned(), empties, at };
-        let written = self.store.write(Write::Lapse(Box::new(lapse))).await?;
-        self.tell(&overdue, reason);
-        tokio::time::sleep(BREATH).await;
-        Ok(count(&written))
+        let reason = format!("expired: not delivered within {age} (`retention.for`)");
+        loop {
+            let overdue = self.overdue(before, LAPSED_AT_ONCE_MAX).await?;
+            if self.give_up(&overdue, &reason, false).await? == 0 {
+                break;
+            }
+        }
+        self.lapsed = Some((now, retention));
+        Ok(())
     }
 
-    /// One line for each endpoint: there may be thousands of a kind.
-    fn tell(&self, lapsed: &[DeliveryRecord], reason: &str) {
-        let mut by_endpoint: BTreeMap<&EndpointName, (u64, &EventId)> = BTreeMap::new();
-        for delivery in lapsed {
-            by_endpoint.entry(&delivery.endpoint).or_insert((0, &delivery.event_id)).0 += 1;
-            self.telemetry.exhausted(&delivery.endpoint);
-        }
-        for (endpoint, (count, first)) in by_endpoint {
-            error!(%endpoint, count, %first, %reason, "given up undelivered; `doorbell deliveries --status exhausted` lists them");
-        }
+    async fn overdue(
+        &self,
+        before: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+        self.ports.store.read(move |store| store.overdue(before, rows_max)).await
     }
 
     async fn forget_older(&self, before: Timestamp, age: &str) -> Result<(), StoreError> {
@@ -69,7 +73,7 @@ impl Janitor {
         let (mut after, mut removed) = (EventNo(0), 0);
         loop {
             let found =
-                self.store.read(move |store| store.expired(expiry, after, EXPIRED_LOOK_ROWS));
+                self.ports.store.read(move |store| store.expired(expiry, after, EXPIRED_LOOK_ROWS));
             let found = found.await?;
             removed += self.forget(found.events).await?;
             let Some(last) = found.last else { break };
@@ -82,9 +86,9 @@ impl Janitor {
     }
 
     /// Removes what is known of entries that left so long ago. They are looked for seldom: all entries are looked at.
-    async fn unlearn(&mut self, before: Timestamp, age: &str) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let period = (now.since(before) / 10).min(DEPARTED_PERIOD_MAX);
+    async fn unlearn(&mut self, before: Timestamp, age_max: Duration) -> Result<(), StoreError> {
+        let now = self.ports.clock.now();
+        let period = (age_max / 10).min(SELDOM_PERIOD_MAX);
         if self.unlearned.is_some_and(|at| now.since(at) < period) {
             return Ok(());
         }
@@ -92,16 +96,20 @@ impl Janitor {
         let (mut after, mut removed) = (UnitName::new(""), 0);
         loop {
             let from = after.clone();
-            let found =
-                self.store.read(move |store| store.departed(before, &from, EXPIRED_ROWS_PER_WRITE));
+            let found = self
+                .ports
+                .store
+                .read(move |store| store.departed(before, &from, EXPIRED_ROWS_PER_WRITE));
             let units = found.await?;
             let Some(last) = units.last().cloned() else { break };
             after = last;
-            let written = self.store.write(Write::Unlearn { units, left_before: before }).await?;
+            let written =
+                self.ports.store.write(Write::Unlearn { units, left_before: before }).await?;
             removed += count(&written);
             tokio::time::sleep(BREATH).await;
         }
         if removed > 0 {
+            let age = humane(age_max);
             info!(
                 entries = removed,
                 "forgot entries that left longer than {age} ago (`retention.for`)"
@@ -114,7 +122,7 @@ impl Janitor {
         let mut removed = 0;
         for events in events.chunks(EXPIRED_ROWS_PER_WRITE) {
             let forget = Write::Forget { events: events.to_vec() };
-            removed += count(&self.store.write(forget).await?);
+            removed += count(&self.ports.store.write(forget).await?);
             tokio::time::sleep(BREATH).await;
         }
         Ok(removed)
@@ -125,18 +133,23 @@ impl Janitor {
     async fn shrink(&mut self, bytes_max: u64) -> Result<(), StoreError> {
         let (mut after, mut removed, mut lapsed) = (EventNo(0), 0, 0);
         let reason = format!("expired: no room for it within {bytes_max} bytes (`retention.size`)");
-        while self.history_bytes(bytes_max).await? > bytes_max {
-            let now = self.clock.now();
-            let expiry = Expiry { before: now, whole_only: true };
-            let found =
-                self.store.read(move |store| store.expired(expiry, after, EXPIRED_ROWS_PER_WRITE));
+        loop {
+            let used = self.history_bytes(bytes_max).await?;
+            if used <= bytes_max {
+                break;
+            }
+            let expiry = Expiry { before: END_OF_TIME, whole_only: true };
+            let found = self
+                .ports
+                .store
+                .read(move |store| store.expired(expiry, after, EXPIRED_ROWS_PER_WRITE));
             let found = found.await?;
             let more = self.forget(found.events).await?;
             removed += more;
             if let Some(last) = found.last {
                 after = last;
             } else if more == 0 {
-                let more = self.lapse(now, &reason, true).await?;
+                let more = self.give_up_for_room(used, bytes_max, &reason).await?;
                 lapsed += more;
                 if more == 0 {
                     self.tell_full(bytes_max);
@@ -151,6 +164,21 @@ impl Janitor {
         Ok(())
     }
 
+    /// Gives up as many of the oldest as take up too much, so that they are told at once; says how many.
+    async fn give_up_for_room(
+        &self,
+        used: u64,
+        bytes_max: u64,
+        reason: &str,
+    ) -> Result<u64, StoreError> {
+        let tally = self.ports.store.read(|store| store.tally()).await?;
+        let open = tally.iter().filter(|row| matches!(row.status, "waiting" | "pending"));
+        let rows = surplus(open.map(|row| row.count).sum(), used, bytes_max);
+        let rows = rows.clamp(EXPIRED_ROWS_PER_WRITE, LAPSED_AT_ONCE_MAX);
+        let overdue = self.overdue(END_OF_TIME, rows).await?;
+        self.give_up(&overdue, reason, true).await
+    }
+
     fn tell_full(&mut self, bytes_max: u64) {
         if !std::mem::replace(&mut self.is_full, true) {
             warn!(
@@ -162,15 +190,15 @@ impl Janitor {
 
     /// What events, deliveries and attempts take up. What is known of items is measured only where it matters.
     async fn history_bytes(&mut self, bytes_max: u64) -> Result<u64, StoreError> {
-        let used = self.store.read(|store| store.bytes()).await?;
+        let used = self.ports.store.read(|store| store.bytes()).await?;
         if used <= bytes_max {
             return Ok(used);
         }
-        let now = self.clock.now();
+        let now = self.ports.clock.now();
         let known = self.snapshot.filter(|(at, _)| now.since(*at) < SNAPSHOT_MEASURE_AGE_MAX);
         let snapshot = match known {
             Some((_, bytes)) => bytes,
-            None => self.store.read(|store| store.snapshot_bytes()).await?,
+            None => self.ports.store.read(|store| store.snapshot_bytes()).await?,
         };
         self.snapshot = known.or(Some((now, snapshot)));
         Ok(used.saturating_sub(snapshot))
@@ -178,7 +206,7 @@ impl Janitor {
 }
 
 /// How many rows a write says it changed.
-fn count<E>(written: &Result<Written, E>) -> u64 {
+pub(super) fn count<E>(written: &Result<Written, E>) -> u64 {
     match written {
         Ok(Written::Count(count)) => *count,
         _ => 0,

@@ -400,6 +400,11 @@ impl Read for Witness {
         self.0.disk().bytes()
     }
 
+    fn seen(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.living()?;
+        self.0.disk().seen()
+    }
+
     fn snapshot_bytes(&self) -> Result<u64, StoreError> {
         self.living()?;
         self.0.disk().snapshot_bytes()

@@ -37,7 +37,7 @@ use crate::store::{
 type Case = fn(&mut dyn Store);
 
 /// What each case proves, and the case.
-const CASES: [(&str, Case); 38] = [
+const CASES: [(&str, Case); 41] = [
     ("a new state is empty", empty),
     ("a poll's page changes everything together", page_changes_everything),
     ("a source's state comes back whole", state_comes_back),
@@ -74,7 +74,10 @@ const CASES: [(&str, Case); 38] = [
     ("what was settled long ago is found and forgotten", retention::forgotten),
     ("looks at events go on where they ended", retention::looks),
     ("what lapses frees its lane", retention::lapsed),
+    ("what lapses is told with it or not at all", retention::told),
     ("what was emptied remains as an entry", retention::emptied),
+    ("how late it was is kept", retention::seen),
+    ("what would wait for too long is due now", retention::hastened),
     ("entries that left are unlearned, their source's numbers are not", retention::departed),
 ];
 

@@ -57,6 +57,7 @@ pub(crate) struct MemoryStore {
     attempts: HashMap<DeliveryId, Vec<Attempt>>,
     tokens: BTreeMap<TokenKey, Vec<u8>>,
     budgets: BTreeMap<Holder, Kept>,
+    seen: Option<Timestamp>,
     full: Arc<AtomicBool>,
 }
 
@@ -89,6 +90,9 @@ impl MemoryStore {
             Write::Replay { filter, now, spacing } => {
                 Ok(Written::Count(self.replay(filter, *now, *spacing)))
             }
+            Write::Hasten { endpoint, beyond, now } => {
+                Ok(Written::Count(self.hasten(endpoint, *beyond, *now)))
+            }
             Write::Rename { from, to } => Ok(Written::Count(self.rename(from, to))),
             Write::RenameEndpoint { from, to } => {
                 Ok(Written::Count(self.rename_endpoint(from, to)))
@@ -113,7 +117,11 @@ impl MemoryStore {
             }
             Write::Return { unit } => Ok(Written::Count(self.come_back(unit))),
             Write::Forget { events } => Ok(Written::Count(self.forget(events))),
-            Write::Lapse(lapse) => Ok(Written::Count(self.lapse(lapse))),
+            Write::Seen { at } => {
+                self.seen = Some(*at);
+                Ok(Written::Done)
+            }
+            Write::Lapse(lapse) => self.lapse(lapse),
             Write::Token { key, sealed, at: _ } => {
                 self.tokens.insert(*key, sealed.clone());
                 Ok(Written::Done)
@@ -267,7 +275,9 @@ impl MemoryStore {
         if let Some(delivery) = next.and_then(|id| self.deliveries.get_mut(&id))
             && delivery.state == DeliveryState::Waiting
         {
-            delivery.state = DeliveryState::Pending { due: at.max(delivery.created_at) };
+            let is_replay = delivery.trigger == Trigger::Replay;
+            let due = if is_replay { at.max(delivery.created_at) } else { at };
+            delivery.state = DeliveryState::Pending { due };
         }
     }
 
@@ -532,6 +542,10 @@ impl Read for MemoryStore {
         rows_max: usize,
     ) -> Result<Vec<UnitName>, StoreError> {
         Ok(self.departed_before(before, after, rows_max))
+    }
+
+    fn seen(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.seen)
     }
 
     fn bytes(&self) -> Result<u64, StoreError> {

@@ -10,7 +10,7 @@ pub(crate) mod handle;
 #[cfg(test)]
 pub(crate) mod memory;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub(crate) mod sqlite;
 
 use std::collections::{BTreeSet, HashMap};
@@ -29,6 +29,7 @@ use crate::core::ids::{
     DeliveryId, EndpointName, EntryKey, EventId, EventNo, ItemKey, SourceName, UnitName,
 };
 use crate::core::own::OWN_SOURCE;
+use crate::core::own::endpoint::Exhausted;
 use crate::core::plan::Holding;
 use crate::core::sink::content::{Content, Made};
 use crate::core::snapshot::{Settling, Snapshot, Standing, StoredItem};
@@ -116,6 +117,10 @@ pub(crate) enum Write {
     /// the events' order and in that delivery's lane. Pairs that are still under way are left out. Answers
     /// [`Written::Count`]. Each is made `spacing` after the one before, and due from then on.
     Replay { filter: DeliveryFilter, now: Timestamp, spacing: Duration },
+    /// Has attempts at an endpoint that would be made after `beyond` made `now`: nothing waits for so long, so that the
+    /// clock they were planned by was ahead. Replays in no hurry are planned for up to [`REPLAY_AHEAD_MAX`](crate::core::limits::REPLAY_AHEAD_MAX) more. Answers
+    /// [`Written::Count`].
+    Hasten { endpoint: EndpointName, beyond: Timestamp, now: Timestamp },
     /// Gives everything known of a source to another name: items, baseline, validators, event numbers, schedule. What
     /// waits for delivery keeps its bytes and its order before what the new name will ring. Only if `from` has state
     /// and `to` has none. Answers [`Written::Count`]: 1, or 0 when there was nothing to do.
@@ -132,6 +137,8 @@ pub(crate) enum Write {
     /// Removes events with all that belongs to them: deliveries, attempts, what was made. One with a delivery that is not
     /// settled stays. Answers [`Written::Count`].
     Forget { events: Vec<EventNo> },
+    /// Keeps how late it is. See [`Reckoning`](crate::core::retention::Reckoning).
+    Seen { at: Timestamp },
     /// Gives deliveries up that nobody settled. Answers [`Written::Count`].
     Lapse(Box<Lapse>),
     /// Removes what is known of entries that left before, all but the last event number of their source. One that came
@@ -155,6 +162,9 @@ pub(crate) struct Lapse {
     /// Whether the bytes of their events, unless another delivery still needs them, of what receivers answered, and of
     /// all attempts but the last are removed. What remains is the entry: which event it was, where it was to go, and why it did not.
     pub(crate) empties: bool,
+    /// What doorbell has to say of that. If others took its numbers meanwhile, all of this is refused with
+    /// [`Refusal::Conflict`].
+    pub(crate) own: Option<Box<PollCommit>>,
     pub(crate) at: Timestamp,
 }
 
@@ -314,6 +324,24 @@ pub(crate) struct DeliveryRecord {
     pub(crate) seq: u64,
 }
 
+impl DeliveryRecord {
+    /// What there is to say of it when it is given up.
+    pub(crate) fn given_up(&self, reason: &str) -> Exhausted {
+        Exhausted {
+            delivery: self.id,
+            event: self.event_id.clone(),
+            event_type: self.event_type.clone(),
+            source: self.source.clone(),
+            entry: self.entry.clone(),
+            key: self.key.clone(),
+            attempts: self.attempts,
+            reason: reason.to_owned(),
+            count: 1,
+            is_emptied: false,
+        }
+    }
+}
+
 /// A delivery that is due, with its event and what it sends. Their hashes were verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DueDelivery {
@@ -459,6 +487,8 @@ pub(crate) trait Read: Send {
         after: &UnitName,
         rows_max: usize,
     ) -> Result<Vec<UnitName>, StoreError>;
+    /// How late it was when that was kept last.
+    fn seen(&self) -> Result<Option<Timestamp>, StoreError>;
     /// Bytes in use in the state's file.
     fn bytes(&self) -> Result<u64, StoreError>;
     /// Those of them that hold what is known of items. Reads all of that.

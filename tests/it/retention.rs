@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::scene::items;
@@ -69,6 +70,76 @@ fn what_is_old_goes_and_what_was_not_delivered_becomes_an_entry_first() {
     assert_eq!(copied.code, Some(0), "{copied:?}");
     let restored = daemon.cli(&["restore", copy.to_str().unwrap()]);
     assert_eq!(restored.code, Some(0), "every row and count is verified: {restored:?}");
+}
+
+/// Whoever listens to doorbell hears of what was given up, once for each endpoint, however much it is. What nobody tells
+/// is that the news themselves were.
+#[test]
+fn what_is_given_up_undelivered_rings_once_for_each_endpoint() {
+    let api = ApiServer::with_items(items(1));
+    let (ill, ops) = (Receiver::start(), Receiver::start());
+    let keys = "sign: none, paused: true";
+    let config = format!(
+        "retention: {{ for: 4s }}\nsources:\n  tickets: {{ url: '{}', key: .id, every: 100ms }}\nendpoints:\n  \
+         ill: {{ url: '{url}', {keys} }}\n  other: {{ url: '{url}', {keys} }}\n  \
+         deaf: {{ url: '{url}', {keys}, events: ['*', 'doorbell.*'] }}\n  \
+         ops: {{ url: '{}', sign: none, events: ['doorbell.*'] }}\n",
+        api.url(),
+        ops.url(),
+        url = ill.url(),
+    );
+    let mut daemon = Daemon::run(&config);
+    daemon.wait_until_polled("tickets");
+    api.set_items(items(41));
+    let ledger = ops.wait_for("the news", |ledger| ledger.accepted().len() >= 3);
+    let mut told: Vec<_> = ledger.accepted().iter().map(|ring| ring.event.clone()).collect();
+    told.sort_by_key(|event| event["key"].as_str().unwrap().to_owned());
+    for (event, endpoint) in told.iter().zip(["deaf", "ill", "other"]) {
+        let data = &event["data"];
+        assert_eq!(event["type"], "doorbell.delivery.exhausted");
+        assert_eq!((&event["key"], &data["count"]), (&json!(endpoint), &json!(40)), "{event}");
+        assert!(data["reason"].as_str().unwrap().starts_with("expired: not delivered within 4s"));
+        let replay = format!("doorbell replay --endpoint {endpoint} --status exhausted");
+        assert_eq!(data["replay"], replay);
+        let entry = daemon.cli_json(&["deliveries", "show", data["delivery"].as_str().unwrap()]);
+        assert_eq!(entry["delivery"]["status"], "exhausted", "{entry}");
+    }
+    // That is given up as well, in its time.
+    daemon.wait_until("the news given up", |daemon| {
+        let labels = [("endpoint", "deaf"), ("outcome", "exhausted")];
+        daemon.metric("doorbell_deliveries_total", &labels) > 42.5
+    });
+    stays("nothing about that", || ops.count() == 3);
+}
+
+/// A clock that is far ahead at the start makes nothing old at once: it may be set right in a minute.
+#[test]
+fn a_leap_of_the_clock_gives_nothing_up_before_it_has_lasted() {
+    let (api, ill) = (ApiServer::with_items(items(1)), Receiver::start());
+    let paused =
+        config(&api, &[("ill", &ill)], "{ for: 6s }").replace("retry:", "paused: true, retry:");
+    let mut daemon = Daemon::run(&paused);
+    daemon.wait_until_polled("tickets");
+    api.set_items(items(4));
+    daemon.wait_until("three waiting", |daemon| deliveries(daemon, "status=pending").len() == 3);
+    daemon.kill9();
+    // As if the clock were a year ahead from here on.
+    let database = Connection::open(daemon.state_path().join("doorbell.db")).unwrap();
+    let year: i64 = 365 * 86_400_000;
+    for sql in [
+        "UPDATE meta SET seen_at = seen_at - ?1",
+        "UPDATE deliveries SET created_at = created_at - ?1",
+    ] {
+        assert!(database.execute(sql, [year]).unwrap() > 0, "{sql}");
+    }
+    drop(database);
+    daemon.start();
+    daemon.wait_until("the warning", |daemon| {
+        !daemon.logged_since(0, &["the clock is 365d ahead"]).is_empty()
+    });
+    stays("all of it waits", || deliveries(&daemon, "status=pending").len() == 3);
+    // It stays so: then a year has passed.
+    daemon.wait_until("the entries", |daemon| deliveries(daemon, "status=exhausted").len() == 3);
 }
 
 #[test]

@@ -78,6 +78,24 @@ impl EndpointHealth {
         }
     }
 
+    /// The condition as a process finds it that starts at `now`. If the clock was ahead when it was written, it is left
+    /// alone for no longer than anybody ever is, and nothing of it is yet to come.
+    #[must_use]
+    pub(crate) fn found(&self, breaker: &BreakerPolicy, now: Timestamp) -> Self {
+        let past = |at: Option<Timestamp>| at.map(|at| at.min(now));
+        let (_, probe_wait_max) = probe_waits(breaker);
+        let mut found = self.clone();
+        if let Breaker::Open { probe_at, .. } = &mut found.breaker {
+            *probe_at = (*probe_at).min(now.after(probe_wait_max));
+        }
+        let held_max = now.after(ENDPOINT_RETRY_AFTER_MAX);
+        found.held_until = found.held_until.map(|until| until.min(held_max));
+        found.last_success = found.last_success.min(now);
+        found.failing_since = past(found.failing_since);
+        found.suspended_from = past(found.suspended_from);
+        found
+    }
+
     /// Whether there is nothing about this condition that a restart would have to know.
     pub(crate) fn is_well(&self) -> bool {
         self.breaker == Breaker::Closed

@@ -545,3 +545,29 @@ fn the_outlook_is_what_settling_does() {
     let started = Started { at: at(10), suspended: seconds(100) };
     assert_eq!(outlook(3, Some(started)), expected([40, 60, 60, 60, 60, 60], Some(1210)));
 }
+
+/// What was written by a clock that was years ahead holds for no longer than it would have by a right one.
+#[test]
+fn a_clock_that_was_ahead_silences_no_endpoint() {
+    const AHEAD: i64 = 70 * 365 * 86_400;
+    let open = |since, probe_at| Breaker::Open { since, probe_at, probes: 3 };
+    for (breaker, held_until, admits_within) in [
+        (open(at(AHEAD), at(AHEAD + 60)), None, 3_600),
+        (Breaker::Closed, Some(at(AHEAD + 60)), 3_605),
+        (open(at(0), at(30)), None, 30),
+        (Breaker::Closed, Some(at(20)), 20),
+    ] {
+        let written = EndpointHealth {
+            breaker,
+            held_until,
+            failures: 20,
+            failing_since: Some(at(AHEAD)),
+            suspended_from: Some(at(AHEAD)),
+            ..EndpointHealth::new(at(AHEAD))
+        };
+        let found = written.found(&BREAKER, at(5));
+        assert!(found.admits(8, at(5)).0 == 0, "{written:?}");
+        assert!(found.admits(8, at(admits_within)).0 > 0, "{written:?}");
+        assert_eq!(found.failing_since, Some(at(5)));
+    }
+}

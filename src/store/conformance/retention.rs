@@ -1,17 +1,20 @@
 //! What need not be kept: what is found of it, and what is left when it is gone.
 
+use std::time::Duration;
+
 use crate::core::delivery::{DeliveryState, Verdict};
 use crate::core::ids::{DeliveryId, EventId, EventNo};
 use crate::core::sink::content::Content;
 use crate::core::source::SourceState;
 use crate::store::samples::{
-    ALL, at, delivered, done, event, news, page, poll, present, settle, source, state, tried, unit,
+    ALL, at, delivered, done, endpoint, event, news, page, poll, present, settle, source, state,
+    tried, unit,
 };
 use crate::store::{
-    DeliveryFilter, EventFilter, Expired, Expiry, Lapse, PollCommit, Store, Write, Written,
+    DeliveryFilter, EventFilter, Expired, Expiry, Lapse, PollCommit, Refusal, Store, Write, Written,
 };
 
-use super::{counted, delivery_ids, delivery_state, due_ids, event_nos};
+use super::{counted, delivery_ids, delivery_state, due_ids, event_nos, refused};
 
 /// Events of one item, detected at 100, 200 and so on: in one lane of `a`, and to `b` without one.
 fn story(store: &mut dyn Store, count: u64) {
@@ -34,6 +37,7 @@ fn lapse(deliveries: &[u64], empties: bool) -> Write {
         deliveries: deliveries.iter().copied().map(DeliveryId).collect(),
         reason: String::from("too old"),
         empties,
+        own: None,
         at: at(900),
     }))
 }
@@ -112,6 +116,58 @@ pub(super) fn lapsed(store: &mut dyn Store) {
     );
     // What lapsed keeps its bytes, and can be sent again.
     assert_eq!(store.replay_count(&DeliveryFilter::default()).expect("it reads"), 4);
+}
+
+pub(super) fn told(store: &mut dyn Store) {
+    story(store, 2);
+    let own = |before: u64| {
+        let said = event("doorbell", "a", before + 1, 900);
+        Box::new(PollCommit::own(before, vec![news(said, &[("ops", None)])], at(900)))
+    };
+    let lapse = |own| {
+        let deliveries = vec![DeliveryId(1)];
+        let (reason, empties) = (String::from("too old"), false);
+        Write::Lapse(Box::new(Lapse { deliveries, reason, empties, own, at: at(900) }))
+    };
+    // Somebody else took its number.
+    assert_eq!(refused(store, lapse(Some(own(7)))), Refusal::Conflict { unit: unit("doorbell") });
+    assert_eq!(delivery_ids(store, &DeliveryFilter::default(), ALL), [1, 2, 3, 4]);
+    assert!(matches!(delivery_state(store, 1), DeliveryState::Pending { .. }));
+    assert_eq!(done(store, lapse(Some(own(0)))), Written::Count(1));
+    assert_eq!(delivery_ids(store, &DeliveryFilter::default(), ALL), [1, 2, 3, 4, 5]);
+    assert_eq!(due_ids(store, "ops", 900), [5]);
+    assert!(matches!(delivery_state(store, 1), DeliveryState::Exhausted { .. }));
+    assert_eq!(store.last_seq(&source("doorbell")).expect("it reads"), 1);
+}
+
+pub(super) fn hastened(store: &mut dyn Store) {
+    let to = [("a", Some(1)), ("b", None)];
+    let of = |seq: u64, millis| news(event("t", "k", seq, millis), &to);
+    done(store, poll(page("t", 0, vec![of(1, 9_000)])));
+    done(store, poll(page("t", 1, vec![of(2, 9_000)])));
+    done(store, settle(2, Some(tried(1, 100)), Verdict::RetryAt(at(5_000)), 100));
+    let hasten = |beyond| Write::Hasten { endpoint: endpoint("a"), beyond: at(beyond), now: at(7) };
+    assert_eq!(done(store, hasten(9_000)), Written::Count(0));
+    assert_eq!(done(store, hasten(8_999)), Written::Count(1));
+    assert_eq!(due_ids(store, "a", 7), [1]);
+    assert_eq!(due_ids(store, "b", 8_999), [2]);
+    // Whoever comes next is due then, not when it was made.
+    done(store, delivered(1, 1, 10));
+    assert_eq!(due_ids(store, "a", 10), [3]);
+    done(store, delivered(3, 1, 10));
+    // A replay in no hurry is no mistake.
+    let filter = DeliveryFilter { endpoint: Some(endpoint("a")), ..DeliveryFilter::default() };
+    let spacing = Duration::from_hours(24 * 366);
+    done(store, Write::Replay { filter, now: at(9_000), spacing });
+    assert_eq!(done(store, hasten(100)), Written::Count(0));
+}
+
+pub(super) fn seen(store: &mut dyn Store) {
+    assert_eq!(store.seen().expect("it reads"), None);
+    for millis in [500, 300] {
+        assert_eq!(done(store, Write::Seen { at: at(millis) }), Written::Done);
+        assert_eq!(store.seen().expect("it reads"), Some(at(millis)));
+    }
 }
 
 pub(super) fn emptied(store: &mut dyn Store) {

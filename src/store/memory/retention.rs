@@ -1,9 +1,12 @@
 //! What need not be kept any more, in the reference model.
 
-use crate::core::delivery::DeliveryState;
-use crate::core::ids::{EventNo, UnitName};
+use std::time::Duration;
+
+use crate::core::delivery::{DeliveryState, Trigger};
+use crate::core::ids::{EndpointName, EventNo, UnitName};
+use crate::core::limits::REPLAY_AHEAD_MAX;
 use crate::core::time::Timestamp;
-use crate::store::{DeliveryRecord, Expired, Expiry, Lapse};
+use crate::store::{DeliveryRecord, Expired, Expiry, Lapse, Refusal, Written};
 
 use super::MemoryStore;
 
@@ -112,7 +115,10 @@ impl MemoryStore {
     }
 
     /// Gives deliveries up; says how many.
-    pub(super) fn lapse(&mut self, lapse: &Lapse) -> u64 {
+    pub(super) fn lapse(&mut self, lapse: &Lapse) -> Result<Written, Refusal> {
+        if let Some(own) = &lapse.own {
+            self.poll(own)?;
+        }
         let mut count = 0;
         for id in &lapse.deliveries {
             if !self.unfinished.remove(id) {
@@ -129,7 +135,7 @@ impl MemoryStore {
             }
             count += 1;
         }
-        count
+        Ok(Written::Count(count))
     }
 
     fn empty(&mut self, event: EventNo) {
@@ -143,5 +149,27 @@ impl MemoryStore {
                 attempt.answer.clear();
             }
         }
+    }
+
+    /// Has attempts made that were planned by a clock that was ahead; says how many.
+    pub(super) fn hasten(
+        &mut self,
+        endpoint: &EndpointName,
+        beyond: Timestamp,
+        now: Timestamp,
+    ) -> u64 {
+        let mut count = 0;
+        for delivery in self.deliveries.values_mut() {
+            let is_first_replay = delivery.trigger == Trigger::Replay && delivery.attempts == 0;
+            let more = if is_first_replay { REPLAY_AHEAD_MAX } else { Duration::ZERO };
+            if let DeliveryState::Pending { due } = &mut delivery.state
+                && delivery.endpoint == *endpoint
+                && *due > beyond.after(more)
+            {
+                *due = now;
+                count += 1;
+            }
+        }
+        count
     }
 }

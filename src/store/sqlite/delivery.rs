@@ -8,6 +8,8 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension as _, params, params_from_iter};
 
 use crate::core::delivery::{Breaker, EndpointHealth, Verdict};
+use crate::core::ids::EndpointName;
+use crate::core::limits::REPLAY_AHEAD_MAX;
 use crate::core::time::Timestamp;
 use crate::store::{Attempt, AttemptCommit, DeliveryFilter, Refusal, Written};
 
@@ -170,7 +172,7 @@ impl Group<'_> {
         if self.book.waiting(endpoint) == 0 {
             return Ok(());
         }
-        let sql = "UPDATE deliveries SET status = 'pending', due_at = max(?3, created_at) WHERE status = 'waiting' AND id = \
+        let sql = "UPDATE deliveries SET status = 'pending', due_at = CASE WHEN trigger = 'replay' THEN max(?3, created_at) ELSE ?3 END WHERE status = 'waiting' AND id = \
             (SELECT id FROM deliveries WHERE endpoint = ?1 AND lane = ?2 AND lane IS NOT NULL \
              AND finished_at IS NULL ORDER BY id LIMIT 1)";
         let promoted =
@@ -182,6 +184,22 @@ impl Group<'_> {
             });
         }
         Ok(())
+    }
+
+    /// Has attempts made that were planned by a clock that was ahead.
+    pub(super) fn hasten(
+        &mut self,
+        endpoint: &EndpointName,
+        beyond: Timestamp,
+        now: Timestamp,
+    ) -> rusqlite::Result<Answer> {
+        let sql = "UPDATE deliveries SET due_at = ?3 WHERE endpoint = ?1 AND status = 'pending' AND due_at > ?2 \
+            AND (trigger <> 'replay' OR attempts > 0 OR due_at > ?4)";
+        let id = self.book.endpoint(endpoint);
+        let replays = beyond.after(REPLAY_AHEAD_MAX).as_millis();
+        let hastened = params![id, beyond.as_millis(), now.as_millis(), replays];
+        let count = self.conn.prepare_cached(sql)?.execute(hastened)?;
+        Ok(Ok(Written::Count(count as u64)))
     }
 
     /// Writes an endpoint's condition.

@@ -166,6 +166,10 @@ impl<T: Connected + Send> Read for T {
         reading("endpoints", tally(self.connection()))
     }
 
+    fn seen(&self) -> Result<Option<Timestamp>, StoreError> {
+        reading("meta", retention::seen(self.connection()))
+    }
+
     fn expired(
         &self,
         expiry: Expiry,

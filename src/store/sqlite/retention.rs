@@ -89,6 +89,13 @@ pub(super) fn departed(
         .collect()
 }
 
+/// How late it was.
+pub(super) fn seen(conn: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let mut seen = conn.prepare_cached("SELECT seen_at FROM meta")?;
+    let millis: Option<i64> = seen.query_row([], |columns| columns.get(0))?;
+    Ok(millis.map(Timestamp::from_millis))
+}
+
 /// Pages that are free are used again before the file grows.
 pub(super) fn bytes(conn: &Connection) -> rusqlite::Result<u64> {
     let sql = "SELECT (p.page_count - f.freelist_count) * s.page_size \
@@ -179,6 +186,13 @@ impl Group<'_> {
         Ok(Ok(Written::Count(count)))
     }
 
+    /// Keeps how late it is.
+    pub(super) fn see(&self, at: Timestamp) -> rusqlite::Result<Answer> {
+        let sql = "UPDATE meta SET seen_at = ?1";
+        self.conn.prepare_cached(sql)?.execute([at.as_millis()])?;
+        Ok(Ok(Written::Done))
+    }
+
     /// Takes back that an entry left.
     pub(super) fn come_back(&self, unit: &UnitName) -> rusqlite::Result<Answer> {
         let sql = "UPDATE sources SET left_at = NULL WHERE name = ?1";
@@ -188,6 +202,11 @@ impl Group<'_> {
 
     /// Gives deliveries up, heads of their lanes first if they come in the order of their numbers.
     pub(super) fn lapse(&mut self, lapse: &Lapse) -> rusqlite::Result<Answer> {
+        if let Some(own) = &lapse.own
+            && let Err(refusal) = self.poll(own)?
+        {
+            return Ok(Err(refusal));
+        }
         let mut count = 0;
         for delivery in &lapse.deliveries {
             count += u64::from(self.lapse_one(row::count(delivery.0), lapse)?);

@@ -60,6 +60,7 @@ impl Group<'_> {
             }
             Write::Health { name, health } => self.person_sets_health(name, health),
             Write::Replay { filter, now, spacing } => self.replay(filter, *now, *spacing),
+            Write::Hasten { endpoint, beyond, now } => self.hasten(endpoint, *beyond, *now),
             Write::Rename { from, to } => self.rename(from, to),
             Write::RenameEndpoint { from, to } => self.rename_endpoint(from, to),
             Write::Made { event, endpoint, made } => self.made_late(*event, endpoint, made),
@@ -67,6 +68,7 @@ impl Group<'_> {
             Write::Unlearn { units, left_before } => self.unlearn(units, *left_before),
             Write::Return { unit } => self.come_back(unit),
             Write::Forget { events } => self.forget(events),
+            Write::Seen { at } => self.see(*at),
             Write::Lapse(lapse) => self.lapse(lapse),
             Write::Token { key, sealed, at } => self.token(key, sealed, *at),
             Write::Budgets(kept) => self.budgets(kept),

@@ -1,0 +1,213 @@
+//! Endpoints beside each other, in virtual time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{Deliverer, Ports};
+use crate::clock::{Clock, Random};
+use crate::config;
+use crate::config::lookup::Surroundings;
+use crate::core::http::{Request, Response};
+use crate::core::ids::EndpointName;
+use crate::core::roster::Roster;
+use crate::core::time::Timestamp;
+use crate::http::{Exchange, HttpClient};
+use crate::lines::Lines;
+use crate::store::Write;
+use crate::store::handle::StoreHandle;
+use crate::store::memory::MemoryStore;
+use crate::store::samples::{event, news, page, poll};
+use crate::telemetry::{Redactor, Telemetry};
+use crate::wake::Wake;
+
+const EPOCH: i64 = 1_800_000_000_000;
+
+/// How long a receiver takes to answer.
+const ANSWERS_AFTER: Duration = Duration::from_millis(10);
+
+/// A clock that follows the runtime's, which is virtual.
+struct Virtual(Instant);
+
+impl Clock for Virtual {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(EPOCH).after(self.0.elapsed())
+    }
+
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
+}
+
+/// Receivers that accept everything, and what reached each of them: the ids and when.
+#[derive(Default)]
+struct Receivers(Mutex<BTreeMap<String, Vec<(String, Instant)>>>);
+
+impl Receivers {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Vec<(String, Instant)>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, host: &str) -> usize {
+        self.all().get(host).map_or(0, Vec::len)
+    }
+
+    /// When an event arrived.
+    fn arrival(&self, host: &str, id: &str) -> Option<Instant> {
+        let all = self.all();
+        let mut of_host = all.get(host)?.iter();
+        of_host.find(|(known, _)| known == id).map(|(_, at)| *at)
+    }
+}
+
+impl HttpClient for Receivers {
+    fn exchange(&self, request: Request) -> Exchange<'_> {
+        let host = request.url.host_str().expect("a host").to_owned();
+        let id = request.headers.get("webhook-id").expect("an id").to_str().expect("text");
+        self.all().entry(host).or_default().push((id.to_owned(), Instant::now()));
+        Box::pin(async {
+            sleep(ANSWERS_AFTER).await;
+            Ok(Response { status: 204, headers: HeaderMap::new(), body: Bytes::new() })
+        })
+    }
+}
+
+/// A deliverer at work before `a` and `b`.
+struct Post {
+    deliverer: Arc<Deliverer>,
+    receivers: Arc<Receivers>,
+    store: StoreHandle,
+    wake: Wake,
+    _roster: watch::Sender<Arc<Roster>>,
+}
+
+impl Post {
+    /// Nothing runs yet.
+    fn new(keys: &str) -> Self {
+        let text = format!(
+            "sources:\n  t: {{ url: 'http://t/', every: 1m, key: .id }}\nendpoints:\n  \
+             a: {{ url: 'http://a/', sign: none, {keys} }}\n  b: {{ url: 'http://b/', sign: none }}\n"
+        );
+        let config = config::load_text(&text, &Surroundings).unwrap_or_else(|it| panic!("{it}"));
+        let roster = Arc::new(Roster::new(config.sources, config.endpoints));
+        let (sender, declared) = watch::channel(roster);
+        let receivers = Arc::new(Receivers::default());
+        let (store, wake) = (StoreHandle::inline(Box::new(MemoryStore::new(7))), Wake::default());
+        let ports = Ports {
+            store: store.clone(),
+            http: Arc::clone(&receivers) as Arc<dyn HttpClient>,
+            lines: Arc::new(Lines::default()),
+            clock: Arc::new(Virtual(Instant::now())),
+            entropy: Arc::new(Random::seeded(7)),
+            telemetry: Arc::new(Telemetry::new()),
+            redactor: Redactor::default(),
+        };
+        let deliverer = Deliverer::new(ports, declared, wake.clone(), Duration::from_secs(1));
+        Self { deliverer, receivers, store, wake, _roster: sender }
+    }
+
+    fn start(&self) {
+        tokio::spawn(Arc::clone(&self.deliverer).run(CancellationToken::new()));
+    }
+
+    /// Commits so many events of a source for an endpoint, those after `before`, as a poll does; each of an item of its own.
+    async fn commit(&self, source: &str, before: u64, count: u64, endpoint: &str) {
+        let now = self.deliverer.ports.clock.now();
+        let of = |seq| {
+            let event = event(source, &format!("k{seq}"), seq, now.as_millis());
+            news(event, &[(endpoint, Some(seq.cast_signed()))])
+        };
+        let events = (before + 1..=before + count).map(of).collect();
+        let written = self.store.write(poll(page(source, before, events))).await;
+        written.expect("the store works").expect("nobody else writes");
+        self.wake.ring();
+    }
+
+    /// Waits for so many arrivals, for no longer than a minute.
+    async fn wait_for(&self, host: &str, count: usize) {
+        for _ in 0..60_000 {
+            if self.receivers.count(host) >= count {
+                return;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        panic!("{} of {count} reached {host}", self.receivers.count(host));
+    }
+}
+
+/// Ten thousand events wait for `a`, which is back: what is new for `b` arrives within 50 ms all the same, five times what
+/// its receiver takes. What waited comes oldest first, by no more places too soon than requests are under way.
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_one_endpoint_delays_no_other_and_comes_oldest_first() {
+    const WAITING: u64 = 10_000;
+    const CONCURRENCY: u64 = 8;
+    let post = Post::new("");
+    let a = EndpointName::new("a");
+    post.start();
+    post.commit("fresh", 0, 1, "b").await;
+    post.wait_for("b", 1).await;
+    post.deliverer.pause(&a).await.expect("the store works").expect("it is known");
+    for before in (0..WAITING).step_by(100) {
+        post.commit("old", before, 100, "a").await;
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(post.receivers.count("a"), 0, "it is paused");
+    post.deliverer.resume(&a).await.expect("the store works").expect("it is known");
+    let mut worst = Duration::ZERO;
+    for seq in 2..=50 {
+        sleep(Duration::from_millis(100)).await;
+        let began = Instant::now();
+        post.commit("fresh", seq - 1, 1, "b").await;
+        let expected = usize::try_from(seq).expect("few");
+        post.wait_for("b", expected).await;
+        let arrived = post.receivers.arrival("b", &format!("evt_fresh_{seq}")).expect("it arrived");
+        worst = worst.max(arrived - began);
+    }
+    let meanwhile = post.receivers.count("a") as u64;
+    assert!((1_000..WAITING).contains(&meanwhile), "{meanwhile} came meanwhile");
+    assert!(worst <= Duration::from_millis(50), "one arrived after {worst:?}");
+    post.wait_for("a", 10_000).await;
+    let all = post.receivers.all();
+    for (place, (id, _)) in (1..).zip(&all["a"]) {
+        let seq: u64 = id.trim_start_matches("evt_old_").parse().expect("a number");
+        assert!(seq.abs_diff(place) <= CONCURRENCY, "{id} came as number {place}");
+    }
+}
+
+/// A paused endpoint is sent nothing, however often anybody looks; what waited is all there when it goes on.
+#[tokio::test(start_paused = true)]
+async fn a_pause_holds_everything_and_drops_nothing() {
+    let post = Post::new("retry: { first: 1s, max: 1s, for: 1m }");
+    let a = EndpointName::new("a");
+    post.start();
+    post.commit("t", 0, 1, "a").await;
+    post.wait_for("a", 1).await;
+    post.deliverer.pause(&a).await.expect("the store works").expect("it is known");
+    post.commit("t", 1, 500, "a").await;
+    // Longer than anything is tried.
+    sleep(Duration::from_hours(24 * 7)).await;
+    assert_eq!(post.receivers.count("a"), 1);
+    post.deliverer.resume(&a).await.expect("the store works").expect("it is known");
+    post.wait_for("a", 501).await;
+}
+
+/// What was planned by a clock that was years ahead goes out when doorbell is started with a right one.
+#[tokio::test(start_paused = true)]
+async fn what_a_clock_that_was_ahead_planned_is_sent() {
+    let post = Post::new("");
+    let years = Duration::from_hours(70 * 365 * 24);
+    let late = post.deliverer.ports.clock.now().after(years).as_millis();
+    let event = event("t", "k", 1, late);
+    let write = poll(page("t", 0, vec![news(event, &[("a", Some(1)), ("b", None)])]));
+    assert!(matches!(write, Write::Poll(_)));
+    post.store.write(write).await.expect("the store works").expect("nobody else writes");
+    post.start();
+    post.wait_for("a", 1).await;
+    post.wait_for("b", 1).await;
+}
