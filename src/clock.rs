@@ -25,28 +25,22 @@ pub(crate) trait Entropy: Send + Sync {
 /// The machine's own clocks.
 #[derive(Debug)]
 pub(crate) struct SystemClock {
-    started: tokio::time::Instant,
+    /// Since the machine was booted.
+    started: Duration,
     started_at: Timestamp,
-    /// How long the machine had slept until then.
-    slept: Duration,
 }
 
-/// How long the machine has slept since it was booted. The steady clock stands still meanwhile; what was due is overdue.
-fn slept() -> Duration {
-    use rustix::time::ClockId;
-    let read = |clock: ClockId| {
-        let now = rustix::time::clock_gettime(clock);
-        let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
-        Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
-    };
-    let awake = read(ClockId::Monotonic);
-    read(ClockId::Boottime).saturating_sub(awake)
+/// Since the machine was booted, its sleep included: what was due meanwhile is overdue. It never steps.
+fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
 }
 
 impl SystemClock {
     /// A clock that agrees with the wall now.
     pub(crate) fn new() -> Self {
-        Self { started: tokio::time::Instant::now(), started_at: wall(), slept: slept() }
+        Self { started: since_boot(), started_at: wall() }
     }
 }
 
@@ -57,8 +51,7 @@ fn wall() -> Timestamp {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let slept = slept().saturating_sub(self.slept);
-        self.started_at.after(self.started.elapsed()).after(slept)
+        self.started_at.after(since_boot().saturating_sub(self.started))
     }
 
     fn wall(&self) -> Timestamp {

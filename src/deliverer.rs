@@ -43,7 +43,7 @@ use crate::core::time::Timestamp;
 use crate::http::HttpClient;
 use crate::lines::LineWriter;
 use crate::store::handle::StoreHandle;
-use crate::store::{Due, DueDelivery, StoreError, Write};
+use crate::store::{Due, DueDelivery, Read, StoreError, Write};
 use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
@@ -271,13 +271,15 @@ impl Deliverer {
         let (store, name, claimed) =
             (self.ports.store.clone(), desk.name.clone(), tray.claimed.clone());
         let rows_max = CLAIMS_AHEAD_MAX.saturating_sub(tray.ready.len());
+        // Nothing goes out meanwhile that this could hold up.
+        let is_idle = tray.ready.is_empty() && tray.attempts.is_empty();
         Box::pin(async move {
-            let found = store.read(move |store| {
+            let look = move |store: &dyn Read| {
                 let due = store.due(&name, now, rows_max, &claimed)?;
                 let next = if due.is_empty() { store.next_due(&name, now)? } else { None };
                 Ok((due, next))
-            });
-            found.await
+            };
+            if is_idle { store.read_here(look).await } else { store.read(look).await }
         })
     }
 

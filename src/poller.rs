@@ -330,72 +330,71 @@ impl Poller {
         Order { mode, http, shows_events }: Order,
     ) -> Result<PollReport, PollError> {
         let Declared { roster, source, entry, origin, crew } = declared;
-        let (known_as, mut state) = self.starting_point(memory, unit, source, mode).await?;
-        let (failing, planned) = (state.fault.is_some(), state.schedule);
-        let key = json::text(entry.as_str());
+        let key = (!entry.is_none()).then(|| json::text(entry.as_str()));
         let item = match origin {
             Some(origin) => self.item_at(origin).await?,
             None => None,
         };
         let item = item.and_then(|item| json::read(item.as_str()).ok());
-        let key = Some(&key).filter(|_| !entry.is_none());
-        let context = Context { key, item: item.as_ref(), ..Context::default() };
-        if state.identity == source.identity() && state.comparison == source.comparison() {
-            // Not kept by earlier versions.
-            state.parts = source.parts().clone();
-        }
-        // Whoever is polled is one of its source's entries.
-        state.left = None;
-        let baseline = state.baseline;
-        if http.is_some() {
-            state = state.unrecognised();
-        }
-        let ports = http.map(|http| Ports { http, ..self.ports.clone() });
-        let ports = ports.as_ref().unwrap_or(&self.ports);
+        let context = Context { key: key.as_ref(), item: item.as_ref(), ..Context::default() };
+        let (known_as, state) = self.starting_point(memory, unit, source, mode).await?;
         let crew = crew.as_deref();
         let subject = turn::Subject { source, known_as, unit, entry, context, crew };
-        let turn = turn::Turn::new(ports, subject, roster, state, mode);
+        let state = beginning(state, source, http.is_some());
+        let ports = http.map(|http| Ports { http, ..self.ports.clone() });
+        let ports = ports.as_ref().unwrap_or(&self.ports);
+        let mut turn = turn::Turn::new(ports, subject, roster, state, (mode, shows_events));
         let pages = match mode {
             Mode::Commit => memory.pages.take(),
             Mode::DryRun => memory.pages.clone(),
         };
-        let pages = pages.map(|pages| *pages);
-        let index = memory.index.clone().filter(|_| mode == Mode::Commit);
-        let turn = turn.knowing(pages, index).showing_events(shows_events);
+        turn.know(pages, memory.index.clone().filter(|_| mode == Mode::Commit));
+        let before = turn.before();
         let made = turn.make(memory.kept.as_deref()).await;
+        let made = made.map(|written| (turn.ended(), written));
         // Only what is among the items decides who is fed.
-        let is_as_before = |ended: &turn::Ended| !ended.touched && ended.state.baseline == baseline;
+        let is_as_before = |(ended, _): &(turn::Ended, Written)| {
+            !ended.touched && ended.state.baseline == before.baseline
+        };
         if mode == Mode::Commit
             && roster.feeds_others(&source.name)
             && !made.as_ref().is_ok_and(is_as_before)
         {
             locked(&self.polled).insert(source.name.clone());
         }
-        let ended = match made {
-            Ok(ended) => ended,
+        match made {
+            Ok(ended) if mode == Mode::Commit => Ok(self.take_in(memory, &before, ended)),
+            Ok((ended, _)) => Ok(ended.report),
             Err(fault) => {
-                *memory = Memory::planning(planned);
-                return Err(fault);
+                *memory = Memory::planning(before.planned);
+                Err(fault)
             }
-        };
-        if mode == Mode::Commit {
-            let state = Arc::new(ended.state);
-            if ended.written == Written::Overtaken {
-                *memory = Memory::planning(state.schedule);
-            } else {
-                match ended.written {
-                    Written::Whole => memory.keep(state),
-                    _ => memory.learn(state),
-                }
-                memory.pages = ended.pages.map(Box::new);
-                if let Some(snapshot) = ended.snapshot {
-                    memory.index = self.shelf.keep(snapshot);
-                }
-            }
-            tell(&ended.report, failing);
-            self.ports.telemetry.polled(&ended.report);
         }
-        Ok(ended.report)
+    }
+
+    /// Keeps in memory what a poll came to, and tells of it.
+    fn take_in(
+        &self,
+        memory: &mut Memory,
+        before: &turn::Before,
+        (ended, written): (turn::Ended, Written),
+    ) -> PollReport {
+        let state = Arc::new(ended.state);
+        if written == Written::Overtaken {
+            *memory = Memory::planning(state.schedule);
+        } else {
+            match written {
+                Written::Whole => memory.keep(state),
+                _ => memory.learn(state),
+            }
+            memory.pages = ended.pages;
+            if let Some(snapshot) = ended.snapshot {
+                memory.index = self.shelf.keep(snapshot);
+            }
+        }
+        tell(&ended.report, before.is_failing);
+        self.ports.telemetry.polled(&ended.report);
+        ended.report
     }
 
     /// The state that a poll begins with, and the unit under which its items are found: a poll that keeps nothing
@@ -507,6 +506,18 @@ impl Poller {
         };
         memory.state.get_or_insert_with(new)
     }
+}
+
+/// The state with which a poll begins. Of one that is `looked_at` the answer is read even if it is the last one again.
+fn beginning(state: SourceState, source: &Source, looked_at: bool) -> SourceState {
+    let mut state = if looked_at { state.unrecognised() } else { state };
+    if state.identity == source.identity() && state.comparison == source.comparison() {
+        // Not kept by earlier versions.
+        state.parts = source.parts().clone();
+    }
+    // Whoever is polled is one of its source's entries.
+    state.left = None;
+    state
 }
 
 /// What a lock guards. Nothing here breaks half-way, so a panic elsewhere poisons nothing.

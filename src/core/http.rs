@@ -6,12 +6,13 @@ pub(crate) mod route;
 mod tests;
 mod way;
 
+use std::borrow::Cow;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use url::Url;
 use url::form_urlencoded::{byte_serialize, parse};
+use url::{Position, Url};
 
 use crate::core::fault::{Fault, Whose};
 use crate::core::time::{Timestamp, humane};
@@ -26,6 +27,17 @@ pub(crate) const OFFLINE: &str = "offline";
 
 /// The most that [`parse_retry_after`] gives. Callers have their own, shorter bounds; this one keeps sums in range.
 const RETRY_AFTER_SECONDS_MAX: u64 = u32::MAX as u64;
+
+/// Where requests for a URL go, as RFC 6454 writes it: scheme, host and port. What stands before the path of a URL of the
+/// web that names no user is just that.
+pub(crate) fn origin(url: &Url) -> Cow<'_, str> {
+    let names_user = !url.username().is_empty() || url.password().is_some();
+    if matches!(url.scheme(), "http" | "https") && !names_user {
+        Cow::Borrowed(&url[..Position::BeforePath])
+    } else {
+        Cow::Owned(url.origin().ascii_serialization())
+    }
+}
 
 /// A URL as it may be shown: user, password and the values of its query are masked, because tokens stand there.
 pub(crate) fn shown_url(url: &Url) -> String {

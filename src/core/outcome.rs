@@ -50,7 +50,9 @@ pub(crate) fn judge(
         Err(fault) => return Answer::Failed(fault.to_fault(Whose::Source)),
     };
     let status = response.status;
-    let wait = Pacing::of(&response, now).hold.map(|(_, wait)| wait);
+    let refuses = matches!(status, 403 | 429 | 503);
+    let hold = if refuses { Pacing::of(&response, now).hold } else { None };
+    let wait = hold.map(|(_, wait)| wait);
     match (status, wait) {
         (206, _) => Answer::Failed(Fault::source(
             "partial_content",

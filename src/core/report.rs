@@ -42,6 +42,7 @@ pub(crate) struct PollReport {
     pub(crate) event_counts: BTreeMap<String, u64>,
     /// Changes that were held back for a person in this poll.
     pub(crate) held: usize,
+    /// If somebody wants to see them.
     pub(crate) requests: Vec<RequestNote>,
     /// The first item that was listed, if somebody wants to see it.
     pub(crate) sample: Option<Sample>,

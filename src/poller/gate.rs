@@ -23,6 +23,7 @@ use self::book::{Book, Shut};
 use crate::clock::{Clock, Entropy};
 use crate::core::budget::{Account, Allowance, Holder, Kept, is_out_of_reach};
 use crate::core::fault::Fault;
+use crate::core::http;
 use crate::core::http::{Request, Response, TransportFault};
 use crate::core::ids::UnitName;
 use crate::core::limits::{HELD_REQUEST_WAIT_MAX, SWEEP_PERIOD};
@@ -393,7 +394,7 @@ async fn keep(store: &StoreHandle, kept: Vec<(Holder, Kept)>) {
 fn payer(request: &Request) -> Option<(Arc<Account>, String, String)> {
     let account = request.way.account.clone()?;
     let host = request.url.host_str()?.to_owned();
-    Some((account, request.url.origin().ascii_serialization(), host))
+    Some((account, http::origin(&request.url).into_owned(), host))
 }
 
 /// Whether a fault says something about the other side.

@@ -31,10 +31,9 @@ use crate::core::budget::Account;
 use crate::core::diff::tombstone;
 use crate::core::entries::{self, Ending};
 use crate::core::fault::Fault;
-use crate::core::http::{Request, Response, TransportFault, Way, shown_headers};
+use crate::core::http::{Request, Response, TransportFault, shown_headers};
 use crate::core::ids::{EntryKey, ItemKey, UnitName};
 use crate::core::json::Value;
-use crate::core::limits::LIGHT_BODY_BYTES_MAX;
 use crate::core::listing::{self, Delta, Listing, Noted, Ringing};
 use crate::core::outcome::{self, Answer, PollOutcome};
 use crate::core::own::Held;
@@ -42,6 +41,7 @@ use crate::core::pacing::Pacing;
 use crate::core::pages::{KnownPages, Pages, Trail};
 use crate::core::report::{Mode, PollReport, RequestNote};
 use crate::core::roster::Roster;
+use crate::core::schedule::Schedule;
 use crate::core::since::{Ask, Watermark};
 use crate::core::snapshot::{Snapshot, Standing};
 use crate::core::source::{Baseline, Source, SourceState, Validator};
@@ -66,6 +66,7 @@ pub(super) struct Turn<'a> {
     /// As of the last commit of this poll.
     state: SourceState,
     mode: Mode,
+    /// Whether somebody wants to see its requests and events.
     shows_events: bool,
     /// Whether items were written, or how they stand.
     touched: bool,
@@ -76,7 +77,7 @@ pub(super) struct Turn<'a> {
     /// How far it came, once it is complete.
     reached: Option<Watermark>,
     /// The pages of the last complete listing.
-    pages: Option<KnownPages>,
+    pages: Option<Box<KnownPages>>,
     index: Index,
     /// The body of the last page, if it is long.
     spool: Option<Spool>,
@@ -91,14 +92,20 @@ pub(super) struct Turn<'a> {
     told: learn::Told,
 }
 
+/// How things are as a poll begins.
+pub(super) struct Before {
+    pub(super) is_failing: bool,
+    pub(super) planned: Schedule,
+    pub(super) baseline: Baseline,
+}
+
 /// A poll that came to an outcome.
 pub(super) struct Ended {
     pub(super) state: SourceState,
-    pub(super) written: Written,
     /// Whether items were written, or how they stand.
     pub(super) touched: bool,
     /// The pages of the last complete listing, to ask for next time.
-    pub(super) pages: Option<KnownPages>,
+    pub(super) pages: Option<Box<KnownPages>>,
     /// The snapshot as this poll left it, if it looked at it.
     pub(super) snapshot: Option<Snapshot>,
     pub(super) report: PollReport,
@@ -140,13 +147,15 @@ enum Next {
 }
 
 impl<'a> Turn<'a> {
+    /// A poll of this subject, and whether somebody wants to see its requests and events. It is in a box: the task that
+    /// makes it is moved about with all that is in it.
     pub(super) fn new(
         ports: &'a Ports,
         subject: Subject<'a>,
         roster: &'a Roster,
         state: SourceState,
-        mode: Mode,
-    ) -> Self {
+        (mode, shows_events): (Mode, bool),
+    ) -> Box<Self> {
         let Subject { source, known_as, unit, entry, context, crew } = subject;
         let report = PollReport {
             source: source.name.clone(),
@@ -173,7 +182,7 @@ impl<'a> Turn<'a> {
             committed: mode == Mode::Commit,
         };
         let began = ports.clock.now();
-        Self {
+        Box::new(Self {
             ports,
             source,
             unit,
@@ -185,7 +194,7 @@ impl<'a> Turn<'a> {
             roster,
             state,
             mode,
-            shows_events: false,
+            shows_events,
             touched: false,
             context,
             ask: Ask::default(),
@@ -199,21 +208,22 @@ impl<'a> Turn<'a> {
             held: Held::default(),
             report,
             told: learn::Told::default(),
-        }
+        })
     }
 
-    /// With the pages of the last complete listing, and the snapshot as the last poll left it.
-    pub(super) fn knowing(self, pages: Option<KnownPages>, index: Option<Arc<Kept>>) -> Self {
-        Self { pages, index: Index::of(index), ..self }
+    /// Takes the pages of the last complete listing, and the snapshot as the last poll left it.
+    pub(super) fn know(&mut self, pages: Option<Box<KnownPages>>, index: Option<Arc<Kept>>) {
+        (self.pages, self.index) = (pages, Index::of(index));
     }
 
-    /// Whether the report is to show the events.
-    pub(super) fn showing_events(self, shows_events: bool) -> Self {
-        Self { shows_events, ..self }
+    /// How things are as it begins.
+    pub(super) fn before(&self) -> Before {
+        let SourceState { fault, schedule, baseline, .. } = &self.state;
+        Before { is_failing: fault.is_some(), planned: *schedule, baseline: *baseline }
     }
 
     /// Makes the poll. `kept` is the state as the store has it.
-    pub(super) async fn make(mut self, kept: Option<&SourceState>) -> Result<Ended, PollError> {
+    pub(super) async fn make(&mut self, kept: Option<&SourceState>) -> Result<Written, PollError> {
         let failing = self.state.failing().cloned();
         let (mut outcome, mut delta) = self.outcome().await?;
         let has_ended = self.finish(&mut outcome, &mut delta).await?;
@@ -252,9 +262,14 @@ impl<'a> Turn<'a> {
             self.state = next;
         }
         self.tell(&outcome, now);
+        Ok(written)
+    }
+
+    /// What a poll that was made leaves.
+    pub(super) fn ended(self) -> Ended {
         let (touched, pages) = (self.touched, self.pages);
         let snapshot = self.index.into_snapshot();
-        Ok(Ended { state: self.state, written, touched, pages, snapshot, report: self.report })
+        Ended { state: self.state, touched, pages, snapshot, report: self.report }
     }
 
     /// When to ask again is heeded also while it cannot be written down. What would have rung with it is met again by
@@ -319,7 +334,7 @@ impl<'a> Turn<'a> {
             Answer::Throttled { wait, fault } => {
                 Ok((self.throttled(wait, fault), Delta::default()))
             }
-            Answer::Failed(fault) if self.is_nothing_there(&fault) => self.absent().await,
+            Answer::Failed(fault) if self.is_nothing_there(&fault) => Box::pin(self.absent()).await,
             Answer::Failed(fault) => Ok((self.failed(fault), Delta::default())),
             Answer::Body(response) if self.is_as_before(&response) => {
                 self.same(false, outcome::validator(&response.headers)).await
@@ -396,10 +411,30 @@ impl<'a> Turn<'a> {
     /// Sends a request, and notes it for those who watch. The body of a long page is in a file.
     async fn exchange(
         &mut self,
-        request: Request,
+        mut request: Request,
         asked: Asked,
     ) -> Result<(Response, Option<Spool>), TransportFault> {
-        let mut note = RequestNote {
+        let noted = self.shows_events.then(|| Box::new(self.noted(&request, asked)));
+        let began = self.ports.clock.now();
+        request.way.account = Some(Arc::clone(&self.account));
+        let result = self.send(request, asked).await;
+        if let Ok((response, _)) = &result {
+            self.pacing.add(Pacing::of(response, self.ports.clock.wall()));
+        }
+        if let Some(mut note) = noted {
+            note.took = self.ports.clock.now().since(began);
+            if let Ok((response, spool)) = &result {
+                note.status = Some(response.status);
+                note.body_bytes = spool.as_ref().map_or(response.body.len(), |spool| spool.bytes);
+            }
+            self.report.requests.push(*note);
+        }
+        result
+    }
+
+    /// A request as those who watch are shown it, not answered yet.
+    fn noted(&self, request: &Request, asked: Asked) -> RequestNote {
+        RequestNote {
             method: request.method.clone(),
             url: self.ports.redactor.clean(&self.source.shown(&request.url)),
             headers: shown_headers(&request.headers),
@@ -407,18 +442,7 @@ impl<'a> Turn<'a> {
             status: None,
             body_bytes: 0,
             took: Duration::ZERO,
-        };
-        let began = self.ports.clock.now();
-        let way = Way { account: Some(Arc::clone(&self.account)), ..request.way };
-        let result = self.send(Request { way, ..request }, asked).await;
-        note.took = self.ports.clock.now().since(began);
-        if let Ok((response, spool)) = &result {
-            self.pacing.add(Pacing::of(response, self.ports.clock.wall()));
-            note.status = Some(response.status);
-            note.body_bytes = spool.as_ref().map_or(response.body.len(), |spool| spool.bytes);
         }
-        self.report.requests.push(note);
-        result
     }
 
     /// Reads the listing from its first page, which answered at `place`, to its end.
@@ -515,7 +539,7 @@ impl<'a> Turn<'a> {
         let stored = if needed.is_empty() {
             Vec::new()
         } else {
-            self.ports.store.read(move |store| store.items(&unit, &needed)).await?
+            self.ports.store.read_here(move |store| store.items(&unit, &needed)).await?
         };
         if !noted.is_empty() {
             self.take_number().await?;
@@ -563,15 +587,5 @@ impl<'a> Turn<'a> {
             }
         }
         Ok(snapshot)
-    }
-}
-
-/// Runs heavy work without holding up the other polls of this thread, where the runtime has other threads.
-fn off_the_loop<T>(body_bytes: usize, work: impl FnOnce() -> T) -> T {
-    let flavor = tokio::runtime::Handle::current().runtime_flavor();
-    if body_bytes > LIGHT_BODY_BYTES_MAX && flavor == tokio::runtime::RuntimeFlavor::MultiThread {
-        tokio::task::block_in_place(work)
-    } else {
-        work()
     }
 }

@@ -1,8 +1,10 @@
 //! The async face of the store.
 //!
 //! Writes that wait at the same time share one transaction and one fsync: whoever gets the writer takes the whole
-//! queue along, and answers each caller after the commit. Reads go to a few connections of their own. Everything that
-//! blocks runs on the blocking pool; the simulation calls the store directly instead, so that a seed replays.
+//! queue along, and answers each caller after the commit. Reads go to a few connections of their own. What blocks runs on
+//! the blocking pool, or where somebody waits for nothing else in their own thread, whose other tasks go elsewhere
+//! meanwhile: waking another thread and being woken by it takes as long as a part of the commit. The simulation calls the
+//! store directly instead, so that a seed replays.
 
 #[cfg(test)]
 mod tests;
@@ -10,11 +12,13 @@ mod tests;
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Mutex as AsyncMutex, Semaphore, oneshot, watch};
-use tokio::task::spawn_blocking;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::task::{block_in_place, spawn_blocking};
 
 use crate::core::limits::GROUP_WRITES_MAX;
 use crate::store::sqlite::{SqliteReader, SqliteStore};
@@ -125,12 +129,25 @@ impl StoreHandle {
     /// # Errors
     /// What [`Store::apply`] said of the whole group.
     pub(crate) async fn write(&self, write: Write) -> Answer {
+        self.write_by(write, false).await
+    }
+
+    /// The same for who waits for nothing else meanwhile: in this thread, if nobody else writes and the runtime has
+    /// others. Of several writes that one task waits for, none would share a transaction.
+    ///
+    /// # Errors
+    /// As [`StoreHandle::write`].
+    pub(crate) async fn write_here(&self, write: Write) -> Answer {
+        self.write_by(write, may_block_here()).await
+    }
+
+    async fn write_by(&self, write: Write, is_here: bool) -> Answer {
         match &self.face {
             Face::Inline(store) => {
                 let answers = self.note(locked(store).apply(&[write]))?;
                 answers.into_iter().next().ok_or(StoreError::Stopped)
             }
-            Face::Pooled(pool) => self.write_pooled(pool, write).await,
+            Face::Pooled(pool) => self.write_pooled(pool, write, is_here).await,
         }
     }
 
@@ -142,6 +159,20 @@ impl StoreHandle {
         match &self.face {
             Face::Inline(store) => read(locked(store).as_ref()),
             Face::Pooled(pool) => with_reader(pool, move |reader| reader.at_one_moment(read)).await,
+        }
+    }
+
+    /// The same for who waits for nothing else meanwhile: in this thread, where the runtime has others.
+    pub(crate) async fn read_here<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Read) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match &self.face {
+            Face::Pooled(pool) if may_block_here() => {
+                let loan = Loan::take(pool).await?;
+                block_in_place(|| loan.reader()?.at_one_moment(read))
+            }
+            _ => self.read(read).await,
         }
     }
 
@@ -190,7 +221,7 @@ impl StoreHandle {
         }
     }
 
-    async fn write_pooled(&self, pool: &Arc<Pool>, write: Write) -> Answer {
+    async fn write_pooled(&self, pool: &Arc<Pool>, write: Write, is_here: bool) -> Answer {
         if *self.failed.borrow() {
             return Err(StoreError::Stopped);
         }
@@ -200,10 +231,14 @@ impl StoreHandle {
             biased;
             answer = &mut told => answer,
             mut writer = Arc::clone(&pool.writer).lock_owned() => {
-                // The guard goes along: if this future is dropped meanwhile, the group is still finished and answered
-                // before anybody else gets the writer. Nothing is left in the queue, so our write is among them.
-                let (pool, failed) = (Arc::clone(pool), Arc::clone(&self.failed));
-                drop(spawn_blocking(move || lead(&pool, &mut writer, &failed)));
+                if is_here && self.lead_here(pool, &mut writer) {
+                    drop(writer);
+                } else {
+                    // The guard goes along: if this future is dropped meanwhile, the group is still finished and answered
+                    // before anybody else gets the writer. Nothing is left in the queue, so our write is among them.
+                    let (pool, failed) = (Arc::clone(pool), Arc::clone(&self.failed));
+                    drop(spawn_blocking(move || lead(&pool, &mut writer, &failed)));
+                }
                 told.await
             }
         };
@@ -212,6 +247,16 @@ impl StoreHandle {
             self.failed.send_replace(true);
             Err(StoreError::Stopped)
         })
+    }
+
+    /// Writes one group in this thread. Says whether nothing is left to do for whoever has the writer.
+    fn lead_here(&self, pool: &Pool, writer: &mut Option<SqliteStore>) -> bool {
+        let group = || {
+            write_group(pool, writer, &self.failed);
+            locked(&pool.queue).is_empty() && !writer.as_mut().is_some_and(SqliteStore::owes)
+        };
+        // A panic drops the answers, as it would in another thread: whoever waits for one learns that the writer died.
+        catch_unwind(AssertUnwindSafe(|| block_in_place(group))).unwrap_or(true)
     }
 
     fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -232,32 +277,48 @@ fn raise(failed: &watch::Sender<bool>, error: &StoreError) {
     }
 }
 
-/// Writes groups until the queue is empty.
+/// Writes groups until the queue is empty, and does what is owed after them.
 fn lead(pool: &Pool, writer: &mut Option<SqliteStore>, failed: &watch::Sender<bool>) {
     loop {
-        let (writes, answers) = take_group(pool);
-        if writes.is_empty() {
+        let is_last = !write_group(pool, writer, failed);
+        if let Some(Err(error)) = writer.as_mut().map(SqliteStore::tend) {
+            raise(failed, &error);
+        }
+        if is_last {
             return;
         }
-        let result = match writer.as_mut() {
-            Some(store) => store.apply(&writes),
-            None => Err(StoreError::Stopped),
-        };
-        match result {
-            Ok(results) => {
-                for (answer, result) in answers.into_iter().zip(results) {
-                    tell(answer, Ok(result));
-                }
+    }
+}
+
+/// Writes a group and answers those who wait for it; says whether there was one.
+fn write_group(
+    pool: &Pool,
+    writer: &mut Option<SqliteStore>,
+    failed: &watch::Sender<bool>,
+) -> bool {
+    let (writes, answers) = take_group(pool);
+    if writes.is_empty() {
+        return false;
+    }
+    let result = match writer.as_mut() {
+        Some(store) => store.commit(&writes),
+        None => Err(StoreError::Stopped),
+    };
+    match result {
+        Ok(results) => {
+            for (answer, result) in answers.into_iter().zip(results) {
+                tell(answer, Ok(result));
             }
-            Err(error) => {
-                raise(failed, &error);
-                let error = Arc::new(error);
-                for answer in answers {
-                    tell(answer, Err(StoreError::Group(Arc::clone(&error))));
-                }
+        }
+        Err(error) => {
+            raise(failed, &error);
+            let error = Arc::new(error);
+            for answer in answers {
+                tell(answer, Err(StoreError::Group(Arc::clone(&error))));
             }
         }
     }
+    true
 }
 
 /// Takes what waits from the queue, up to a bound, without the writes whose callers are gone.
@@ -292,10 +353,32 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Whether this thread may block: its runtime has others, which take its tasks over meanwhile.
+fn may_block_here() -> bool {
+    let has_others = |handle: Handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread;
+    Handle::try_current().is_ok_and(has_others)
+}
+
 /// A reader on loan; goes back when dropped, also by a panic.
 struct Loan {
     pool: Arc<Pool>,
     reader: Option<SqliteReader>,
+    /// Free again when the reader is back.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Loan {
+    /// Waits for a reader that is free.
+    async fn take(pool: &Arc<Pool>) -> Result<Self, StoreError> {
+        let free = Arc::clone(&pool.free_readers).acquire_owned().await;
+        let permit = free.map_err(|_| StoreError::Stopped)?;
+        let reader = locked(&pool.readers).pop();
+        Ok(Self { pool: Arc::clone(pool), reader, _permit: permit })
+    }
+
+    fn reader(&self) -> Result<&SqliteReader, StoreError> {
+        self.reader.as_ref().ok_or(StoreError::Stopped)
+    }
 }
 
 impl Drop for Loan {
@@ -308,17 +391,6 @@ async fn with_reader<T: Send + 'static>(
     pool: &Arc<Pool>,
     work: impl FnOnce(&SqliteReader) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    let free = Arc::clone(&pool.free_readers).acquire_owned().await;
-    let permit = free.map_err(|_| StoreError::Stopped)?;
-    let pool = Arc::clone(pool);
-    blocking(move || {
-        let reader = locked(&pool.readers).pop();
-        let loan = Loan { pool, reader };
-        let result = loan.reader.as_ref().ok_or(StoreError::Stopped).and_then(work);
-        // The reader is back before the permit is.
-        drop(loan);
-        drop(permit);
-        result
-    })
-    .await
+    let loan = Loan::take(pool).await?;
+    blocking(move || work(loan.reader()?)).await
 }

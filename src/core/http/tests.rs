@@ -1,9 +1,32 @@
-//! Reading `Retry-After`; what is shown of headers.
+//! Reading `Retry-After`; where requests go; what is shown of headers.
 
 use std::time::Duration;
 
-use crate::core::http::{parse_retry_after, shown_headers};
+use url::Url;
+
+use crate::core::http::{origin, parse_retry_after, shown_headers};
 use crate::core::time::Timestamp;
+
+#[test]
+fn an_origin_is_scheme_host_and_port() {
+    let check = |text: &str, expected: &str| {
+        let url = Url::parse(text).expect("a URL");
+        assert_eq!(origin(&url), expected, "{text}");
+        assert_eq!(url.origin().ascii_serialization(), expected, "{text}, by RFC 6454");
+    };
+    check("https://a.example", "https://a.example");
+    check("https://A.Example:443/x?q=1#f", "https://a.example");
+    check("http://a.example:8080/x@y:z", "http://a.example:8080");
+    check("http://a.example:443?q=/", "http://a.example:443");
+    check("https://user@a.example/x", "https://a.example");
+    check("https://:word@a.example:81/x", "https://a.example:81");
+    check("https://@a.example/x", "https://a.example");
+    check("http://[::1]:80/x", "http://[::1]");
+    check("http://127.1/x", "http://127.0.0.1");
+    check("https://bücher.example/x", "https://xn--bcher-kva.example");
+    check("file:///etc/hosts", "null");
+    check("data:text/plain,x", "null");
+}
 
 #[test]
 fn retry_after_is_seconds_or_a_date_and_nothing_else() {

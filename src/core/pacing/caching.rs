@@ -16,7 +16,7 @@ pub(super) fn fresh_for(headers: &HeaderMap, now: Timestamp) -> Option<Duration>
         Directives { max_age: Some(max_age), .. } => max_age,
         Directives { .. } => expires_in(headers, now)?,
     };
-    let age = text(headers, AGE.as_str()).and_then(whole_seconds).unwrap_or_default();
+    let age = text(headers, &AGE).and_then(whole_seconds).unwrap_or_default();
     let left = lifetime.saturating_sub(age).min(SOURCE_RETRY_AFTER_MAX);
     (!left.is_zero()).then_some(left)
 }
@@ -49,7 +49,7 @@ fn directives(headers: &HeaderMap) -> Directives {
 
 /// What is no date is in the past.
 fn expires_in(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let at = httpdate::parse_http_date(text(headers, EXPIRES.as_str())?).ok()?;
+    let at = httpdate::parse_http_date(text(headers, &EXPIRES)?).ok()?;
     let since_epoch = at.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Timestamp::from_millis(0).after(since_epoch).since(now))
 }

@@ -20,14 +20,17 @@ mod tests;
 
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName};
 
 pub(crate) use self::quota::Quota;
 
 use crate::core::http::{Response, parse_retry_after};
 use crate::core::limits::SOURCE_RETRY_AFTER_MAX;
 use crate::core::time::Timestamp;
+
+static BACKOFF: HeaderName = HeaderName::from_static("backoff");
+static POLL_INTERVAL: HeaderName = HeaderName::from_static("x-poll-interval");
 
 /// How much of a body's end is looked at for a field that stands behind its items.
 const TAIL_BYTES: usize = 512;
@@ -65,7 +68,7 @@ impl Pacing {
         let quota = Quota::of(headers, now);
         Self {
             hold: hold(response, quota.as_ref(), now),
-            interval: seconds(headers, "x-poll-interval"),
+            interval: seconds(headers, &POLL_INTERVAL),
             fresh: caching::fresh_for(headers, now),
             quota,
         }
@@ -103,10 +106,10 @@ impl MaxByWait for Option<(Scope, Duration)> {
 /// How long a refusal is to be heeded: its own word first, else when there is more to be had.
 fn hold(response: &Response, quota: Option<&Quota>, now: Timestamp) -> Option<(Scope, Duration)> {
     let headers = &response.headers;
-    let after = response.header(RETRY_AFTER.as_str());
+    let after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let asked = after.and_then(|text| parse_retry_after(text, now));
     let asked = asked.map(|wait| wait.min(SOURCE_RETRY_AFTER_MAX));
-    let asked = asked.max(seconds(headers, "backoff")).max(backoff_field(&response.body));
+    let asked = asked.max(seconds(headers, &BACKOFF)).max(backoff_field(&response.body));
     let is_limit = matches!(response.status, 403 | 429);
     let used_up = quota.filter(|quota| is_limit && quota.remaining == 0);
     let scope = match response.status {
@@ -119,20 +122,20 @@ fn hold(response: &Response, quota: Option<&Quota>, now: Timestamp) -> Option<(S
 
 /// When an answer was made, by the clock of whoever made it.
 fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    let at = httpdate::parse_http_date(text(headers, DATE.as_str())?).ok()?;
+    let at = httpdate::parse_http_date(text(headers, &DATE)?).ok()?;
     let since_epoch = at.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Timestamp::from_millis(0).after(since_epoch))
 }
 
 /// A header's value; `None` when it is absent, not text, or there twice with different values.
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     values.all(|other| other == first).then(|| first.to_str().ok().map(str::trim))?
 }
 
 /// A header that holds seconds.
-fn seconds(headers: &HeaderMap, name: &str) -> Option<Duration> {
+fn seconds(headers: &HeaderMap, name: &HeaderName) -> Option<Duration> {
     let wait = whole_seconds(text(headers, name)?)?;
     (!wait.is_zero()).then_some(wait)
 }

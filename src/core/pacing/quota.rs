@@ -2,13 +2,42 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::fields::{self, Bare};
 use super::text;
 use crate::core::http::parse_retry_after;
 use crate::core::limits::SOURCE_RETRY_AFTER_MAX;
 use crate::core::time::Timestamp;
+
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Three headers that say it together.
+struct Three {
+    limit: HeaderName,
+    remaining: HeaderName,
+    reset: HeaderName,
+}
+
+/// In any of these spellings.
+static THREE: [Three; 3] = [
+    Three {
+        limit: HeaderName::from_static("ratelimit-limit"),
+        remaining: HeaderName::from_static("ratelimit-remaining"),
+        reset: HeaderName::from_static("ratelimit-reset"),
+    },
+    Three {
+        limit: HeaderName::from_static("x-ratelimit-limit"),
+        remaining: HeaderName::from_static("x-ratelimit-remaining"),
+        reset: HeaderName::from_static("x-ratelimit-reset"),
+    },
+    Three {
+        limit: HeaderName::from_static("x-rate-limit-limit"),
+        remaining: HeaderName::from_static("x-rate-limit-remaining"),
+        reset: HeaderName::from_static("x-rate-limit-reset"),
+    },
+];
 
 /// Numbers beyond this are moments, in seconds since the epoch, not spans.
 const EPOCH_MIN: f64 = 1e9;
@@ -33,9 +62,7 @@ impl Quota {
     pub(super) fn of(headers: &HeaderMap, now: Timestamp) -> Option<Self> {
         structured(headers)
             .or_else(|| dictionary(headers))
-            .or_else(|| three(headers, "ratelimit", now))
-            .or_else(|| three(headers, "x-ratelimit", now))
-            .or_else(|| three(headers, "x-rate-limit", now))
+            .or_else(|| THREE.iter().find_map(|names| three(headers, names, now)))
             .or_else(|| call_limit(headers))
     }
 }
@@ -47,13 +74,13 @@ fn capped(seconds: u64) -> Duration {
 /// `RateLimit: "name";r=12;t=30` with `RateLimit-Policy: "name";q=100;w=60`
 /// (draft-ietf-httpapi-ratelimit-headers-08 and later). Of several, the one that is used up first.
 fn structured(headers: &HeaderMap) -> Option<Quota> {
-    let policies = text(headers, "ratelimit-policy").and_then(fields::list).unwrap_or_default();
+    let policies = text(headers, &RATE_LIMIT_POLICY).and_then(fields::list).unwrap_or_default();
     let counts_requests = |name: &Bare| {
         let policy = policies.iter().find(|policy| policy.bare == *name);
         let unit = policy.and_then(|policy| policy.text("qu"));
         unit.is_none_or(|unit| unit == "requests")
     };
-    let told = fields::list(text(headers, "ratelimit")?)?;
+    let told = fields::list(text(headers, &RATE_LIMIT)?)?;
     let quotas = told.into_iter().filter(|item| counts_requests(&item.bare)).filter_map(|item| {
         let policy = policies.iter().find(|policy| policy.bare == item.bare);
         Some(Quota {
@@ -68,7 +95,7 @@ fn structured(headers: &HeaderMap) -> Option<Quota> {
 
 /// `RateLimit: limit=100, remaining=4, reset=50` (drafts 06 and 07).
 fn dictionary(headers: &HeaderMap) -> Option<Quota> {
-    let told = fields::dictionary(text(headers, "ratelimit")?)?;
+    let told = fields::dictionary(text(headers, &RATE_LIMIT)?)?;
     let number = |name: &str| {
         let (_, number) = told.iter().find(|(known, _)| known == name)?;
         u64::try_from(*number).ok()
@@ -81,15 +108,16 @@ fn dictionary(headers: &HeaderMap) -> Option<Quota> {
     })
 }
 
-/// `PREFIX-Limit`, `-Remaining` and `-Reset`, each by itself.
-fn three(headers: &HeaderMap, prefix: &str, now: Timestamp) -> Option<Quota> {
-    let value = |suffix: &str| text(headers, &format!("{prefix}-{suffix}"));
+/// What is left, of how much, and until when, each by itself.
+fn three(headers: &HeaderMap, names: &Three, now: Timestamp) -> Option<Quota> {
+    let remaining = whole(text(headers, &names.remaining)?)?;
     // Older drafts let the policies follow: `100, 100;w=60`.
-    let limit = value("limit").map(|text| text.split([',', ';']).next().unwrap_or(text));
+    let limit = text(headers, &names.limit);
+    let limit = limit.map(|text| text.split([',', ';']).next().unwrap_or(text));
     Some(Quota {
         limit: limit.and_then(whole),
-        remaining: whole(value("remaining")?)?,
-        reset: value("reset").and_then(|text| until(text, now)),
+        remaining,
+        reset: text(headers, &names.reset).and_then(|text| until(text, now)),
         window: None,
     })
 }
@@ -128,7 +156,7 @@ fn span(text: &str, now: Timestamp) -> Option<Duration> {
 fn call_limit(headers: &HeaderMap) -> Option<Quota> {
     let is_meant = |name: &str| name.ends_with("call-limit") || name.ends_with("call_limit");
     let name = headers.keys().find(|name| is_meant(name.as_str()))?;
-    let (used, limit) = text(headers, name.as_str())?.split_once('/')?;
+    let (used, limit) = text(headers, name)?.split_once('/')?;
     let (used, limit) = (whole(used)?, whole(limit)?);
     (limit > 0).then(|| Quota {
         limit: Some(limit),

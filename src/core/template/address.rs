@@ -10,7 +10,7 @@ use url::form_urlencoded;
 use super::{Part, Spot, Template, Words};
 use crate::core::fault::Fault;
 use crate::core::hex;
-use crate::core::http::shown_url;
+use crate::core::http::{origin, shown_url};
 use crate::core::limits::URL_BYTES_MAX;
 
 /// A URL with its query, or what makes one.
@@ -103,12 +103,18 @@ impl Address {
     }
 
     /// Where its requests go: scheme, host and port; `None` for a file, or where a template decides that.
-    pub(crate) fn origin(&self) -> Option<String> {
-        let (base, _) = self.halves();
+    pub(crate) fn origin(&self) -> Option<Cow<'_, str>> {
+        let base = match self {
+            Self::Fixed(url) => return url.has_host().then(|| origin(url)),
+            Self::Rendered(rendered) => match &rendered.base {
+                Base::Url(url) => return url.has_host().then(|| origin(url)),
+                Base::Template(template) => template.text(),
+            },
+        };
         let fixed = base.split("{{").next()?;
         let is_decided = fixed.len() == base.len() || fixed.matches('/').count() >= 3;
         let url = Url::parse(fixed).ok().filter(|url| is_decided && url.has_host())?;
-        Some(url.origin().ascii_serialization())
+        Some(Cow::Owned(origin(&url).into_owned()))
     }
 
     /// The text that was typed, for digests; of a URL without templates the URL with its query.

@@ -1,5 +1,6 @@
 //! What the gate knows: budgets, origins, and who was let in.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -160,17 +161,19 @@ impl Origin {
 
 impl Book {
     fn budget(&mut self, allowance: &Allowance, now: Timestamp) -> &mut Budget {
-        let mut new = || match self.kept.remove(&allowance.holder) {
-            Some(kept) => Ledger::resumed(allowance, &kept, now),
-            None => Ledger::new(allowance, now),
-        };
-        let budget = self.budgets.entry(allowance.holder.clone()).or_insert_with(|| Budget {
-            allowance: allowance.clone(),
-            ledger: new(),
-            seats: allowance.concurrency.map(|seats| Arc::new(Semaphore::new(seats))),
-            polls: 0,
-            is_spent: false,
-        });
+        if !self.budgets.contains_key(&allowance.holder) {
+            let ledger = match self.kept.remove(&allowance.holder) {
+                Some(kept) => Ledger::resumed(allowance, &kept, now),
+                None => Ledger::new(allowance, now),
+            };
+            let seats = allowance.concurrency.map(|seats| Arc::new(Semaphore::new(seats)));
+            let allowance = allowance.clone();
+            let holder = allowance.holder.clone();
+            self.budgets
+                .insert(holder, Budget { allowance, ledger, seats, polls: 0, is_spent: false });
+        }
+        let known = self.budgets.get_mut(&allowance.holder);
+        let budget = known.expect("it is there, or was just put there");
         if budget.allowance != *allowance {
             budget.ledger.renew(allowance, now);
             if budget.allowance.concurrency != allowance.concurrency {
@@ -201,7 +204,7 @@ impl Book {
             }
             self.origins.insert(origin.to_owned(), Origin::new(now));
         }
-        self.origins.entry(origin.to_owned()).or_insert_with(|| Origin::new(now))
+        self.origins.get_mut(origin).expect("it is there, or was just put there")
     }
 
     /// What a server said about a credential.
@@ -217,12 +220,13 @@ impl Book {
         now: Timestamp,
     ) -> Result<(), Barrier> {
         let account = applicant.source.account(applicant.unit);
-        if let Err(barrier) = self.may_begin(applicant, &account, places, now) {
+        let origin = applicant.source.url.origin();
+        let at = origin.as_deref().map(|name| (name, places));
+        if let Err(barrier) = self.may_begin(applicant, &account, at, now) {
             self.bar(applicant.unit, &barrier, now);
             return Err(barrier);
         }
         self.charge_waiting(applicant, now);
-        let origin = applicant.source.url.origin();
         for allowance in account.budgets.iter() {
             let budget = self.budget(allowance, now);
             budget.ledger.reserve();
@@ -239,6 +243,7 @@ impl Book {
                 origin.breaker.probe(unit);
             }
         }
+        let origin = origin.map(Cow::into_owned);
         let admitted = Admitted { account, origin, is_reserved: true, made: 0, free: 0 };
         self.admitted.insert(applicant.unit.clone(), admitted);
         Ok(())
@@ -248,14 +253,11 @@ impl Book {
         &mut self,
         applicant: &Applicant<'_>,
         account: &Account,
-        places: usize,
+        at: Option<(&str, usize)>,
         now: Timestamp,
     ) -> Result<(), Barrier> {
         self.budgets_allow(account, now)?;
-        match applicant.source.url.origin() {
-            Some(name) => self.origin_allows(applicant, account, (&name, places), now),
-            None => Ok(()),
-        }
+        at.map_or(Ok(()), |at| self.origin_allows(applicant, account, at, now))
     }
 
     /// Notes what bars a poll, and since when.
@@ -549,7 +551,7 @@ impl Book {
                 theta: terms.theta().unwrap_or_default(),
             })
         });
-        let origin = source.url.origin().and_then(|name| self.origins.get(&name));
+        let origin = source.url.origin().and_then(|name| self.origins.get(&*name));
         let credential = source.account(unit).credential;
         let tally = origin.and_then(|origin| origin.tallies.get(&credential));
         let ahead = |at: Timestamp| (at > now).then_some(at);

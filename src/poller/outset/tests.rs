@@ -131,8 +131,9 @@ fn first_polls(every: &str, away: Option<Duration>, each: i64) -> Vec<i64> {
     let poller = poller(each, Arc::default());
     poller.beginning.store(sources.len(), Ordering::Relaxed);
     let mut own = poller.begin_loop();
-    let intervals = turns(0.3)
-        .map(|turn| move |every: Every| every.min() + (every.max() - every.min()).mul_f64(turn));
+    let intervals = turns(0.3).map(|turn| {
+        move |every: Every| every.min() + every.max().saturating_sub(every.min()).mul_f64(turn)
+    });
     let known = sources.iter().zip(intervals).zip(turns(0.7).map(|turn| (turn * 7.0).fract()));
     let known = known.map(|((source, interval), turn)| {
         let (interval, away) = (interval(source.every), away?);

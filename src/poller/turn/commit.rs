@@ -53,7 +53,7 @@ impl Turn<'_> {
                 events: delta.events,
                 at: self.ports.clock.now(),
             };
-            match self.ports.store.write(Write::Poll(Box::new(commit))).await? {
+            match self.ports.store.write_here(Write::Poll(Box::new(commit))).await? {
                 Ok(_) => number.iter_mut().for_each(|number| number.set(last_seq)),
                 Err(Refusal::Conflict { unit }) => return Err(PollError::Conflict(unit)),
                 Err(refusal) => {

@@ -109,7 +109,7 @@ impl Turn<'_> {
                 let hash = known.hash(seed);
                 let is_prompt = source.since.as_ref().is_some_and(Since::is_prompt);
                 known.set_news_first(is_prompt && listing.is_newest_first());
-                self.pages = Some(known);
+                self.pages = Some(Box::new(known));
                 Some((None, hash))
             }
             _ => None,

@@ -105,6 +105,6 @@ impl Turn<'_> {
 
     async fn stored_snapshot(&self) -> Result<Snapshot, StoreError> {
         let unit = self.known_as.clone();
-        self.ports.store.read(move |store| store.snapshot(&unit)).await
+        self.ports.store.read_here(move |store| store.snapshot(&unit)).await
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 
-use super::{Asked, Next, Place, Trail, Turn, off_the_loop};
+use super::{Asked, Next, Place, Trail, Turn};
 use crate::core::extract::{self, Shape};
 use crate::core::fault::Fault;
 use crate::core::format::{Begun, Cutter};
@@ -110,6 +110,16 @@ impl Turn<'_> {
         }
         self.report.pages += 1;
         Ok(Some(Ok(Next::End(self.delta(listing, noted).await?))))
+    }
+}
+
+/// Runs heavy work without holding up the other polls of this thread, where the runtime has other threads.
+pub(super) fn off_the_loop<T>(body_bytes: usize, work: impl FnOnce() -> T) -> T {
+    let flavor = tokio::runtime::Handle::current().runtime_flavor();
+    if body_bytes > LIGHT_BODY_BYTES_MAX && flavor == tokio::runtime::RuntimeFlavor::MultiThread {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
     }
 }
 

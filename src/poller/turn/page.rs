@@ -1,7 +1,8 @@
 //! One page as a whole: read, noted, committed, and what it leads to.
 
 use super::super::PollError;
-use super::{Next, Place, Turn, off_the_loop};
+use super::long::off_the_loop;
+use super::{Next, Place, Turn};
 use crate::core::entries::Ending;
 use crate::core::extract;
 use crate::core::fault::Fault;

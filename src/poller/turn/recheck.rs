@@ -19,7 +19,7 @@ pub(super) enum Recheck {
 
 impl Turn<'_> {
     /// The pages to ask for again, unless the snapshot has moved on since they were read.
-    fn usable_pages(&mut self) -> Option<KnownPages> {
+    fn usable_pages(&mut self) -> Option<Box<KnownPages>> {
         let known = self.pages.take()?;
         let is_current = self.is_comparable()
             && self.source.pages != Pages::One

@@ -33,6 +33,16 @@ fn one_event(source_name: &str, seq: u64) -> Write {
 
 #[tokio::test]
 async fn waiting_writes_share_a_transaction() {
+    sharing_a_transaction(false).await;
+}
+
+/// There, whoever leads does it in their own thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_writes_share_a_transaction_in_many_threads() {
+    sharing_a_transaction(true).await;
+}
+
+async fn sharing_a_transaction(is_here: bool) {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path());
     let before = store.commits();
@@ -42,7 +52,12 @@ async fn waiting_writes_share_a_transaction() {
         let handle = handle.clone();
         writers.spawn(async move {
             for seq in 1..=20 {
-                let answer = handle.write(one_event(&format!("source-{writer}"), seq)).await;
+                let write = one_event(&format!("source-{writer}"), seq);
+                let answer = if is_here {
+                    handle.write_here(write).await
+                } else {
+                    handle.write(write).await
+                };
                 let answer = answer.expect("the store works").expect("nothing is refused");
                 assert!(matches!(answer, Written::Events { count: 1, .. }), "{answer:?}");
             }
@@ -54,6 +69,21 @@ async fn waiting_writes_share_a_transaction() {
     handle.close().await;
     let commits = open(dir.path()).commits() - before;
     assert!((20..=320).contains(&commits), "1280 writes took {commits} transactions");
+}
+
+/// One task that waits for many writes, in many threads or one: they still share transactions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_of_one_task_share_a_transaction() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let before = store.commits();
+    let handle = StoreHandle::pooled(store, 1).expect("readers open");
+    let names: Vec<String> = (0..200).map(|number| format!("source-{number}")).collect();
+    let answers = join_all(names.iter().map(|name| handle.write(one_event(name, 1)))).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Ok(Ok(_)))), "{answers:?}");
+    handle.close().await;
+    let commits = open(dir.path()).commits() - before;
+    assert!(commits <= 50, "200 writes took {commits} transactions");
 }
 
 #[tokio::test]
@@ -179,6 +209,64 @@ async fn readers_are_given_back_after_a_panic() {
         assert!(reading.is_err());
     }
     assert!(handle.read(|store| store.sources()).await.expect("it reads").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_this_thread_what_is_answered_can_be_read() {
+    let (handle, _dir) = pooled();
+    for seq in 1..=10 {
+        handle.write_here(one_event("tickets", seq)).await.expect("it works").expect("not refused");
+        let read = handle.read_here(|store| store.last_seq(&source("tickets")));
+        assert_eq!(read.await.expect("it reads"), seq);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_this_thread_readers_are_given_back_after_a_panic() {
+    let (handle, _dir) = pooled();
+    let mut readers = JoinSet::new();
+    for _ in 0..5 {
+        let handle = handle.clone();
+        let panics =
+            async move { handle.read_here::<()>(|_| panic!("a reader's own fault")).await };
+        readers.spawn(panics);
+    }
+    while let Some(reading) = readers.join_next().await {
+        assert!(reading.is_err());
+    }
+    assert!(handle.read_here(|store| store.sources()).await.expect("it reads").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_this_thread_a_failure_is_final() {
+    let (handle, _dir) = broken();
+    let names: Vec<String> = (0..8).map(|number| format!("source-{number}")).collect();
+    let answers = join_all(names.iter().map(|name| handle.write_here(one_event(name, 1)))).await;
+    assert!(matches!(answers.first(), Some(Err(StoreError::Group(_)))), "{answers:?}");
+    assert!(answers.iter().all(Result::is_err), "{answers:?}");
+    assert!(*handle.failed().borrow());
+    let later = handle.write_here(one_event("tickets", 1)).await;
+    assert!(matches!(later, Err(StoreError::Stopped)), "{later:?}");
+}
+
+/// The mark is written for each commit here: whoever leads leaves it to another thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_this_thread_what_is_owed_after_a_commit_is_done() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let hours = std::sync::atomic::AtomicU64::new(0);
+    let hour = move || hours.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let steady = Box::new(move || Duration::from_hours(hour()));
+    let store = SqliteStore::open(dir.path(), Opening { accept: false, steady }).expect("it opens");
+    let handle = StoreHandle::pooled(store, 1).expect("readers open");
+    let mark = || std::fs::read_to_string(dir.path().join("doorbell.mark")).expect("a mark");
+    let first = mark();
+    handle.write_here(one_event("tickets", 1)).await.expect("it works").expect("not refused");
+    let written = async {
+        while mark() == first {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), written).await.expect("it is written soon");
 }
 
 #[tokio::test(start_paused = true)]

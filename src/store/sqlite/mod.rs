@@ -166,18 +166,52 @@ impl SqliteStore {
         error
     }
 
-    /// The mark and the log, after a commit that stands.
-    fn tend(&mut self) -> Result<(), StoreError> {
+    /// As [`Store::apply`], but for what is owed after it: whoever waits for the commit need not wait for that.
+    ///
+    /// # Errors
+    /// As [`Store::apply`].
+    pub(crate) fn commit(
+        &mut self,
+        writes: &[Write],
+    ) -> Result<Vec<Result<Written, Refusal>>, StoreError> {
+        if self.is_stopped {
+            return Err(StoreError::Stopped);
+        }
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.group(writes).map_err(|error| self.undo(error))
+    }
+
+    /// The mark and the log, after commits that stand.
+    ///
+    /// # Errors
+    /// A failure after which the store is stopped.
+    pub(crate) fn tend(&mut self) -> Result<(), StoreError> {
+        if self.is_stopped {
+            return Ok(());
+        }
         let tended = self.mark_if_due().and_then(|()| self.bound_log());
         self.note(tended)
     }
 
+    /// Whether there is something to [`tend`](Self::tend).
+    pub(crate) fn owes(&mut self) -> bool {
+        let is_long = |(pages, moved): (i32, i32)| pages - moved >= LOG_PAGES_MAX;
+        !self.is_stopped
+            && (self.is_mark_due()
+                || self.run_checkpoint(CheckpointMode::NOOP).map_or(true, is_long))
+    }
+
+    fn is_mark_due(&self) -> bool {
+        (self.steady)().saturating_sub(self.marked_at) >= MARK_PERIOD
+    }
+
     fn mark_if_due(&mut self) -> Result<(), StoreError> {
-        let now = (self.steady)();
-        if now.saturating_sub(self.marked_at) < MARK_PERIOD {
+        if !self.is_mark_due() {
             return Ok(());
         }
-        self.marked_at = now;
+        self.marked_at = (self.steady)();
         self.write_mark()
     }
 
@@ -247,13 +281,7 @@ impl Connected for SqliteStore {
 
 impl Store for SqliteStore {
     fn apply(&mut self, writes: &[Write]) -> Result<Vec<Result<Written, Refusal>>, StoreError> {
-        if self.is_stopped {
-            return Err(StoreError::Stopped);
-        }
-        if writes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let answers = self.group(writes).map_err(|error| self.undo(error))?;
+        let answers = self.commit(writes)?;
         self.tend()?;
         Ok(answers)
     }
