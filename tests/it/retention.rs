@@ -122,9 +122,12 @@ fn a_leap_of_the_clock_gives_nothing_up_before_it_has_lasted() {
     daemon.wait_until_polled("tickets");
     api.set_items(items(4));
     daemon.wait_until("three waiting", |daemon| deliveries(daemon, "status=pending").len() == 3);
+    let database = Connection::open(daemon.state_path().join("doorbell.db")).unwrap();
+    daemon.wait_until("a look at the clock", |_| {
+        database.query_row("SELECT seen_at IS NOT NULL FROM meta", [], |row| row.get(0)).unwrap()
+    });
     daemon.kill9();
     // As if the clock were a year ahead from here on.
-    let database = Connection::open(daemon.state_path().join("doorbell.db")).unwrap();
     let year: i64 = 365 * 86_400_000;
     for sql in [
         "UPDATE meta SET seen_at = seen_at - ?1",
@@ -135,7 +138,7 @@ fn a_leap_of_the_clock_gives_nothing_up_before_it_has_lasted() {
     drop(database);
     daemon.start();
     daemon.wait_until("the warning", |daemon| {
-        !daemon.logged_since(0, &["the clock is 365d ahead"]).is_empty()
+        !daemon.logged_since(0, &["the clock is 365d", "ahead"]).is_empty()
     });
     stays("all of it waits", || deliveries(&daemon, "status=pending").len() == 3);
     // It stays so: then a year has passed.

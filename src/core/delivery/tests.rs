@@ -571,3 +571,16 @@ fn a_clock_that_was_ahead_silences_no_endpoint() {
         assert_eq!(found.failing_since, Some(at(5)));
     }
 }
+
+/// What was under way when its endpoint was paused, and is refused: it waits for longer than it may still be tried, but of that
+/// period nothing passes meanwhile.
+#[test]
+fn a_wait_in_suspension_is_no_part_of_the_period() {
+    let policy = RetryPolicy { give_up_after: seconds(60), ..retry() };
+    let result = refused(503, Some(seconds(3_600)));
+    let going = EndpointHealth::new(at(0));
+    for (health, is_kept) in [(going.clone(), false), (going.paused(at(10)), true)] {
+        let verdict = settle(claim(3, Some((0, 0))), &result, &policy, &health, at(20), 0.5);
+        assert_eq!(matches!(verdict, Verdict::RetryAt(_)), is_kept, "{health:?}: {verdict:?}");
+    }
+}
