@@ -59,6 +59,31 @@ impl Clock for SystemClock {
     }
 }
 
+/// A clock that follows the runtime's, for tests in which that stands still until everybody waits.
+#[cfg(test)]
+pub(crate) struct Virtual(tokio::time::Instant);
+
+#[cfg(test)]
+impl Virtual {
+    /// What it shows at first, in milliseconds since 1970.
+    const EPOCH: i64 = 1_800_000_000_000;
+
+    pub(crate) fn new() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+}
+
+#[cfg(test)]
+impl Clock for Virtual {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(Self::EPOCH).after(self.0.elapsed())
+    }
+
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
+}
+
 /// A generator seeded by the operating system, or by a test.
 #[derive(Debug)]
 pub(crate) struct Random(Mutex<fastrand::Rng>);

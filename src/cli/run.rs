@@ -49,7 +49,7 @@ pub(crate) async fn run(
 /// Logs what is watched.
 fn tell(config: &Config) {
     if config.sources.len() > SOURCES_NAMED_MAX {
-        info!(sources = config.sources.len(), "watching; `doorbell sources` names them");
+        info!(sources = config.sources.len(), "watching; `doorbell explain NAME` tells of each");
         return;
     }
     for source in &config.sources {

@@ -323,14 +323,7 @@ fn tell(plan: &Plan, lines: &[String]) {
 /// # Errors
 /// All problems, rendered, one each.
 pub(crate) fn load(path: &Path) -> Result<Config, Vec<String>> {
-    // What reading takes is a multiple of what is read. The allocator gives it to others, or back, when a thread ends.
-    std::thread::scope(|scope| {
-        let read = || load_with(path, &Surroundings);
-        match std::thread::Builder::new().spawn_scoped(scope, read) {
-            Ok(reading) => reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err(_) => read(),
-        }
-    })
+    load_with(path, &Surroundings)
 }
 
 /// The same, with the files in these surroundings.

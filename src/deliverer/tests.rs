@@ -12,13 +12,12 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Deliverer, Ports};
-use crate::clock::{Clock, Random};
+use crate::clock::{Random, Virtual};
 use crate::config;
 use crate::config::lookup::Surroundings;
 use crate::core::http::{Request, Response};
 use crate::core::ids::EndpointName;
 use crate::core::roster::Roster;
-use crate::core::time::Timestamp;
 use crate::http::{Exchange, HttpClient};
 use crate::lines::Lines;
 use crate::store::Write;
@@ -28,23 +27,8 @@ use crate::store::samples::{event, news, page, poll};
 use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
-const EPOCH: i64 = 1_800_000_000_000;
-
 /// How long a receiver takes to answer.
 const ANSWERS_AFTER: Duration = Duration::from_millis(10);
-
-/// A clock that follows the runtime's, which is virtual.
-struct Virtual(Instant);
-
-impl Clock for Virtual {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(EPOCH).after(self.0.elapsed())
-    }
-
-    fn wall(&self) -> Timestamp {
-        self.now()
-    }
-}
 
 /// Receivers that accept everything, and what reached each of them: the ids and when.
 #[derive(Default)]
@@ -105,7 +89,7 @@ impl Post {
             store: store.clone(),
             http: Arc::clone(&receivers) as Arc<dyn HttpClient>,
             lines: Arc::new(Lines::default()),
-            clock: Arc::new(Virtual(Instant::now())),
+            clock: Arc::new(Virtual::new()),
             entropy: Arc::new(Random::seeded(7)),
             telemetry: Arc::new(Telemetry::new()),
             redactor: Redactor::default(),

@@ -61,8 +61,9 @@ impl Poller {
             !is_known_otherwise && !source.paused && !with_entries.contains(&source.name)
         };
         let plain = roster.sources.values().filter(|source| is_plain(source));
-        let found: Vec<_> =
-            plain.map(|source| Found { source, known: known.remove(&source.name) }).collect();
+        let found: Vec<_> = plain
+            .map(|source| Found { source, known: known.remove(&source.name).map(Arc::new) })
+            .collect();
         self.plan_found(own, found)
     }
 
@@ -100,7 +101,7 @@ impl Poller {
         &self,
         own: &mut Loop,
         source: &Arc<Source>,
-        known: Option<SourceState>,
+        known: Option<Arc<SourceState>>,
         at: (Timestamp, f64),
     ) -> bool {
         let unit = UnitName::from(&source.name);
@@ -109,7 +110,7 @@ impl Poller {
         if memory.state.is_some() || known.as_ref().is_some_and(|state| state.ended.is_some()) {
             return false;
         }
-        memory.kept = known.map(Arc::new);
+        memory.kept = known;
         let state = self.settle(&mut memory, source, 0, at);
         let due = self.plan(state, source).due;
         drop(memory);
@@ -121,7 +122,7 @@ impl Poller {
 /// A source, and what the store knows of it.
 struct Found<'a> {
     source: &'a Arc<Source>,
-    known: Option<SourceState>,
+    known: Option<Arc<SourceState>>,
 }
 
 impl Found<'_> {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::{Ports, Tokens};
-use crate::clock::{Random, SystemClock};
+use crate::clock::{Random, Virtual};
 use crate::core::auth::oauth2::{Grant, OAuth2};
 use crate::core::fault::Whose;
 use crate::core::http::{BodyLimit, Reach, Request, Response, TransportFault, Way};
@@ -106,7 +106,7 @@ fn tokens(server: &Server, store: &StoreHandle) -> Tokens {
     Tokens::new(Ports {
         store: store.clone(),
         http: Arc::new(server.clone()),
-        clock: Arc::new(SystemClock::new()),
+        clock: Arc::new(Virtual::new()),
         entropy: Arc::new(Random::seeded(1)),
         redactor: Redactor::default(),
     })

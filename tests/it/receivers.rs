@@ -50,104 +50,100 @@ fn deliveries(daemon: &Daemon, endpoint: &str) -> Vec<Value> {
     rows.as_array().unwrap().clone()
 }
 
+const MOMENT: Duration = Duration::from_millis(40);
+
+/// Answers, and whether they accept what came.
+const ANSWERS: &[(&str, Answer, bool)] = &[
+    ("nothing", Out::hang, false),
+    (
+        "headers, a byte now and then",
+        |out| {
+            out.slowly(b"HTTP/1.1 200 OK\r\nX-Long: and not over within a second\r\n\r\n", MOMENT)
+        },
+        false,
+    ),
+    (
+        "headers without end",
+        |out| {
+            out.say(b"HTTP/1.1 200 OK\r\nX-Long: ")?;
+            out.for_ever(&[b'x'; 4096])
+        },
+        false,
+    ),
+    (
+        "header after header",
+        |out| {
+            out.say(b"HTTP/1.1 200 OK\r\n")?;
+            out.for_ever(b"X-More: and more\r\n")
+        },
+        false,
+    ),
+    ("interim answers without end", |out| out.for_ever(b"HTTP/1.1 103 Early Hints\r\n\r\n"), false),
+    (
+        "200, too late",
+        |out| {
+            std::thread::park_timeout(Duration::from_millis(900));
+            accept(out)
+        },
+        false,
+    ),
+    (
+        "500 and a gigabyte",
+        |out| {
+            out.say(b"HTTP/1.1 500 No\r\n")?;
+            out.say(GIGABYTE)?;
+            out.for_ever(&[b'x'; 4096])
+        },
+        false,
+    ),
+    (
+        "500 and a drip",
+        |out| {
+            out.say(b"HTTP/1.1 500 No\r\n")?;
+            out.say(GIGABYTE)?;
+            out.slowly(&[b'x'; 1000], MOMENT)
+        },
+        false,
+    ),
+    (
+        "100, and then 204",
+        |out| out.say(b"HTTP/1.1 100 Continue\r\n\r\n").and_then(|()| accept(out)),
+        true,
+    ),
+    (
+        "200 and a gigabyte",
+        |out| {
+            out.say(b"HTTP/1.1 200 OK\r\n")?;
+            out.say(GIGABYTE)?;
+            out.for_ever(&[b'x'; 4096])
+        },
+        true,
+    ),
+    (
+        "200 and chunks without end",
+        |out| {
+            out.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+            out.for_ever(b"5\r\nhello\r\n")
+        },
+        true,
+    ),
+    (
+        "200 and a drip",
+        |out| {
+            out.say(b"HTTP/1.1 200 OK\r\n")?;
+            out.say(GIGABYTE)?;
+            out.slowly(&[b'x'; 1000], MOMENT)
+        },
+        true,
+    ),
+];
+
 #[test]
 fn answers_that_do_not_end() {
-    const MOMENT: Duration = Duration::from_millis(40);
-    let cases: &[(&str, Answer, bool)] = &[
-        ("nothing", Out::hang, false),
-        (
-            "headers, a byte now and then",
-            |out| {
-                out.slowly(
-                    b"HTTP/1.1 200 OK\r\nX-Long: and not over within a second\r\n\r\n",
-                    MOMENT,
-                )
-            },
-            false,
-        ),
-        (
-            "headers without end",
-            |out| {
-                out.say(b"HTTP/1.1 200 OK\r\nX-Long: ")?;
-                out.for_ever(&[b'x'; 4096])
-            },
-            false,
-        ),
-        (
-            "header after header",
-            |out| {
-                out.say(b"HTTP/1.1 200 OK\r\n")?;
-                out.for_ever(b"X-More: and more\r\n")
-            },
-            false,
-        ),
-        (
-            "interim answers without end",
-            |out| out.for_ever(b"HTTP/1.1 103 Early Hints\r\n\r\n"),
-            false,
-        ),
-        (
-            "200, too late",
-            |out| {
-                std::thread::park_timeout(Duration::from_millis(900));
-                accept(out)
-            },
-            false,
-        ),
-        (
-            "500 and a gigabyte",
-            |out| {
-                out.say(b"HTTP/1.1 500 No\r\n")?;
-                out.say(GIGABYTE)?;
-                out.for_ever(&[b'x'; 4096])
-            },
-            false,
-        ),
-        (
-            "500 and a drip",
-            |out| {
-                out.say(b"HTTP/1.1 500 No\r\n")?;
-                out.say(GIGABYTE)?;
-                out.slowly(&[b'x'; 1000], MOMENT)
-            },
-            false,
-        ),
-        (
-            "100, and then 204",
-            |out| out.say(b"HTTP/1.1 100 Continue\r\n\r\n").and_then(|()| accept(out)),
-            true,
-        ),
-        (
-            "200 and a gigabyte",
-            |out| {
-                out.say(b"HTTP/1.1 200 OK\r\n")?;
-                out.say(GIGABYTE)?;
-                out.for_ever(&[b'x'; 4096])
-            },
-            true,
-        ),
-        (
-            "200 and chunks without end",
-            |out| {
-                out.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
-                out.for_ever(b"5\r\nhello\r\n")
-            },
-            true,
-        ),
-        (
-            "200 and a drip",
-            |out| {
-                out.say(b"HTTP/1.1 200 OK\r\n")?;
-                out.say(GIGABYTE)?;
-                out.slowly(&[b'x'; 1000], MOMENT)
-            },
-            true,
-        ),
-    ];
     let (api, wire) = (ApiServer::with_items(items(1)), Wire::start());
     let keys = "timeout: 600ms, retry: { first: 20ms, max: 50ms, for: 1h }, breaker: { failures: 1000000, for: 1h }";
     let daemon = daemon(&api, &[("desk", wire.url(), keys)]);
-    for (before, (case, answer, is_accepted)) in cases.iter().enumerate() {
+    for (before, (case, answer, is_accepted)) in ANSWERS.iter().enumerate() {
         comes_to(&api, &wire, &daemon, before + 2, (case, *answer, *is_accepted));
     }
     let peak = peak_memory_kib(daemon.pid());
@@ -166,9 +162,10 @@ fn comes_to(
     let before = wire.heard().len();
     wire.answer_with(answer);
     api.set_items(items(id));
+    let key = id.to_string();
     let delivered = || {
         let rows = deliveries(daemon, "desk");
-        rows.into_iter().find(|row| row["key"] == id.to_string() && row["status"] == "delivered")
+        rows.into_iter().find(|row| row["key"] == key.as_str() && row["status"] == "delivered")
     };
     if is_accepted {
         wait_for(&format!("a delivery in spite of: {case}"), delivered);

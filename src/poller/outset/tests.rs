@@ -138,7 +138,8 @@ fn first_polls(every: &str, away: Option<Duration>, each: i64) -> Vec<i64> {
     let known = known.map(|((source, interval), turn)| {
         let (interval, away) = (interval(source.every), away?);
         let due = start.before(away).after(interval.mul_f64(turn));
-        Some(SourceState::new(source, Schedule { interval, due, failures: 0 }))
+        let plan = Schedule { interval, due, failures: 0 };
+        Some(Arc::new(SourceState::new(source, plan)))
     });
     let found = sources.iter().zip(known).map(|(source, known)| Found { source, known });
     let planned = poller.plan_found(&mut own, found.collect());

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::world::{ENDPOINTS, FRAIL, HANDLED, SOURCES, World};
-use crate::support::Daemon;
-use crate::support::ask;
+use crate::support::daemon::Output;
+use crate::support::{Daemon, ask};
 
 /// What was done.
 #[derive(Debug, Default, Clone, Copy)]
@@ -36,7 +37,7 @@ impl Hands {
     pub(super) fn between_lives(&mut self, daemon: &Daemon, world: &World) {
         match self.random.u8(..12) {
             0 | 1 => self.pause_or_resume(daemon, world),
-            2 => command(daemon, &["endpoints", "resume", FRAIL]),
+            2 => drop(command(daemon, &["endpoints", "resume", FRAIL])),
             3 => self.replay(daemon, world),
             _ => {}
         }
@@ -45,7 +46,8 @@ impl Hands {
     fn pause_or_resume(&mut self, daemon: &Daemon, world: &World) {
         let was_paused = std::mem::take(&mut world.scenery().is_paused);
         if was_paused {
-            return command(daemon, &["endpoints", "resume", HANDLED]);
+            command(daemon, &["endpoints", "resume", HANDLED]);
+            return;
         }
         command(daemon, &["endpoints", "pause", HANDLED]);
         world.scenery().is_paused = true;
@@ -55,7 +57,8 @@ impl Hands {
     fn replay(&mut self, daemon: &Daemon, world: &World) {
         let (endpoint, source, key) = self.some_item(world);
         let filter = ["--endpoint", endpoint, "--source", source, "--key", &key];
-        let answer = daemon.cli_json(&[&["replay", "--yes"], &filter[..]].concat());
+        let words = [&["replay", "--yes", "--json"], &filter[..]].concat();
+        let answer = command(daemon, &words).json();
         self.done.replays += 1;
         self.done.replayed += answer["count"].as_u64().unwrap();
     }
@@ -113,9 +116,11 @@ impl Hands {
     }
 }
 
-fn command(daemon: &Daemon, words: &[&str]) {
-    let output = daemon.cli(words);
+/// A disk that is busy with other things makes anybody wait who wants to be sure.
+fn command(daemon: &Daemon, words: &[&str]) -> Output {
+    let output = daemon.cli_within(Duration::from_mins(2), words);
     assert_eq!(output.code, Some(0), "{words:?}: {output:?}");
+    output
 }
 
 /// What a process that is still there says to it.
