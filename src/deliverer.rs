@@ -8,9 +8,10 @@
 //! A delivery's bytes were made with its event. Only where an endpoint's expressions failed then are they made here, and
 //! written down before they are sent.
 //!
-//! One desk per endpoint, so that a slow or dead receiver delays no other. A desk takes no input: it looks into the
-//! store for deliveries that are due, and again whenever it is woken or a period has passed. Claims live in memory: a
-//! killed process has attempted nothing that it will not attempt again.
+//! One desk per endpoint, so that a slow or dead receiver delays no other. A desk needs no input: it looks into the
+//! store for deliveries that are due, and again whenever it is woken or a period has passed. What a commit hands over is
+//! a short cut for a desk that has all the rest. Claims live in memory: a killed process has attempted nothing that it
+//! will not attempt again.
 
 mod attempt;
 mod desk;
@@ -172,7 +173,7 @@ impl Deliverer {
         mut endpoint: Arc<Endpoint>,
         stop: CancellationToken,
     ) -> EndpointName {
-        let mut tray = Tray::default();
+        let mut tray = Tray::new(self.ports.store.fresh(&desk.name));
         self.redeclare(&desk, &endpoint, false).await;
         self.hasten(&desk, &endpoint).await;
         loop {
@@ -194,6 +195,7 @@ impl Deliverer {
                     }
                 }
                 () = desk.landed.rung() => {}
+                Some(due) = tray.fresh.recv() => self.take_fresh(&desk, &endpoint, &mut tray, due),
                 found = seen(&mut tray.looking) => self.take(&mut tray, found).await,
                 () = desk.wake.rung() => tray.look_at = None,
                 () = tokio::time::sleep(wait) => {}
@@ -283,6 +285,14 @@ impl Deliverer {
         })
     }
 
+    /// Takes what was handed over into the tray, unless it has to wait: then it waits in the store.
+    fn take_fresh(&self, desk: &Desk, endpoint: &Endpoint, tray: &mut Tray, due: DueDelivery) {
+        let (admitted, _) = desk.health().admits(endpoint.concurrency, self.ports.clock.now());
+        if admitted > 0 {
+            tray.claim_fresh(due);
+        }
+    }
+
     /// Takes what was found into the tray, or learns when there will be something.
     async fn take(&self, tray: &mut Tray, found: Result<Found, StoreError>) {
         tray.looking = None;
@@ -300,10 +310,7 @@ impl Deliverer {
             if due.is_empty() { tray.look_at.map(|at| next.unwrap_or(at)) } else { None };
         for due in due {
             match due {
-                Due::Whole(due) => {
-                    tray.claimed.insert(due.delivery.id);
-                    tray.ready.push_back(*due);
-                }
+                Due::Whole(due) => tray.claim(*due),
                 Due::Damaged(record) => {
                     let reason = "what is stored of it is damaged";
                     self.bury(&record, reason, now).await;

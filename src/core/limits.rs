@@ -141,6 +141,10 @@ pub(crate) const SINK_FILES_KEPT_MAX: u32 = 10;
 pub(crate) const CLAIMS_AHEAD_MAX: usize = 256;
 /// Attempts at an endpoint, for each request that it admits: those beyond have their answer, and wait for the disk.
 pub(crate) const ATTEMPTS_PER_REQUEST_MAX: usize = 4;
+/// Deliveries that one commit hands over to be sent without being read again, and how many an endpoint takes at a time.
+pub(crate) const HANDED_OVER_MAX: usize = 32;
+/// The longest event that is handed over; longer ones are read.
+pub(crate) const HANDED_OVER_BYTES_MAX: usize = 64 * 1024;
 /// How far ahead a replay in no hurry is planned at most; what is planned for later was so by a clock that was wrong.
 pub(crate) const REPLAY_AHEAD_MAX: Duration = Duration::from_hours(365 * 24);
 /// Writes that share one transaction.

@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use tracing::{info, warn};
 
 use crate::core::budget::{Gauge, Rate};
 use crate::core::delivery::{Breaker, EndpointHealth};
 use crate::core::ids::{DeliveryId, EndpointName};
-use crate::core::limits::ENDPOINT_CONCURRENCY_MAX;
+use crate::core::limits::{CLAIMS_AHEAD_MAX, ENDPOINT_CONCURRENCY_MAX};
 use crate::core::own::endpoint::News;
 use crate::core::time::Timestamp;
 use crate::store::{Due, DueDelivery, StoreError};
@@ -41,11 +42,14 @@ pub(super) struct Desk {
 pub(super) struct Flight<'a>(pub(super) &'a Desk);
 
 /// What a desk holds between looks.
-#[derive(Default)]
 pub(super) struct Tray {
     pub(super) ready: VecDeque<DueDelivery>,
     /// Ready or under way: still pending in the store, and not to be taken twice.
     pub(super) claimed: BTreeSet<DeliveryId>,
+    /// What commits hand over.
+    pub(super) fresh: mpsc::Receiver<DueDelivery>,
+    /// The highest number that was ever claimed. What is handed over late may be older, and sent by now.
+    newest: DeliveryId,
     pub(super) attempts: JoinSet<Kept>,
     pub(super) under_way: HashMap<Id, DeliveryId>,
     /// When the store will have more; `None` when it should be asked now.
@@ -53,6 +57,38 @@ pub(super) struct Tray {
     /// The store being asked, while what is ready goes out.
     pub(super) looking: Option<Looking>,
     pub(super) pace: Pace,
+}
+
+impl Tray {
+    pub(super) fn new(fresh: mpsc::Receiver<DueDelivery>) -> Self {
+        Self {
+            ready: VecDeque::new(),
+            claimed: BTreeSet::new(),
+            fresh,
+            newest: DeliveryId(0),
+            attempts: JoinSet::new(),
+            under_way: HashMap::new(),
+            look_at: None,
+            looking: None,
+            pace: Pace::default(),
+        }
+    }
+
+    /// Makes a delivery the next one after those that are ready.
+    pub(super) fn claim(&mut self, due: DueDelivery) {
+        self.newest = self.newest.max(due.delivery.id);
+        self.claimed.insert(due.delivery.id);
+        self.ready.push_back(due);
+    }
+
+    /// Claims what was handed over, unless others may be before it or it may have been found already: then it is found
+    /// when the store is looked into.
+    pub(super) fn claim_fresh(&mut self, due: DueDelivery) {
+        let has_all = self.looking.is_none() && self.look_at.is_some();
+        if has_all && due.delivery.id > self.newest && self.ready.len() < CLAIMS_AHEAD_MAX {
+            self.claim(due);
+        }
+    }
 }
 
 /// The endpoint's written limit, and what was taken of it.

@@ -6,24 +6,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::desk::Tray;
 use super::{Deliverer, Ports};
 use crate::clock::{Random, Virtual};
 use crate::config;
 use crate::config::lookup::Surroundings;
 use crate::core::http::{Request, Response};
-use crate::core::ids::EndpointName;
+use crate::core::ids::{DeliveryId, EndpointName};
 use crate::core::roster::Roster;
+use crate::core::time::Timestamp;
 use crate::http::{Exchange, HttpClient};
 use crate::lines::Lines;
 use crate::store::Write;
 use crate::store::handle::StoreHandle;
 use crate::store::memory::MemoryStore;
-use crate::store::samples::{event, news, page, poll};
+use crate::store::samples::{done, event, events, news, page, poll};
 use crate::telemetry::{Redactor, Telemetry};
 use crate::wake::Wake;
 
@@ -106,6 +108,12 @@ impl Post {
     /// Commits so many events of a source for an endpoint, those after `before`, as a poll does. Nothing waits for
     /// anything else.
     async fn commit(&self, source: &str, before: u64, count: u64, endpoint: &str) {
+        self.commit_unheard(source, before, count, endpoint).await;
+        self.wake.ring();
+    }
+
+    /// The same, but nobody is told to look.
+    async fn commit_unheard(&self, source: &str, before: u64, count: u64, endpoint: &str) {
         let now = self.deliverer.ports.clock.now();
         let of = |seq| {
             let event = event(source, &format!("k{seq}"), seq, now.as_millis());
@@ -114,7 +122,6 @@ impl Post {
         let events = (before + 1..=before + count).map(of).collect();
         let written = self.store.write(poll(page(source, before, events))).await;
         written.expect("the store works").expect("nobody else writes");
-        self.wake.ring();
     }
 
     /// Waits for so many arrivals, for no longer than a minute.
@@ -209,4 +216,74 @@ async fn what_a_clock_that_was_ahead_planned_is_sent() {
     post.start();
     post.wait_for("a", 1).await;
     post.wait_for("b", 1).await;
+}
+
+/// What a commit makes is sent without anybody being told to look, as soon as it is durable.
+#[tokio::test(start_paused = true)]
+async fn what_was_just_made_is_not_looked_for() {
+    let mut post = Post::new("");
+    post.start();
+    post.commit("t", 0, 1, "a").await;
+    post.wait_for("a", 1).await;
+    sleep(Duration::from_secs(1)).await;
+    let began = Instant::now();
+    post.commit_unheard("t", 1, 1, "a").await;
+    post.wait_for("a", 2).await;
+    let took = post.receivers.arrival("a", "evt_t_2").expect("it arrived") - began;
+    assert!(took <= Duration::from_millis(1), "it left after {took:?}");
+}
+
+/// Handed over and found, before, while and after a desk looks and its receiver is busy: each comes once, and more than
+/// is handed over comes too.
+#[tokio::test(start_paused = true)]
+async fn what_is_handed_over_comes_once() {
+    let mut post = Post::new("concurrency: 3");
+    let mut random = fastrand::Rng::with_seed(7);
+    post.start();
+    let mut before = 0;
+    for _ in 0..300 {
+        let most = if random.u8(..) < 20 { 100 } else { 3 };
+        let count = random.u64(1..=most);
+        if random.bool() {
+            post.commit("t", before, count, "a").await;
+        } else {
+            post.commit_unheard("t", before, count, "a").await;
+        }
+        before += count;
+        sleep(Duration::from_millis(random.u64(0..30))).await;
+    }
+    let all = usize::try_from(before).expect("few");
+    post.wait_for("a", all).await;
+    sleep(Duration::from_mins(1)).await;
+    let ids: BTreeSet<_> = post.receivers.all()["a"].iter().map(|(id, _)| id.clone()).collect();
+    assert_eq!((ids.len(), post.receivers.count("a")), (all, all), "each came once");
+}
+
+/// Handed over are the deliveries 1 to 3, of which 2 was found in the store.
+#[test]
+fn only_a_desk_that_has_all_the_rest_takes_what_is_handed_over() {
+    let check = |has_looked: bool, is_looking: bool, expected: &[u64]| {
+        let of = |seq| news(event("t", &format!("k{seq}"), seq, 0), &[("a", None)]);
+        let commit = page("t", 0, (1..=3).map(of).collect());
+        let (_, due) = events(done(&mut MemoryStore::new(7), poll(commit)));
+        let [first, second, third] = due.try_into().expect("three are due");
+        let (_sender, fresh) = mpsc::channel(1);
+        let mut tray = Tray::new(fresh);
+        tray.claim(second.clone());
+        tray.claimed.clear();
+        tray.ready.clear();
+        tray.look_at = has_looked.then_some(Timestamp::from_millis(1));
+        if is_looking {
+            tray.looking = Some(Box::pin(std::future::pending()));
+        }
+        for due in [first, second, third] {
+            tray.claim_fresh(due);
+        }
+        let ready: Vec<_> = tray.ready.iter().map(|due| due.delivery.id.0).collect();
+        assert_eq!(ready, expected, "{has_looked} {is_looking}");
+        assert!(ready.iter().all(|id| tray.claimed.contains(&DeliveryId(*id))));
+    };
+    check(false, false, &[]);
+    check(true, true, &[]);
+    check(true, false, &[3]);
 }

@@ -24,13 +24,13 @@ use crate::core::snapshot::{BodyHash, Standing};
 use crate::core::source::{Baseline, SourceState, Validator};
 use crate::store::memory::MemoryStore;
 use crate::store::samples::{
-    ALL, at, delivered, done, endpoint, event, item, key, news, page, poll, present, settle,
-    source, state, tried, unit,
+    ALL, at, delivered, done, endpoint, event, events, item, key, news, page, poll, present,
+    settle, source, state, tried, unit,
 };
 use crate::store::sqlite::{Opening, SqliteStore};
 use crate::store::{
-    AttemptCommit, DeliveryFilter, Due, EventFilter, PollCommit, Refusal, Slice, Store, Write,
-    Written,
+    AttemptCommit, DeliveryFilter, Due, DueDelivery, EventFilter, PollCommit, Refusal, Slice,
+    Store, Write, Written,
 };
 
 /// A case, on a new store.
@@ -192,7 +192,8 @@ fn page_changes_everything(store: &mut dyn Store) {
         upserts: vec![present("a", 1), item("b", 2, Standing::Deleted)],
         ..page("tickets", 0, vec![news(event("tickets", "a", 1, 500), &[("agent", Some(9))])])
     };
-    assert_eq!(done(store, poll(commit.clone())), Written::Events { first: EventNo(1), count: 1 });
+    let (numbers, handed_over) = events(done(store, poll(commit.clone())));
+    assert_eq!(numbers, (1, 1));
     assert_eq!(store.source(&unit("tickets")).expect("it reads"), Some(commit.state));
     let snapshot = store.snapshot(&unit("tickets")).expect("it reads");
     assert_eq!(snapshot.len(), 2);
@@ -204,6 +205,7 @@ fn page_changes_everything(store: &mut dyn Store) {
     assert_eq!((record.no, &record.event), (EventNo(1), &commit.events[0].event));
     let due = store.due(&endpoint("agent"), at(500), 10, &BTreeSet::new()).expect("it reads");
     let [Due::Whole(due)] = due.as_slice() else { panic!("one whole delivery, not {due:?}") };
+    assert_eq!(handed_over, [DueDelivery::clone(due)]);
     assert_eq!(due.event, record.event);
     let delivery = &due.delivery;
     assert_eq!(delivery.state, DeliveryState::Pending { due: at(500) });
@@ -242,7 +244,7 @@ fn state_comes_back(store: &mut dyn Store) {
     object.rate.observe(at(90_000), at(4_000_000), Found::Changes);
     for (name, kept) in [("b", &full), ("a", &object), ("c", &state(0))] {
         let commit = PollCommit { state: kept.clone(), ..page(name, 0, vec![]) };
-        assert_eq!(done(store, poll(commit)), Written::Events { first: EventNo(1), count: 0 });
+        assert_eq!(events(done(store, poll(commit))), ((1, 0), vec![]));
     }
     let expected = vec![(source("a"), object), (source("b"), full), (source("c"), state(0))];
     assert_eq!(store.sources().expect("it reads"), expected);
@@ -268,13 +270,18 @@ fn refusal_in_group(store: &mut dyn Store) {
         poll(page(name, 0, vec![news(event(name, "a", 1, 500), &[("agent", Some(1))])]))
     };
     let answers = store.apply(&[one("a"), one("a"), delivered(7, 1, 600), one("b")]);
+    let told = answers.expect("it works").into_iter().map(|answer| {
+        let (numbers, due) = events(answer?);
+        Ok((numbers, due.iter().map(|due| due.delivery.id.0).collect()))
+    });
     assert_eq!(
-        answers.expect("it works"),
+        told.collect::<Vec<_>>(),
         vec![
-            Ok(Written::Events { first: EventNo(1), count: 1 }),
+            Ok(((1, 1), vec![1])),
             Err(Refusal::Conflict { unit: unit("a") }),
             Err(Refusal::NotUnderWay(DeliveryId(7))),
-            Ok(Written::Events { first: EventNo(2), count: 1 }),
+            // It waits behind the other.
+            Ok(((2, 1), vec![])),
         ]
     );
     assert_eq!(delivery_ids(store, &DeliveryFilter::default(), ALL), vec![1, 2]);
@@ -286,9 +293,9 @@ fn event_numbers(store: &mut dyn Store) {
         let events = [seq + 1, seq + 2].map(|seq| news(event(name, "a", seq, 1), &[]));
         poll(page(name, seq, events.to_vec()))
     };
-    assert_eq!(done(store, two("a", 0)), Written::Events { first: EventNo(1), count: 2 });
-    assert_eq!(done(store, two("b", 0)), Written::Events { first: EventNo(3), count: 2 });
-    assert_eq!(done(store, two("a", 2)), Written::Events { first: EventNo(5), count: 2 });
+    assert_eq!(events(done(store, two("a", 0))).0, (1, 2));
+    assert_eq!(events(done(store, two("b", 0))).0, (3, 2));
+    assert_eq!(events(done(store, two("a", 2))).0, (5, 2));
     let newest = Slice { newest_first: true, rows_max: 3 };
     assert_eq!(event_nos(store, &EventFilter::default(), newest), vec![6, 5, 4]);
     // The same change found again has the same id; the newest is meant.

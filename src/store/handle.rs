@@ -17,12 +17,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{block_in_place, spawn_blocking};
 
+use crate::core::ids::EndpointName;
 use crate::core::limits::GROUP_WRITES_MAX;
+use crate::store::handover::Handover;
 use crate::store::sqlite::{SqliteReader, SqliteStore};
-use crate::store::{Read, Refusal, Store, StoreError, Write, Written};
+use crate::store::{DueDelivery, Read, Refusal, Store, StoreError, Write, Written};
 
 /// What a write came to.
 type Answer = Result<Result<Written, Refusal>, StoreError>;
@@ -32,6 +34,7 @@ type Answer = Result<Result<Written, Refusal>, StoreError>;
 pub(crate) struct StoreHandle {
     face: Face,
     failed: Arc<watch::Sender<bool>>,
+    handover: Handover,
     seed: u64,
 }
 
@@ -53,6 +56,7 @@ impl fmt::Debug for Face {
 
 struct Pool {
     queue: Mutex<VecDeque<Waiting>>,
+    handover: Handover,
     /// `None` once the store is closed.
     writer: Arc<AsyncMutex<Option<SqliteStore>>>,
     readers: Mutex<Vec<SqliteReader>>,
@@ -84,13 +88,15 @@ impl StoreHandle {
         let connections = (0..readers.max(1))
             .map(|_| SqliteReader::open(store.dir()))
             .collect::<Result<Vec<_>, _>>()?;
+        let handover = Handover::default();
         let pool = Pool {
             queue: Mutex::new(VecDeque::new()),
+            handover: handover.clone(),
             writer: Arc::new(AsyncMutex::new(Some(store))),
             free_readers: Arc::new(Semaphore::new(connections.len())),
             readers: Mutex::new(connections),
         };
-        Ok(Self::new(Face::Pooled(Arc::new(pool)), seed))
+        Ok(Self { handover, ..Self::new(Face::Pooled(Arc::new(pool)), seed) })
     }
 
     /// A handle that only looks, also while another process has the state: writes are answered with
@@ -100,6 +106,7 @@ impl StoreHandle {
         let seed = reader.seed();
         let pool = Pool {
             queue: Mutex::new(VecDeque::new()),
+            handover: Handover::default(),
             writer: Arc::new(AsyncMutex::new(None)),
             readers: Mutex::new(vec![reader]),
             free_readers: Arc::new(Semaphore::new(1)),
@@ -108,7 +115,8 @@ impl StoreHandle {
     }
 
     fn new(face: Face, seed: u64) -> Self {
-        Self { face, failed: Arc::new(watch::Sender::new(false)), seed }
+        let failed = Arc::new(watch::Sender::new(false));
+        Self { face, failed, handover: Handover::default(), seed }
     }
 
     /// The seed of raw hashes, drawn when the state was made.
@@ -141,11 +149,18 @@ impl StoreHandle {
         self.write_by(write, may_block_here()).await
     }
 
+    /// What is made for an endpoint from now on and due at once, as soon as it is durable: a short cut, and none of it is
+    /// lost if it is not taken. One taker per endpoint, the last that asked.
+    pub(crate) fn fresh(&self, endpoint: &EndpointName) -> mpsc::Receiver<DueDelivery> {
+        self.handover.taker(endpoint)
+    }
+
     async fn write_by(&self, write: Write, is_here: bool) -> Answer {
         match &self.face {
             Face::Inline(store) => {
                 let answers = self.note(locked(store).apply(&[write]))?;
-                answers.into_iter().next().ok_or(StoreError::Stopped)
+                let answer = answers.into_iter().next().ok_or(StoreError::Stopped)?;
+                Ok(answer.map(|written| handed_over(written, &self.handover)))
             }
             Face::Pooled(pool) => self.write_pooled(pool, write, is_here).await,
         }
@@ -307,7 +322,7 @@ fn write_group(
     match result {
         Ok(results) => {
             for (answer, result) in answers.into_iter().zip(results) {
-                tell(answer, Ok(result));
+                tell(answer, Ok(result.map(|written| handed_over(written, &pool.handover))));
             }
         }
         Err(error) => {
@@ -319,6 +334,14 @@ fn write_group(
         }
     }
     true
+}
+
+/// Hands over what a write made that is due.
+fn handed_over(mut written: Written, to: &Handover) -> Written {
+    if let Written::Events { due, .. } = &mut written {
+        to.offer(std::mem::take(due));
+    }
+    written
 }
 
 /// Takes what waits from the queue, up to a bound, without the writes whose callers are gone.

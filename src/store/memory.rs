@@ -169,6 +169,7 @@ impl MemoryStore {
             settling.extend(value.clone().map(|value| (key.clone(), value)));
         }
         let first = EventNo(self.events.len() as u64 + 1);
+        let mut due = Vec::new();
         for new in &commit.events {
             self.events.push(new.event.clone());
             let no = EventNo(self.events.len() as u64);
@@ -181,9 +182,17 @@ impl MemoryStore {
                 let to = (&delivery.endpoint, delivery.lane);
                 let id = self.deliver((no, &new.event), to, Trigger::Change, commit.at);
                 self.plain.extend((delivery.content == Content::Envelope).then_some(id));
+                let made = self.deliveries.get(&id).filter(|_| Written::takes(&due, new));
+                if let Some(made) = made.filter(|made| made.state != DeliveryState::Waiting) {
+                    due.push(DueDelivery {
+                        delivery: made.clone(),
+                        event: new.event.clone(),
+                        content: delivery.content.clone(),
+                    });
+                }
             }
         }
-        Ok(Written::Events { first, count: commit.events.len() as u64 })
+        Ok(Written::Events { first, count: commit.events.len() as u64, due })
     }
 
     fn deliver(

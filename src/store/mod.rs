@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod conformance;
 pub(crate) mod handle;
+mod handover;
 #[cfg(test)]
 pub(crate) mod memory;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::core::fault::Fault;
 use crate::core::ids::{
     DeliveryId, EndpointName, EntryKey, EventId, EventNo, ItemKey, SourceName, UnitName,
 };
+use crate::core::limits::{HANDED_OVER_BYTES_MAX, HANDED_OVER_MAX};
 use crate::core::own::OWN_SOURCE;
 use crate::core::own::endpoint::Exhausted;
 use crate::core::plan::Holding;
@@ -169,15 +171,24 @@ pub(crate) struct Lapse {
 }
 
 /// What a write did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Written {
     Done,
     /// The numbers of the new events, from and including the first; empty when there are none.
     Events {
         first: EventNo,
         count: u64,
+        /// Their deliveries that are due at once, or the first of them: what [`Read::due`] would find.
+        due: Vec<DueDelivery>,
     },
     Count(u64),
+}
+
+impl Written {
+    /// Whether there is room for one more that is due at once, so that a long commit is not held in memory twice.
+    fn takes(due: &[DueDelivery], new: &NewEvent) -> bool {
+        due.len() < HANDED_OVER_MAX && new.event.body.as_str().len() <= HANDED_OVER_BYTES_MAX
+    }
 }
 
 /// Why a single write was not done. The others of its group are.

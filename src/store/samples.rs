@@ -15,7 +15,7 @@ use crate::core::sink::content::Content;
 use crate::core::snapshot::{Fingerprint, IndexEntry, RawHash, Settling, Standing, StoredItem};
 use crate::core::source::{Baseline, Definition, SourceState};
 use crate::core::time::Timestamp;
-use crate::store::{Attempt, AttemptCommit, PollCommit, Slice, Store, Write, Written};
+use crate::store::{Attempt, AttemptCommit, DueDelivery, PollCommit, Slice, Store, Write, Written};
 
 /// Everything, oldest first.
 pub(crate) const ALL: Slice = Slice { newest_first: false, rows_max: usize::MAX };
@@ -187,4 +187,12 @@ pub(crate) fn done(store: &mut dyn Store, write: Write) -> Written {
     let answers = store.apply(&[write]).expect("the store works");
     let [answer]: [_; 1] = answers.try_into().expect("one answer for one write");
     answer.expect("the write is not refused")
+}
+
+/// Of a commit's answer: the first event's number and how many there are, and what is handed over.
+pub(crate) fn events(written: Written) -> ((u64, u64), Vec<DueDelivery>) {
+    match written {
+        Written::Events { first, count, due } => ((first.0, count), due),
+        other => panic!("events, not {other:?}"),
+    }
 }

@@ -92,7 +92,7 @@ async fn writes_begun_in_an_order_happen_in_it() {
     let answers = join_all((1..=50).map(|seq| handle.write(one_event("tickets", seq)))).await;
     for (no, answer) in (1..).zip(answers) {
         let answer = answer.expect("the store works");
-        assert_eq!(answer, Ok(Written::Events { first: EventNo(no), count: 1 }));
+        assert_eq!(answer, Ok(Written::Events { first: EventNo(no), count: 1, due: vec![] }));
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension as _, params, params_from_iter};
 
 use crate::core::delivery::{Breaker, EndpointHealth, Verdict};
-use crate::core::ids::EndpointName;
+use crate::core::ids::{DeliveryId, EndpointName};
 use crate::core::limits::REPLAY_AHEAD_MAX;
 use crate::core::time::Timestamp;
 use crate::store::{Attempt, AttemptCommit, DeliveryFilter, Refusal, Written};
@@ -51,8 +51,8 @@ impl<'a> Settled<'a> {
 }
 
 impl Group<'_> {
-    /// Makes a delivery: due at once if nobody is before it in its lane.
-    pub(super) fn deliver(&mut self, fresh: &Fresh) -> rusqlite::Result<()> {
+    /// Makes a delivery: due at once if nobody is before it in its lane. Gives its number if it is.
+    pub(super) fn deliver(&mut self, fresh: &Fresh) -> rusqlite::Result<Option<DeliveryId>> {
         self.book.last_delivery += 1;
         let is_behind = match fresh.lane {
             Some(lane) => self.hot.lane_is_busy.exists([fresh.endpoint, lane])?,
@@ -80,7 +80,8 @@ impl Group<'_> {
                 counts.pending += 1;
             }
         });
-        Ok(())
+        let id = DeliveryId(self.book.last_delivery.cast_unsigned());
+        Ok((!is_behind).then_some(id))
     }
 
     /// Commits an attempt's outcome. Refused unless the delivery is pending and the attempt is its next one: anything

@@ -2,11 +2,12 @@
 
 use rusqlite::{OptionalExtension as _, params};
 
+use crate::core::delivery::{DeliveryState, NewDelivery, Trigger};
 use crate::core::event::Event;
-use crate::core::ids::{EventNo, ItemKey, UnitName};
+use crate::core::ids::{DeliveryId, EventNo, ItemKey, UnitName};
 use crate::core::snapshot::{Standing, StoredItem};
 use crate::core::time::Timestamp;
-use crate::store::{NewEvent, PollCommit, Refusal, Written};
+use crate::store::{DeliveryRecord, DueDelivery, NewEvent, PollCommit, Refusal, Written};
 
 use super::delivery::Fresh;
 use super::hash;
@@ -34,12 +35,14 @@ impl Group<'_> {
         #[cfg(feature = "planted-bugs")]
         super::planted::split_poll(self.conn, self.book)?;
         let first = self.book.last_event + 1;
+        let mut due = Vec::new();
         for event in &commit.events {
-            self.event(event, commit.at)?;
+            self.event(event, commit.at, &mut due)?;
         }
         Ok(Ok(Written::Events {
             first: EventNo(first.cast_unsigned()),
             count: commit.events.len() as u64,
+            due,
         }))
     }
 
@@ -108,14 +111,19 @@ impl Group<'_> {
         Ok(())
     }
 
-    fn event(&mut self, new: &NewEvent, at: Timestamp) -> rusqlite::Result<()> {
+    fn event(
+        &mut self,
+        new: &NewEvent,
+        at: Timestamp,
+        due: &mut Vec<DueDelivery>,
+    ) -> rusqlite::Result<()> {
         self.book.last_event += 1;
         let no = self.book.last_event;
         self.insert_event(no, &new.event)?;
         for delivery in &new.deliveries {
             let endpoint = self.book.endpoint_or_new(self.conn, &delivery.endpoint, at)?;
             let is_made = self.keep_content(no, endpoint, &delivery.content)?;
-            self.deliver(&Fresh {
+            let id = self.deliver(&Fresh {
                 event: no,
                 endpoint,
                 lane: delivery.lane,
@@ -123,6 +131,10 @@ impl Group<'_> {
                 is_made,
                 at,
             })?;
+            if let Some(id) = id.filter(|_| Written::takes(due, new)) {
+                let numbers = (id, EventNo(no.cast_unsigned()));
+                due.push(fresh(numbers, (new, delivery), at));
+            }
         }
         Ok(())
     }
@@ -142,4 +154,31 @@ impl Group<'_> {
         self.hot.insert_body.execute(params![no, event.body.as_str()])?;
         Ok(())
     }
+}
+
+/// A delivery that was just made and is due, as it would be read.
+fn fresh(
+    (id, event_no): (DeliveryId, EventNo),
+    (new, delivery): (&NewEvent, &NewDelivery),
+    at: Timestamp,
+) -> DueDelivery {
+    let event = new.event.clone();
+    let record = DeliveryRecord {
+        id,
+        endpoint: delivery.endpoint.clone(),
+        lane: delivery.lane,
+        trigger: Trigger::Change,
+        state: DeliveryState::Pending { due: at },
+        created_at: at,
+        attempts: 0,
+        started: None,
+        event_no,
+        event_id: event.id.clone(),
+        event_type: event.event_type.clone(),
+        source: event.source.clone(),
+        entry: event.entry.clone(),
+        key: event.key.clone(),
+        seq: event.seq,
+    };
+    DueDelivery { delivery: record, event, content: delivery.content.clone() }
 }
