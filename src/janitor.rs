@@ -6,6 +6,8 @@
 
 mod expiry;
 mod own;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use std::sync::Arc;

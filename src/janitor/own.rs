@@ -4,6 +4,7 @@ use tracing::{error, warn};
 
 use super::Janitor;
 use super::expiry::{BREATH, count};
+use crate::core::delivery::DeliveryState;
 use crate::core::ids::{EndpointName, SourceName};
 use crate::core::limits::EXPIRED_ROWS_PER_WRITE;
 use crate::core::own::OWN_SOURCE;
@@ -15,7 +16,7 @@ const TRIES_MAX: usize = 16;
 
 impl Janitor {
     /// Gives deliveries up, oldest first; says how many. They are told in the transaction that gives up the first of
-    /// them: whatever ends this early, the rest is found again and told again.
+    /// them: whatever ends this early, the rest is found again and told again. What was not given up is not counted either.
     pub(super) async fn give_up(
         &self,
         deliveries: &[DeliveryRecord],
@@ -36,30 +37,62 @@ impl Janitor {
                 own: None,
                 at: self.ports.clock.now(),
             };
-            all += self.commit(lapse, &news).await?;
-            for delivery in part {
-                self.ports.telemetry.exhausted(&delivery.endpoint);
-            }
+            let Some(count) = self.commit(&lapse, &news).await? else { break };
+            self.count(part, &lapse, count).await?;
+            all += count;
             log(&std::mem::take(&mut news));
             tokio::time::sleep(BREATH).await;
         }
         Ok(all)
     }
 
-    /// Commits it, and in the same transaction what there is to say of it.
-    async fn commit(&self, lapse: Lapse, news: &[(EndpointName, News)]) -> Result<u64, StoreError> {
+    /// Counts those of a part that were given up by it, so many. Whoever settled another meanwhile has counted that.
+    async fn count(
+        &self,
+        part: &[DeliveryRecord],
+        lapse: &Lapse,
+        count: u64,
+    ) -> Result<(), StoreError> {
+        if count == 0 {
+            return Ok(());
+        }
+        let is_whole = count == part.len() as u64;
+        let exhausted = DeliveryState::Exhausted { at: lapse.at, reason: lapse.reason.clone() };
+        for delivery in part {
+            let id = delivery.id;
+            let is_given_up = is_whole
+                || self
+                    .ports
+                    .store
+                    .read(move |store| store.delivery(id))
+                    .await?
+                    .is_some_and(|now| now.state == exhausted);
+            if is_given_up {
+                self.ports.telemetry.exhausted(&delivery.endpoint);
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits it, and in the same transaction what there is to say of it; says how many were given up, or nothing if
+    /// nothing was written.
+    async fn commit(
+        &self,
+        lapse: &Lapse,
+        news: &[(EndpointName, News)],
+    ) -> Result<Option<u64>, StoreError> {
         for _ in 0..TRIES_MAX {
-            let own = self.said(news, &lapse).await?;
+            let own = self.said(news, lapse).await?;
             let lapse = Write::Lapse(Box::new(Lapse { own, ..lapse.clone() }));
             let written = self.ports.store.write(lapse).await?;
             if !matches!(written, Err(Refusal::Conflict { .. })) {
                 // Whoever stood behind one that was given up may be due, too.
                 self.ports.deliver.ring();
-                return Ok(count(&written));
+                return Ok(Some(count(&written)));
             }
         }
         warn!("others say so much that what is too old cannot be told; trying later");
-        Ok(0)
+        Ok(None)
     }
 
     async fn said(
