@@ -74,6 +74,6 @@ async fn decide(
         return Ok(print::line(&answer.to_string())?);
     }
     let count = answer.get("count").and_then(Value::as_u64).unwrap_or(0);
-    let count = print::count(usize::try_from(count).unwrap_or(usize::MAX), "held change");
+    let count = print::count(count, "held change");
     Ok(print::line(&format!("{count} of {source}: {fate}"))?)
 }

@@ -14,6 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::core::time::humane;
+pub(crate) use crate::core::words::count;
 
 /// What matters most in a line.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -70,11 +71,6 @@ pub(crate) fn size(bytes: usize) -> String {
         1_024..1_048_576 => format!("{} KiB", tenths(1_024)),
         _ => format!("{} MiB", tenths(1_048_576)),
     }
-}
-
-/// `1 event`, `2 events`.
-pub(crate) fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A line on standard output.

@@ -38,7 +38,7 @@ pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode>
         if common.json {
             print::line(&counted.to_string())?;
         } else {
-            print::line(&format!("{} would be made again", deliveries(count)))?;
+            print::line(&format!("{} would be made again", print::count(count, "delivery")))?;
         }
         control.close().await?;
         return Ok(ExitCode::SUCCESS);
@@ -55,7 +55,7 @@ pub(crate) async fn run(args: Args, common: &Common) -> anyhow::Result<ExitCode>
     } else {
         let count = done.get("count").and_then(Value::as_u64).unwrap_or(0);
         let verb = if count == 1 { "is" } else { "are" };
-        print::line(&format!("{} {verb} made again", deliveries(count)))?;
+        print::line(&format!("{} {verb} made again", print::count(count, "delivery")))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -71,16 +71,16 @@ fn body(args: &Args, dry_run: bool) -> Value {
     Value::Object(body)
 }
 
-fn deliveries(count: u64) -> String {
-    if count == 1 { String::from("1 delivery") } else { format!("{count} deliveries") }
-}
-
 fn confirmed(count: u64) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         let hint = "add `--yes` to send them, or `--dry-run` to count only";
-        return Err(Usage(format!("{} would be made again; {hint}", deliveries(count))).into());
+        return Err(Usage(format!(
+            "{} would be made again; {hint}",
+            print::count(count, "delivery")
+        ))
+        .into());
     }
-    print::ask(&format!("make {} again? [y/N] ", deliveries(count)))?;
+    print::ask(&format!("make {} again? [y/N] ", print::count(count, "delivery")))?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -42,3 +42,4 @@ pub(crate) mod source;
 pub(crate) mod template;
 pub(crate) mod time;
 pub(crate) mod trace;
+pub(crate) mod words;

@@ -8,6 +8,7 @@ use crate::core::ids::{EndpointName, SourceName};
 use crate::core::parts::{endpoint_keys, source_keys};
 use crate::core::roster::Roster;
 use crate::core::source::{FirstPoll, Source, SourceState};
+use crate::core::words;
 
 /// What becomes of everything that is declared or known, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -275,7 +276,7 @@ impl SourcePlan {
     /// What that means, for people; empty when there is nothing to say.
     pub(crate) fn sentence(&self) -> String {
         let Holding { items, waiting } = self.holding;
-        let (items, keys) = (counted(items, "item"), listed(&self.keys));
+        let (items, keys) = (words::count(items, "item"), listed(&self.keys));
         let said = match self.fate {
             Fate::Added => match self.first_poll {
                 Some(FirstPoll::Baseline) => {
@@ -289,7 +290,7 @@ impl SourcePlan {
             Fate::Removed | Fate::RemovedEarlier => {
                 let waits = match waiting {
                     0 => String::new(),
-                    _ => format!(", {} still on the way", deliveries(waiting)),
+                    _ => format!(", {} still on the way", words::count(waiting, "delivery")),
                 };
                 format!("rings nothing; {items} kept{waits}")
             }
@@ -314,7 +315,10 @@ impl SourcePlan {
             let frozen = match waiting {
                 0 => String::new(),
                 1 => String::from(" (1 delivery made before keeps the old name)"),
-                _ => format!(" ({} made before keep the old name)", deliveries(waiting)),
+                _ => format!(
+                    " ({} made before keep the old name)",
+                    words::count(waiting, "delivery")
+                ),
             };
             let also = match self.fate {
                 Fate::Renamed if !self.keys.is_empty() => format!("; {keys}"),
@@ -335,7 +339,7 @@ impl SourcePlan {
 impl EndpointPlan {
     /// What that means, for people; empty when there is nothing to say.
     pub(crate) fn sentence(&self) -> String {
-        let count = deliveries(self.waiting);
+        let count = words::count(self.waiting, "delivery");
         let (waits, stays, goes) = match self.waiting {
             1 => ("waits", "stays", "goes"),
             _ => ("wait", "stay", "go"),
@@ -374,12 +378,4 @@ fn listed(keys: &[String]) -> String {
         Some((last, [])) => format!("{last} changed"),
         Some((last, others)) => format!("{} and {last} changed", others.join(", ")),
     }
-}
-
-fn deliveries(count: u64) -> String {
-    if count == 1 { String::from("1 delivery") } else { format!("{count} deliveries") }
-}
-
-fn counted(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

@@ -21,6 +21,7 @@ use crate::api::{self, Context, Operations as _};
 use crate::config::Config;
 use crate::config::server::Listen;
 use crate::core::secret::Secret;
+use crate::core::words;
 use crate::store::StoreError;
 use crate::store::handle::StoreHandle;
 use crate::store::sqlite::{Opening, SqliteStore};
@@ -228,7 +229,8 @@ impl Daemon {
                     let told = match self.works.reload().await {
                         Ok(_) => self.status(),
                         Err(problems) => {
-                            format!("the new configuration has {} problems; the old one is in force", problems.len())
+                            let problems = words::count(problems.len(), "problem");
+                            format!("the new configuration has {problems}; the old one is in force")
                         }
                     };
                     notify::ready(&told);
@@ -251,7 +253,8 @@ impl Daemon {
 
     fn status(&self) -> String {
         let roster = self.works.roster();
-        format!("{} sources, {} endpoints", roster.sources.len(), roster.endpoints.len())
+        let (sources, endpoints) = (roster.sources.len(), roster.endpoints.len());
+        format!("{}, {}", words::count(sources, "source"), words::count(endpoints, "endpoint"))
     }
 
     /// Stops polling and claiming, lets attempts under way end, closes the API last.

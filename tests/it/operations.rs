@@ -236,7 +236,7 @@ fn systemd_is_told_what_goes_on() {
     scene.daemon.set_env("WATCHDOG_USEC", "600000");
     scene.daemon.start();
     systemd.hears("READY=1");
-    systemd.hears("STATUS=1 source");
+    systemd.hears("STATUS=1 source, 1 endpoint");
     for _ in 0..3 {
         systemd.hears("WATCHDOG=1");
     }

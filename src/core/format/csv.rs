@@ -7,6 +7,7 @@ use crate::core::fault::Fault;
 use crate::core::format::{Charset, empty, line_of};
 use crate::core::json::quote;
 use crate::core::limits::{CONVERTED_GROWTH_MAX, CSV_COLUMNS_MAX, KEY_BYTES_MAX};
+use crate::core::words;
 
 /// What the JSON of a very short file may grow to all the same.
 const CONVERTED_BYTES_MIN: usize = 1024 * 1024;
@@ -61,7 +62,7 @@ impl Csv {
             }
             let names = names.as_deref().unwrap_or_default();
             if fields.len() != names.len() {
-                let (found, expected) = (counted(fields.len()), names.len());
+                let (found, expected) = (words::count(fields.len(), "field"), names.len());
                 let line = line_of(text, began);
                 let sentence = format!("the row at line {line} has {found} instead of {expected}");
                 return Err(Fault::source("not_csv", sentence));
@@ -78,10 +79,6 @@ impl Csv {
         list.push(']');
         Ok(list)
     }
-}
-
-fn counted(fields: usize) -> String {
-    if fields == 1 { String::from("1 field") } else { format!("{fields} fields") }
 }
 
 fn push_object(names: &[String], fields: &[String], list: &mut String) {
