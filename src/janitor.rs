@@ -37,6 +37,8 @@ pub(crate) struct Ports {
     pub(crate) telemetry: Arc<Telemetry>,
     /// Rung when there are new deliveries.
     pub(crate) deliver: Wake,
+    /// Told to whoever polls: what vanished before that, and did not ring, is forgotten.
+    pub(crate) retained: watch::Sender<Timestamp>,
 }
 
 /// Looks after the store.

@@ -68,6 +68,8 @@ pub(crate) struct Ports {
     pub(crate) deliver: Wake,
     /// Before the client: what all requests wait at.
     pub(crate) gate: Arc<Gate>,
+    /// What vanished before that, and did not ring, is forgotten.
+    pub(crate) retained: watch::Receiver<Timestamp>,
 }
 
 /// Makes polls, one at a time per unit.

@@ -419,7 +419,7 @@ impl ItemView {
             Standing::Present { missing: 0 } => "present",
             Standing::Present { .. } => "missing",
             Standing::Held { .. } | Standing::HeldNew { .. } => "held",
-            Standing::Lost => "lost",
+            Standing::Lost { .. } => "lost",
             Standing::Deleted => "deleted",
             Standing::Quarantined => "quarantined",
         };

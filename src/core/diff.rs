@@ -249,14 +249,15 @@ pub(crate) enum Finding {
 }
 
 /// Compares one listed item with the snapshot; `None` when nothing about it has changed. `raw` are its bytes as they
-/// came and `raw_hash` their hash. During a `baseline` nothing rings.
+/// came and `raw_hash` their hash. During a `baseline` nothing rings. What vanished before `retained` is new.
 pub(crate) fn find(
     source: &Source,
     entry: Option<&IndexEntry>,
     (raw, raw_hash): (&str, RawHash),
-    baseline: bool,
+    (baseline, retained): (bool, Timestamp),
 ) -> Result<Option<Finding>, JsonFault> {
-    let standing = entry.map_or(Standing::Deleted, |entry| entry.standing);
+    let known = entry.map_or(Standing::Deleted, |entry| entry.standing);
+    let standing = known.remembered(retained);
     let is_held_new = matches!(standing, Standing::HeldNew { .. });
     if let Some(entry) = entry
         && (standing.is_known() || is_held_new)
@@ -268,7 +269,8 @@ pub(crate) fn find(
     match watched(source, &value)? {
         Watched::Yes => {}
         Watched::Tombstone => return Ok(tombstoned(standing, baseline)),
-        Watched::No => return Ok(filtered(standing)),
+        // It did not vanish, or is back.
+        Watched::No => return Ok(filtered(known)),
     }
     let side = Side::of(value, source.comparing())?;
     let same = entry.is_some_and(|entry| entry.fingerprint == side.fingerprint);
@@ -323,16 +325,18 @@ fn tombstoned(standing: Standing, baseline: bool) -> Option<Finding> {
         Standing::Held { .. } => None,
         Standing::Quarantined | Standing::HeldNew { .. } => Some(Finding::Dropped),
         _ if baseline => Some(Finding::Dropped),
-        Standing::Present { .. } | Standing::Lost => Some(Finding::Gone),
+        Standing::Present { .. } | Standing::Lost { .. } => Some(Finding::Gone),
     }
 }
 
 /// An item that is listed, but not watched.
 fn filtered(standing: Standing) -> Option<Finding> {
     match standing {
-        Standing::Deleted | Standing::Quarantined | Standing::Lost => None,
+        Standing::Deleted | Standing::Quarantined | Standing::Lost { since: None } => None,
         Standing::HeldNew { .. } => Some(Finding::Dropped),
-        Standing::Present { .. } | Standing::Held { .. } => Some(Finding::Left),
+        Standing::Present { .. } | Standing::Held { .. } | Standing::Lost { .. } => {
+            Some(Finding::Left)
+        }
     }
 }
 
@@ -343,24 +347,44 @@ pub(crate) struct Absent {
     pub(crate) marks: Vec<(ItemKey, Standing)>,
     /// Items whose deletion is proven and rings now. Sorted, so that one poll always gives one order.
     pub(crate) deleted: Vec<ItemKey>,
-    /// Held creations that are gone again, as what is left of them.
+    /// Held creations that are gone again, and what vanished so long ago that it is forgotten, as what is left of them.
     pub(crate) dropped: Vec<StoredItem>,
     /// Some are still to be asked for by themselves.
     pub(crate) is_open: bool,
 }
 
+/// When a listing ended, and of what nothing is remembered then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) now: Timestamp,
+    /// What vanished before that, and did not ring, is forgotten.
+    pub(crate) retained: Timestamp,
+}
+
+impl Moment {
+    /// How an item that rings no deletion stands after a complete listing that does not show it; `None` if as before.
+    fn lost(self, since: Option<Timestamp>) -> Option<Standing> {
+        match since {
+            Some(since) if since < self.retained => Some(Standing::Deleted),
+            Some(since) if since <= self.now => None,
+            // From here on it counts; also where a clock was ahead.
+            _ => Some(Standing::Lost { since: Some(self.now) }),
+        }
+    }
+}
+
 /// Decides what becomes of the items that a **complete** listing does not show: missing once more, deleted, held by
-/// the brake, or merely remembered. `is_listed` tells whether the listing shows an item.
+/// the brake, or merely remembered, and that for a while. `is_listed` tells whether the listing shows an item.
 ///
 /// `is_proof` is false when it is the first listing asked for with other credentials: they may see less. What those
 /// before them saw last and these do not is held for a person; for the rest, counting begins anew.
 pub(crate) fn absent(
     snapshot: &Snapshot,
     deletes: Deletes,
-    (now, is_proof): (Timestamp, bool),
+    (moment, is_proof): (Moment, bool),
     is_listed: impl Fn(Place, &IndexEntry) -> bool,
 ) -> Absent {
-    let mut outcome = Absent::default();
+    let (mut outcome, now) = (Absent::default(), moment.now);
     for (place, key, entry) in snapshot.iter() {
         if is_listed(place, entry) {
             continue;
@@ -369,9 +393,16 @@ pub(crate) fn absent(
         if matches!(entry.standing, Standing::HeldNew { .. }) && deletes != Deletes::Off {
             outcome.dropped.push(tombstone(key(), entry.changes));
         }
+        if let (Standing::Lost { since }, true) = (entry.standing, is_proof) {
+            match moment.lost(since) {
+                Some(Standing::Deleted) => outcome.dropped.push(tombstone(key(), entry.changes)),
+                Some(standing) => outcome.marks.push((key(), standing)),
+                None => {}
+            }
+        }
         let Standing::Present { missing } = entry.standing else { continue };
         match deletes {
-            Deletes::Off => outcome.marks.push((key(), Standing::Lost)),
+            Deletes::Off => outcome.marks.push((key(), Standing::Lost { since: Some(now) })),
             Deletes::After { .. } if !is_proof && missing == 0 => {
                 outcome.marks.push((key(), Standing::Held { since: now }));
             }
@@ -385,7 +416,7 @@ pub(crate) fn absent(
         }
     }
     if let Deletes::After { brake, .. } = deletes
-        && brake.holds(outcome.deleted.len(), snapshot.known_count())
+        && brake.holds(outcome.deleted.len(), snapshot.known_count(moment.retained))
     {
         let held = outcome.deleted.drain(..).map(|key| (key, Standing::Held { since: now }));
         outcome.marks.extend(held);
@@ -433,7 +464,7 @@ pub(crate) fn verdict(
     snapshot: &Snapshot,
     deletes: Deletes,
     checked: Checked,
-    now: Timestamp,
+    Moment { now, retained }: Moment,
 ) -> Absent {
     let mut outcome = Absent::default();
     let Checked { gone, found, unknown, unasked } = checked;
@@ -449,7 +480,7 @@ pub(crate) fn verdict(
     let fresh = unasked.into_iter().filter(|(missing, _)| *missing == 0);
     outcome.marks.extend(fresh.map(|(_, key)| (key, present(1))));
     match deletes {
-        Deletes::After { brake, .. } if brake.holds(doubtful, snapshot.known_count()) => {
+        Deletes::After { brake, .. } if brake.holds(doubtful, snapshot.known_count(retained)) => {
             outcome.marks.extend(gone.into_iter().map(|key| (key, Standing::Held { since: now })));
         }
         _ => outcome.deleted = gone,
@@ -483,7 +514,7 @@ pub(crate) fn step(
     let comparing = source.comparing();
     Ok(match (finding, stored) {
         (Finding::Back, _) => Step::Mark(key, Standing::Present { missing: 0 }),
-        (Finding::Left, _) => Step::Mark(key, Standing::Lost),
+        (Finding::Left, _) => Step::Mark(key, Standing::Lost { since: None }),
         (Finding::Dropped | Finding::Gone, _) => Step::Adopt(tombstone(key, count)),
         (Finding::Awaiting(side), _) => {
             let standing = entry.map_or(Standing::Deleted, |entry| entry.standing);

@@ -55,7 +55,7 @@ pub(crate) fn vanished(
         let Standing::Present { .. } = entry.standing else { continue };
         let key = ItemKey::new(key);
         match deletes {
-            Deletes::Off => absent.marks.push((key, Standing::Lost)),
+            Deletes::Off => absent.marks.push((key, Standing::Lost { since: Some(now) })),
             Deletes::After { brake, .. } if holds(brake) => {
                 absent.marks.push((key, Standing::Held { since: now }));
             }

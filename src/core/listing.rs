@@ -5,11 +5,12 @@
 mod shift;
 mod shown;
 mod stream;
+mod unlisted;
 
 use std::collections::HashMap;
 
 use crate::core::delivery::{NewEvent, fan_out};
-use crate::core::diff::{self, Absent, ChangeKind, Finding, Side, Step};
+use crate::core::diff::{self, ChangeKind, Finding, Side, Step};
 use crate::core::event::Occasion;
 use crate::core::extract::{Found, Page, Shape};
 use crate::core::fault::Fault;
@@ -18,17 +19,17 @@ use crate::core::json;
 use crate::core::json::JsonFault;
 use crate::core::limits::ITEMS_MAX;
 use crate::core::outcome::check_shape;
+use crate::core::retention::NOTHING_FORGOTTEN;
 use crate::core::roster::Roster;
 use crate::core::since::{Point, Way};
-use crate::core::snapshot::{
-    Coverage, IndexEntry, Place, RawHash, Settling, Snapshot, Standing, StoredItem,
-};
+use crate::core::snapshot::{Coverage, RawHash, Settling, Snapshot, Standing, StoredItem};
 use crate::core::source::{Baseline, Deletes, Source, SourceState};
 use crate::core::time::Timestamp;
 
 use self::shift::{Shift, places_of};
 use self::shown::Shown;
 use self::stream::Stream;
+pub(crate) use self::unlisted::{confirmed, still_unlisted};
 
 /// What the pages of one poll showed so far.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(crate) struct Listing<'a> {
     snapshot: Snapshot,
     /// Of [`RawHash`].
     seed: u64,
+    /// What vanished before, and did not ring, is forgotten.
+    retained: Timestamp,
     /// Only what changed was asked for.
     is_partial: bool,
     /// How far the items are that were shown, and in which order they came.
@@ -181,6 +184,7 @@ impl<'a> Listing<'a> {
             deletes: source.deletes,
             snapshot,
             seed,
+            retained: NOTHING_FORGOTTEN,
             settling,
             settled: Vec::new(),
             is_settling: false,
@@ -195,6 +199,12 @@ impl<'a> Listing<'a> {
             fault: None,
             shifted: None,
         }
+    }
+
+    /// What vanished before that, and did not ring, is forgotten: it is new when it comes back.
+    #[must_use]
+    pub(crate) fn retaining(self, retained: Timestamp) -> Self {
+        Self { retained, ..self }
     }
 
     /// The listing is a window on what is newest: what is absent from it has only moved out of sight.
@@ -262,7 +272,8 @@ impl<'a> Listing<'a> {
             self.note_point(&found.key, &found.raw);
         }
         let entry = self.snapshot.at(place);
-        match diff::find(self.source, entry, (&found.raw, raw), self.baseline) {
+        let how = (self.baseline, self.retained);
+        match diff::find(self.source, entry, (&found.raw, raw), how) {
             Ok(finding) => {
                 let finding = self.settle(&found.key, finding);
                 finding.map(|finding| Noted { key: found.key.clone(), raw, finding })
@@ -407,7 +418,7 @@ impl<'a> Listing<'a> {
         let departures = std::mem::take(&mut self.departures);
         match self.deletes {
             Deletes::After { brake, .. }
-                if brake.holds(departures.len(), self.snapshot.known_count()) =>
+                if brake.holds(departures.len(), self.snapshot.known_count(self.retained)) =>
             {
                 let held = departures.into_iter().map(|key| (key, Standing::Held { since: now }));
                 delta.marks.extend(held);
@@ -446,7 +457,8 @@ impl<'a> Listing<'a> {
                 }
             };
             let entry = self.snapshot.get(&key);
-            let finding = match entry.map_or(Standing::Deleted, |entry| entry.standing) {
+            let standing = entry.map_or(Standing::Deleted, |entry| entry.standing);
+            let finding = match standing.remembered(self.retained) {
                 Standing::Deleted => Finding::Created(side),
                 _ => Finding::Updated(side),
             };
@@ -460,18 +472,6 @@ impl<'a> Listing<'a> {
     pub(crate) fn forget_unsettled(&self, delta: &mut Delta) {
         let unseen = self.settling.keys().filter(|key| !self.shows(key));
         delta.settling.extend(unseen.map(|key| (key.clone(), None)));
-    }
-
-    /// What the end of the listing says about items it did not show. Only a complete one proves anything.
-    pub(crate) fn absent(&self, now: Timestamp, is_proof: bool) -> Absent {
-        assert_eq!(self.coverage(), Coverage::Complete, "a partial listing proves no absence");
-        let listed = |place: Place, _: &IndexEntry| self.shown.has(place);
-        diff::absent(&self.snapshot, self.deletes, (now, is_proof), listed)
-    }
-
-    /// What it says of items that are asked for by themselves, before that.
-    pub(crate) fn unlisted(&self) -> Vec<(u32, ItemKey)> {
-        diff::unlisted(&self.snapshot, |place, _| self.shown.has(place))
     }
 
     /// What was known when the poll began.
@@ -524,24 +524,6 @@ impl<'a> Listing<'a> {
     pub(crate) fn items_count(&self) -> usize {
         self.shown.count()
     }
-}
-
-/// What a 304 or an identical body says: the last complete listing holds again, for listed and missing items alike.
-pub(crate) fn confirmed(
-    source: &Source,
-    snapshot: &Snapshot,
-    now: Timestamp,
-    is_proof: bool,
-) -> Absent {
-    let listed = |_: Place, entry: &IndexEntry| {
-        matches!(entry.standing, Standing::Present { missing: 0 } | Standing::HeldNew { .. })
-    };
-    diff::absent(snapshot, source.deletes, (now, is_proof), listed)
-}
-
-/// What a 304 or an identical body says of items that are asked for by themselves: they are still missing.
-pub(crate) fn still_unlisted(snapshot: &Snapshot) -> Vec<(u32, ItemKey)> {
-    diff::unlisted(snapshot, |_, entry| entry.standing == Standing::Present { missing: 0 })
 }
 
 /// Fingerprints stored items anew, because what is ignored is another than when they were stored.

@@ -1,5 +1,5 @@
 //! How long what happened is kept: events, their deliveries and the attempts at them. What is known of items is no
-//! history and stays.
+//! history and stays, but for those that vanished without a word.
 
 #[cfg(test)]
 mod tests;
@@ -15,10 +15,14 @@ const TRIAL: Duration = Duration::from_hours(1);
 /// How often the time that was believed last is kept.
 const KEEP_PERIOD: Duration = Duration::from_mins(10);
 
+/// Who forgets what vanished before that forgets nothing.
+pub(crate) const NOTHING_FORGOTTEN: Timestamp = Timestamp::from_millis(i64::MIN);
+
 /// What may be kept at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Retention {
-    /// Since an event was detected, and since the last of its deliveries was settled.
+    /// Since an event was detected, and since the last of its deliveries was settled; since an item vanished that rang no
+    /// deletion.
     pub(crate) age_max: Duration,
     /// In the state's file, without what is known of items.
     pub(crate) bytes_max: u64,

@@ -76,9 +76,12 @@ pub(crate) enum Standing {
     Held { since: Timestamp },
     /// New, but one of too many in one poll: a person decides whether it rings. Receivers do not know it.
     HeldNew { since: Timestamp },
-    /// Vanished or left the watch without an event (`deletes: off`, `where`, or a discarded hold). Remembered: its
-    /// return is no creation.
-    Lost,
+    /// Vanished or left the watch without an event (`deletes: off`, `where`, or a discarded hold). Remembered, for a
+    /// while: its return is no creation.
+    Lost {
+        /// Since when complete listings do not show it; `None` as long as they do, or when nobody noted it.
+        since: Option<Timestamp>,
+    },
     /// Deleted, and the event exists. Kept without content, so that a later return continues the change count.
     Deleted,
     /// The stored row failed its hash. Never used; the next sight of the item is adopted in silence, and reported.
@@ -86,9 +89,18 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
-    /// Whether receivers still believe in the item: folding the events gives exactly these.
+    /// Whether receivers still believe in the item: folding the events gives exactly these, and what was forgotten.
     pub(crate) fn is_known(self) -> bool {
-        matches!(self, Self::Present { .. } | Self::Held { .. } | Self::Lost)
+        matches!(self, Self::Present { .. } | Self::Held { .. } | Self::Lost { .. })
+    }
+
+    /// How it stands with who forgets what vanished before `retained`: as if it had been deleted.
+    #[must_use]
+    pub(crate) fn remembered(self, retained: Timestamp) -> Self {
+        match self {
+            Self::Lost { since: Some(since) } if since < retained => Self::Deleted,
+            other => other,
+        }
     }
 }
 

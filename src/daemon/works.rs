@@ -21,15 +21,16 @@ use crate::core::ids::{EndpointName, SourceName, UnitName};
 use crate::core::plan::Plan;
 use crate::core::recording::{Exchanges, Recording};
 use crate::core::report::{Mode, PollReport, TrialReport};
-use crate::core::retention::Retention;
+use crate::core::retention::{NOTHING_FORGOTTEN, Retention};
 use crate::core::roster::Roster;
 use crate::core::schedule::Terms;
 use crate::core::schedule::explain::Standing;
 use crate::core::sink::sample::{Wanted, sample};
 use crate::core::source::{Source, SourceState};
+use crate::core::time::Timestamp;
 use crate::deliverer::{self, Deliverer};
 use crate::http::HttpClient;
-use crate::http::client::ReqwestClient;
+use crate::http::client::{ClientError, ReqwestClient};
 use crate::http::recording::{Recorder, Replayer, Shown};
 use crate::janitor::{self, Janitor};
 use crate::lines::Lines;
@@ -69,6 +70,8 @@ pub(crate) struct Works {
     http: Arc<dyn HttpClient>,
     roster: watch::Sender<Arc<Roster>>,
     retention: watch::Sender<Retention>,
+    /// What vanished before that, and did not ring, is forgotten: said by the janitor, who knows what clocks are worth.
+    retained: watch::Sender<Timestamp>,
     config: Mutex<Config>,
     /// Held by who takes on a configuration: one at a time.
     reloading: tokio::sync::Mutex<()>,
@@ -78,6 +81,23 @@ pub(crate) struct Works {
     pub(crate) redactor: Redactor,
 }
 
+/// What all requests wait at, before the client.
+fn gate(
+    (store, state): (&StoreHandle, &Path),
+    (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
+    telemetry: &Arc<Telemetry>,
+    poll: &Wake,
+) -> Result<Arc<Gate>, ClientError> {
+    let gate = Gate::new(
+        Arc::new(ReqwestClient::new()?.spooling_in(state.to_owned())),
+        Arc::clone(clock),
+        Arc::clone(entropy),
+        Arc::clone(telemetry),
+        poll.clone(),
+    );
+    Ok(Arc::new(gate.remembering(store.clone())))
+}
+
 impl Works {
     /// Joins the parts. Nothing runs yet.
     pub(crate) fn new(
@@ -85,20 +105,13 @@ impl Works {
         config: Config,
         (origin, state): (Origin, &Path),
         redactor: Redactor,
-    ) -> Result<Arc<Self>, crate::http::client::ClientError> {
+    ) -> Result<Arc<Self>, ClientError> {
         redactor.learn(&config.secrets);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(Random::from_system());
         let telemetry = Arc::new(Telemetry::new());
         let (poll, deliver) = (Wake::default(), Wake::default());
-        let gate = Gate::new(
-            Arc::new(ReqwestClient::new()?.spooling_in(state.to_owned())),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-            Arc::clone(&telemetry),
-            poll.clone(),
-        );
-        let gate = Arc::new(gate.remembering(store.clone()));
+        let gate = gate((&store, state), (&clock, &entropy), &telemetry, &poll)?;
         let tokens = Arc::new(Tokens::new(tokens::Ports {
             store: store.clone(),
             http: Arc::clone(&gate) as Arc<dyn HttpClient>,
@@ -108,6 +121,7 @@ impl Works {
         }));
         let http = Arc::clone(&tokens) as Arc<dyn HttpClient>;
         let (roster, declared) = watch::channel(Arc::new(roster_of(&config)));
+        let retained = watch::Sender::new(NOTHING_FORGOTTEN);
         let poller = Poller::new(
             poller::Ports {
                 store: store.clone(),
@@ -118,6 +132,7 @@ impl Works {
                 redactor: redactor.clone(),
                 deliver: deliver.clone(),
                 gate,
+                retained: retained.subscribe(),
             },
             declared.clone(),
             poll.clone(),
@@ -150,6 +165,7 @@ impl Works {
             http,
             roster,
             retention,
+            retained,
             config,
             reloading: tokio::sync::Mutex::default(),
             runs: AtomicBool::new(false),
@@ -234,6 +250,10 @@ impl Works {
             Ok(plan) => tell(&plan, &plan.lines()),
             Err(fault) => error!(%fault, "what the configuration changes could not be told"),
         }
+        if let Ok(Some(seen)) = self.store.read(|store| store.seen()).await {
+            // As far as is known before the clock is looked at: the first polls do not wait for that.
+            self.retained.send_replace(seen.before(config.retention.age_max));
+        }
         self.runs.store(true, Ordering::Relaxed);
     }
 
@@ -257,6 +277,7 @@ impl Works {
             clock: Arc::clone(&self.clock),
             telemetry: Arc::clone(&self.telemetry),
             deliver: self.deliver.clone(),
+            retained: self.retained.clone(),
         };
         Janitor::new(ports, self.roster.subscribe(), self.retention.subscribe())
     }

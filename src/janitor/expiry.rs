@@ -27,6 +27,7 @@ impl Janitor {
         let retention = *self.retention.borrow_and_update();
         if let Some(now) = self.believed(retention.age_max).await? {
             let (before, age) = (now.before(retention.age_max), humane(retention.age_max));
+            self.ports.retained.send_replace(before);
             self.lapse_older(retention, before, &age).await?;
             self.forget_older(before, &age).await?;
             self.unlearn(before, retention.age_max).await?;

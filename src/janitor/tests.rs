@@ -10,7 +10,7 @@ use super::{Janitor, Ports};
 use crate::clock::Clock;
 use crate::core::ids::SourceName;
 use crate::core::own::OWN_SOURCE;
-use crate::core::retention::Retention;
+use crate::core::retention::{NOTHING_FORGOTTEN, Retention};
 use crate::core::roster::Roster;
 use crate::core::time::Timestamp;
 use crate::store::handle::StoreHandle;
@@ -72,6 +72,7 @@ impl Desk {
             clock: Arc::clone(&rivals) as Arc<dyn Clock>,
             telemetry: Arc::clone(&telemetry),
             deliver: Wake::default(),
+            retained: watch::Sender::new(NOTHING_FORGOTTEN),
         };
         let roster = watch::channel(Arc::new(Roster::default())).1;
         let retention = watch::channel(Retention::default()).1;

@@ -82,9 +82,10 @@ impl Poller {
                 ringing.releases(&held, &mut delta);
             }
             Decision::Discard => {
+                let now = self.ports.clock.now();
                 let standing = |item: &StoredItem| match item.entry.standing {
                     Standing::HeldNew { .. } => Standing::Present { missing: 0 },
-                    _ => Standing::Lost,
+                    _ => Standing::Lost { since: Some(now) },
                 };
                 delta.marks = held.iter().map(|item| (item.key.clone(), standing(item))).collect();
             }

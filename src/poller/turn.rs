@@ -453,7 +453,8 @@ impl<'a> Turn<'a> {
     ) -> Result<(PollOutcome, Delta), PollError> {
         let known = (self.open().await?, self.settling().await?);
         let how = (self.ask.is_partial, self.ports.store.seed());
-        let mut listing = Listing::new(self.source, &self.state, known, how);
+        let listing = Listing::new(self.source, &self.state, known, how);
+        let mut listing = listing.retaining(self.retained());
         let mut trail = Trail::begin(&self.source.pages, &place.address);
         let walked = self.walk((&mut listing, &mut trail), place, first).await?;
         let walked = match walked {

@@ -42,7 +42,7 @@ impl World {
             for key in desk.watch.overdue_deletions(books, name) {
                 let entry = snapshot.get(&ItemKey::new(key.clone()));
                 let kept = entry.is_some_and(|entry| {
-                    matches!(entry.standing, Standing::Held { .. } | Standing::Lost)
+                    matches!(entry.standing, Standing::Held { .. } | Standing::Lost { .. })
                 });
                 notes.hold(kept, "no lost deletion", || {
                     format!("{name}/{key}: two clean polls did not show it, it is {entry:?}")
@@ -149,7 +149,7 @@ impl World {
             for key in fold.keys().filter(|key| !desk.truth.items.contains_key(*key)) {
                 let entry = snapshot.get(&ItemKey::new(key.clone()));
                 let kept = entry.is_some_and(|entry| {
-                    matches!(entry.standing, Standing::Held { .. } | Standing::Lost)
+                    matches!(entry.standing, Standing::Held { .. } | Standing::Lost { .. })
                 });
                 notes.hold(kept, "no deletion is lost", || format!("{name}/{key} is {entry:?}"));
             }

@@ -166,7 +166,7 @@ impl Books {
         for (key, standing) in &commit.marks {
             match standing {
                 Standing::Held { .. } => notes.sometimes("held by the brake"),
-                Standing::Lost => notes.sometimes("remembered as lost"),
+                Standing::Lost { .. } => notes.sometimes("remembered as lost"),
                 _ => {}
             }
             notes.line(&format!("mark {name}/{key} {}", standing_word(*standing)));
@@ -447,7 +447,7 @@ fn standing_word(standing: Standing) -> &'static str {
         Standing::Present { .. } => "missing",
         Standing::Held { .. } => "held",
         Standing::HeldNew { .. } => "held_new",
-        Standing::Lost => "lost",
+        Standing::Lost { .. } => "lost",
         Standing::Deleted => "deleted",
         Standing::Quarantined => "quarantined",
     }

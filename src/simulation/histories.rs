@@ -119,6 +119,7 @@ impl<'a> History<'a> {
             Step::Redefine => self.declaration.version += 1,
             Step::Release => self.decide(true),
             Step::Discard => self.decide(false),
+            Step::Forget => self.forget(),
         }
         if matches!(step, Step::Ignore | Step::Hurry | Step::Redefine) {
             self.process.reload(self.theatre.roster(self.kind, self.declaration));
@@ -171,6 +172,14 @@ impl<'a> History<'a> {
         self.theatre.count("events", expected.len() as u64);
         self.theatre.count("polls that rang nothing", u64::from(expected.is_empty()));
         self.theatre.count("held deletions", report.held as u64);
+    }
+
+    fn forget(&mut self) {
+        // What is known under another identity is of no use any more.
+        self.theatre.world.forget();
+        let forgotten = self.model.forget();
+        self.fold.forget(&forgotten);
+        self.theatre.count("forgotten items", forgotten.len() as u64);
     }
 
     fn decide(&mut self, release: bool) {
@@ -282,6 +291,7 @@ fn ten_thousand_histories_fold_to_what_is_there() {
         ("polls on trial", 2_000),
         ("held deletions", 40),
         ("decisions", 20),
+        ("forgotten items", 80),
         ("answers of 304", 100),
     ] {
         let count: u64 = tallies.iter().filter_map(|tally| tally.get(what)).sum();

@@ -12,6 +12,7 @@ use super::witness::Witness;
 use crate::clock::{Clock, Entropy, Random};
 use crate::core::ids::{EndpointName, SourceName, UnitName};
 use crate::core::report::Mode;
+use crate::core::retention::NOTHING_FORGOTTEN;
 use crate::core::roster::Roster;
 use crate::deliverer::{self, Deliverer};
 use crate::http::HttpClient;
@@ -71,6 +72,7 @@ impl Process {
                 redactor: Redactor::default(),
                 deliver: deliver.clone(),
                 gate,
+                retained: watch::channel(NOTHING_FORGOTTEN).1,
             },
             declared.clone(),
             poll.clone(),

@@ -309,20 +309,28 @@ fn event_numbers(store: &mut dyn Store) {
 }
 
 fn marks(store: &mut dyn Store) {
-    let upserts = ["a", "b", "c"].map(|name| present(name, 3)).to_vec();
+    let upserts = ["a", "b", "c", "d", "e", "f"].map(|name| present(name, 3)).to_vec();
     done(store, poll(PollCommit { upserts, ..page("tickets", 0, vec![]) }));
     let marks = vec![
         (key("a"), Standing::Present { missing: 1 }),
         (key("b"), Standing::Held { since: at(-7) }),
-        (key("unknown"), Standing::Lost),
-        (key("c"), Standing::Lost),
+        (key("unknown"), Standing::Lost { since: None }),
+        (key("c"), Standing::Lost { since: Some(at(-8)) }),
         (key("c"), Standing::Quarantined),
+        (key("d"), Standing::Lost { since: Some(at(-9)) }),
+        (key("e"), Standing::Lost { since: Some(at(-9)) }),
+        (key("e"), Standing::Lost { since: None }),
+        (key("f"), Standing::Lost { since: Some(at(-9)) }),
+        (key("f"), Standing::Present { missing: 0 }),
     ];
     done(store, poll(PollCommit { marks, ..page("tickets", 0, vec![]) }));
     let expected = [
         ("a", Standing::Present { missing: 1 }),
         ("b", Standing::Held { since: at(-7) }),
         ("c", Standing::Quarantined),
+        ("d", Standing::Lost { since: Some(at(-9)) }),
+        ("e", Standing::Lost { since: None }),
+        ("f", Standing::Present { missing: 0 }),
     ];
     let snapshot = store.snapshot(&unit("tickets")).expect("it reads");
     assert_eq!(snapshot.len(), expected.len());
@@ -338,13 +346,13 @@ fn marks(store: &mut dyn Store) {
 fn items_in_order(store: &mut dyn Store) {
     let upserts = vec![present("a", 1), item("b", 2, Standing::Deleted), present("c", 1)];
     done(store, poll(PollCommit { upserts, ..page("tickets", 0, vec![]) }));
-    let upserts = vec![present("c", 2), item("a", 5, Standing::Lost)];
+    let upserts = vec![present("c", 2), item("a", 5, Standing::Lost { since: Some(at(4)) })];
     done(store, poll(PollCommit { upserts, ..page("tickets", 0, vec![]) }));
     let keys = ["c", "unknown", "b", "a", "c"].map(key);
     let expected = vec![
         present("c", 2),
         item("b", 2, Standing::Deleted),
-        item("a", 5, Standing::Lost),
+        item("a", 5, Standing::Lost { since: Some(at(4)) }),
         present("c", 2),
     ];
     assert_eq!(store.items(&unit("tickets"), &keys).expect("it reads"), expected);

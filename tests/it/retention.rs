@@ -1,6 +1,7 @@
 //! What happened is kept for a while and within bounds; nothing that was not delivered goes without an entry.
 
 use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -266,4 +267,31 @@ fn entries_that_left_are_forgotten_and_begin_anew_if_they_come_back() {
     let mut sorted = seqs.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, (1..=7).collect::<Vec<_>>(), "numbers go on without a gap");
+}
+
+/// With `deletes: off`, a key that comes back soon rings nothing. One that was away for longer than history is kept is new.
+#[test]
+fn what_vanished_without_a_word_is_remembered_as_long_as_history() {
+    let api = ApiServer::with_items(items(2));
+    let desk = Receiver::start();
+    let text = config(&api, &[("desk", &desk)], "{ for: 4s }");
+    let text = text.replace("every: 100ms", "every: 100ms, deletes: off");
+    let mut daemon = Daemon::run(&text);
+    daemon.wait_until_polled("tickets");
+    let gone = |version: u32| api.set_items(json!([{ "id": 1, "status": version }]));
+    gone(0);
+    daemon.wait_for_good_polls("tickets", 2);
+    api.set_items(items(2));
+    daemon.wait_for_good_polls("tickets", 2);
+    assert_eq!(desk.ledger().of_key("2").len(), 0, "it was away for a moment");
+    let version = AtomicU32::new(1);
+    daemon.wait_until("nothing being known of it", |daemon| {
+        // Only a listing that is another one is looked at.
+        gone(version.fetch_add(1, Ordering::Relaxed));
+        let known = daemon.control_json("/v1/sources/tickets/items");
+        known.as_array().unwrap().iter().all(|item| item["key"] != "2")
+    });
+    api.set_items(items(2));
+    let ledger = desk.wait_for("its return", |ledger| ledger.of_key("2").len() == 1);
+    assert!(ledger.story().contains(&String::from("tickets.created 2")), "{ledger:?}");
 }

@@ -35,7 +35,7 @@ fn what_is_there_or_held_feeds() {
         (Standing::Present { missing: 1 }, true),
         (Standing::Held { since: at(0) }, true),
         (Standing::HeldNew { since: at(0) }, true),
-        (Standing::Lost, false),
+        (Standing::Lost { since: None }, false),
         (Standing::Deleted, false),
     ] {
         assert_eq!(feeds(standing), expected, "{standing:?}");
@@ -55,10 +55,15 @@ fn nothing_at_its_url_is_the_proof() {
     for (standing, deletes, holds, expected) in [
         (Standing::Present { missing: 0 }, after, false, Ok(true)),
         (Standing::Present { missing: 0 }, after, true, Err(Standing::Held { since: at(9) })),
-        (Standing::Present { missing: 0 }, Deletes::Off, true, Err(Standing::Lost)),
+        (
+            Standing::Present { missing: 0 },
+            Deletes::Off,
+            true,
+            Err(Standing::Lost { since: Some(at(9)) }),
+        ),
         (Standing::Deleted, after, false, Ok(false)),
         (Standing::Held { since: at(1) }, after, false, Ok(false)),
-        (Standing::Lost, after, false, Ok(false)),
+        (Standing::Lost { since: Some(at(1)) }, after, false, Ok(false)),
     ] {
         let mut snapshot = Snapshot::default();
         snapshot.set("", entry(standing));

@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 
 use super::{IndexEntry, RawHash, Standing, StoredItem};
 use crate::core::ids::ItemKey;
+use crate::core::time::Timestamp;
 
 /// Where a key stands in a snapshot: a number that stays the same as long as the snapshot lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,9 +176,9 @@ impl Snapshot {
         self.entries().count()
     }
 
-    /// Items that receivers believe in; the base of the brake's percentage.
-    pub(crate) fn known_count(&self) -> usize {
-        self.entries().filter(|entry| entry.standing.is_known()).count()
+    /// Items that receivers believe in, without those that vanished before `retained`; the base of the brake's percentage.
+    pub(crate) fn known_count(&self, retained: Timestamp) -> usize {
+        self.entries().filter(|entry| entry.standing.remembered(retained).is_known()).count()
     }
 
     /// About how much memory it takes.

@@ -86,7 +86,7 @@ fn only_what_was_listed_is_known_by_its_bytes() {
     for (raw, standing) in [
         (1, Standing::Present { missing: 0 }),
         (2, Standing::Present { missing: 1 }),
-        (3, Standing::Lost),
+        (3, Standing::Lost { since: None }),
         (4, Standing::Deleted),
         (5, Standing::Quarantined),
     ] {
@@ -102,7 +102,7 @@ fn only_what_was_listed_is_known_by_its_bytes() {
 #[test]
 fn a_renewed_item_is_known_as_it_was_written() {
     let mut snapshot = Snapshot::default();
-    let written = entry(9, Standing::Lost);
+    let written = entry(9, Standing::Lost { since: None });
     let key = ItemKey::new("a");
     snapshot.renew(&[StoredItem {
         key: key.clone(),

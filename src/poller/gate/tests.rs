@@ -24,6 +24,7 @@ use crate::clock::{Clock, Entropy, Random};
 use crate::config;
 use crate::config::lookup::Surroundings;
 use crate::core::http::{Request, Response, TransportFault};
+use crate::core::retention::NOTHING_FORGOTTEN;
 use crate::core::roster::Roster;
 use crate::core::time::Timestamp;
 use crate::http::{Exchange, HttpClient};
@@ -191,6 +192,7 @@ impl World {
             redactor: Redactor::default(),
             deliver: Wake::default(),
             gate: Arc::clone(&gate),
+            retained: watch::channel(NOTHING_FORGOTTEN).1,
         };
         let (sender, declared) = watch::channel(roster(text));
         let stop = CancellationToken::new();

@@ -12,6 +12,7 @@ use crate::config;
 use crate::config::lookup::Surroundings;
 use crate::core::http::{Request, TransportFault};
 use crate::core::ids::SourceName;
+use crate::core::retention::NOTHING_FORGOTTEN;
 use crate::core::roster::Roster;
 use crate::core::schedule::{Every, Schedule};
 use crate::core::source::{Source, SourceState};
@@ -107,6 +108,7 @@ fn poller(each: i64, roster: Arc<Roster>) -> Arc<Poller> {
         redactor: Redactor::default(),
         deliver: Wake::default(),
         gate: Arc::new(gate),
+        retained: watch::channel(NOTHING_FORGOTTEN).1,
     };
     Poller::new(ports, watch::channel(roster).1, Wake::default())
 }

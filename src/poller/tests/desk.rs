@@ -17,9 +17,11 @@ use crate::config::lookup::Surroundings;
 use crate::core::http::{Request, Response, TransportFault};
 use crate::core::ids::{EntryKey, ItemKey, SourceName, UnitName};
 use crate::core::report::{Mode, PollReport};
+use crate::core::retention::NOTHING_FORGOTTEN;
 use crate::core::roster::Roster;
 use crate::core::snapshot::StoredItem;
 use crate::core::source::SourceState;
+use crate::core::time::Timestamp;
 use crate::http::{Exchange, HttpClient};
 use crate::poller::gate::Gate;
 use crate::poller::hold::Decision;
@@ -40,6 +42,7 @@ pub(super) struct Desk {
     clock: Arc<Hands>,
     roster: watch::Sender<Arc<Roster>>,
     full: Arc<AtomicBool>,
+    retained: watch::Sender<Timestamp>,
 }
 
 /// What the API answers, and what it was asked.
@@ -82,11 +85,11 @@ impl HttpClient for Script {
 struct Hands(AtomicI64);
 
 impl Clock for Hands {
-    fn now(&self) -> crate::core::time::Timestamp {
-        crate::core::time::Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
     }
 
-    fn wall(&self) -> crate::core::time::Timestamp {
+    fn wall(&self) -> Timestamp {
         self.now()
     }
 }
@@ -138,6 +141,7 @@ impl Desk {
         let full = memory.full();
         let store = StoreHandle::inline(Box::new(memory));
         let (sender, declared) = watch::channel(roster(keys));
+        let (retained, watched) = watch::channel(NOTHING_FORGOTTEN);
         let entropy = Arc::new(Random::seeded(7));
         let telemetry = Arc::new(Telemetry::new());
         let gate = Arc::new(Gate::new(
@@ -157,9 +161,10 @@ impl Desk {
             gate,
             redactor: Redactor::default(),
             deliver: Wake::default(),
+            retained: watched,
         };
         let poller = Poller::new(ports, declared, Wake::default());
-        Self { poller, store, api, clock, roster: sender, full }
+        Self { poller, store, api, clock, roster: sender, full, retained }
     }
 
     /// With a list keyed by `.id`, and a baseline of these items.
@@ -178,6 +183,17 @@ impl Desk {
     pub(super) fn pass(&self, time: Duration) {
         let millis = i64::try_from(time.as_millis()).expect("a short time");
         self.clock.0.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// The clock was ahead.
+    pub(super) fn turn_back(&self, time: Duration) {
+        let millis = i64::try_from(time.as_millis()).expect("a short time");
+        self.clock.0.fetch_sub(millis, Ordering::Relaxed);
+    }
+
+    /// From now on what vanished so long ago, and did not ring, is forgotten.
+    pub(super) fn retain(&self, time: Duration) {
+        self.retained.send_replace(self.clock.now().before(time));
     }
 
     /// Answers requests for a path with a status from now on.

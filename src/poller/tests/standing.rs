@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::desk::{Desk, listing, status, story, text, with};
+use crate::core::ids::ItemKey;
 use crate::core::limits::COMMIT_BYTES_MAX;
 use crate::core::snapshot::Standing;
 use crate::poller::hold::Decision;
@@ -43,6 +44,93 @@ async fn what_leaves_the_watch_is_not_deleted() {
         ],
     )
     .await;
+}
+
+/// Lists what is there, then lets an hour pass in a world that forgets after two.
+async fn hours(keys: &str, baseline: &str, steps: &[(&str, &str)]) -> Desk {
+    let desk = Desk::knowing(keys, baseline).await;
+    for (number, (items, expected)) in steps.iter().enumerate() {
+        desk.retain(Duration::from_hours(2));
+        let report = desk.answer([text(&listing(items))]).await;
+        assert_eq!(story(&report), *expected, "{keys}: hour {number}, {items:?}");
+        desk.pass(Duration::from_hours(1));
+    }
+    desk
+}
+
+#[tokio::test]
+async fn what_vanished_without_a_word_is_remembered_for_a_while() {
+    let off = "deletes: off";
+    // Back in time, as it was and as another; too late; and again.
+    hours(off, "1 2", &[("2", ""), ("2", ""), ("1 2", ""), ("2", ""), ("1:b 2", "updated 1:b")])
+        .await;
+    let desk =
+        hours(off, "1 2", &[("2", ""), ("2", ""), ("2", ""), ("2", ""), ("1 2", "created 1")])
+            .await;
+    desk.expect("1:b 2", "updated 1:b").await;
+    // The same answer again and again: it is forgotten all the same.
+    let mut steps = vec![("2", ""); 4];
+    steps.push(("1 2 3", "created 1, created 3"));
+    hours(off, "1 2", &steps).await;
+    // What is left of it is what its next event's id is made of.
+    let desk = hours(
+        off,
+        "1 2",
+        &[("2", ""), ("2:b", "updated 2:b"), ("2:c", "updated 2:c"), ("2:d", "updated 2:d")],
+    )
+    .await;
+    let left = desk.stored().await;
+    let left = &left[&ItemKey::new("1")];
+    assert_eq!((left.entry.standing, left.data.as_str()), (Standing::Deleted, ""));
+    // A listing that proves nothing shows what is new all the same.
+    let desk = hours(off, "1 2", &[("2", ""), ("2", ""), ("2", ""), ("2", "")]).await;
+    desk.retain(Duration::from_hours(2));
+    let report = desk.answer([text(r#"[{"id":1,"v":"a"},{"v":"no key"}]"#)]).await;
+    assert_eq!((story(&report).as_str(), report.outcome), ("created 1", "incomplete"));
+}
+
+#[tokio::test]
+async fn what_is_listed_has_not_vanished() {
+    let keys = "where: '.v != \"x\"', deletes: off";
+    let off = [("1:x 2", ""); 5];
+    let desk = hours(keys, "1 2", &off).await;
+    desk.expect("1:b 2", "updated 1:b").await;
+    // From here on it is away.
+    desk.expect("1:x 2", "").await;
+    for (items, expected) in [("2", ""), ("1:x 2:b", "updated 2:b"), ("2:b", "")] {
+        desk.retain(Duration::from_hours(2));
+        desk.expect(items, expected).await;
+        desk.pass(Duration::from_mins(90));
+    }
+    desk.retain(Duration::from_hours(2));
+    desk.expect("1:c 2:b", "updated 1:c").await;
+}
+
+#[tokio::test]
+async fn a_discarded_deletion_is_remembered_for_a_while() {
+    let keys = "deletes: { after: 1, brake: { count: 0, percent: 0 } }";
+    for (hours, expected) in [(1, ""), (3, "created 1")] {
+        let desk = Desk::knowing(keys, "1 2").await;
+        desk.expect("2", "held 1").await;
+        assert_eq!(desk.decide(Decision::Discard).await, 1);
+        desk.pass(Duration::from_hours(hours));
+        desk.retain(Duration::from_hours(2));
+        desk.expect("1 2", expected).await;
+    }
+}
+
+/// A clock that was ahead when it vanished keeps nothing for years.
+#[tokio::test]
+async fn what_vanishes_in_the_future_vanishes_now() {
+    let desk = Desk::knowing("deletes: off", "1 2").await;
+    let years = Duration::from_hours(24 * 365 * 5);
+    desk.pass(years);
+    desk.expect("2", "").await;
+    desk.turn_back(years);
+    desk.expect("2:b", "updated 2:b").await;
+    desk.pass(Duration::from_hours(3));
+    desk.retain(Duration::from_hours(2));
+    desk.expect("1 2:b", "created 1").await;
 }
 
 #[tokio::test]

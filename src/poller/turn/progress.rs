@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::core::diff;
-use crate::core::diff::Checked;
+use crate::core::diff::{Checked, Moment};
 use crate::core::fault::{Fault, Whose};
 use crate::core::format;
 use crate::core::http::Response;
@@ -130,8 +130,10 @@ impl Turn<'_> {
         let (now, is_proof) = (self.ports.clock.now(), self.are_credentials_known());
         let absent = if self.source.check.is_some() && is_proof {
             let checked = self.check(listing.unlisted()).await?;
-            let dropped = listing.absent(now, is_proof).dropped;
-            diff::Absent { dropped, ..self.verdict(listing.snapshot(), checked) }
+            let others = listing.absent_unasked(now);
+            let mut absent = self.verdict(listing.snapshot(), checked);
+            absent.marks.extend(others.marks);
+            diff::Absent { dropped: others.dropped, ..absent }
         } else {
             listing.absent(now, is_proof)
         };
@@ -164,8 +166,7 @@ impl Turn<'_> {
     ) -> Result<Option<diff::Absent>, StoreError> {
         let is_proof = self.are_credentials_known();
         if self.source.check.is_none() {
-            let now = self.ports.clock.now();
-            return Ok(Some(listing::confirmed(self.source, snapshot, now, is_proof)));
+            return Ok(Some(listing::confirmed(self.source, snapshot, self.moment(), is_proof)));
         }
         if !is_proof {
             return Ok(None);
@@ -218,7 +219,16 @@ impl Turn<'_> {
     }
 
     fn verdict(&self, snapshot: &Snapshot, checked: Checked) -> diff::Absent {
-        diff::verdict(snapshot, self.source.deletes, checked, self.ports.clock.now())
+        diff::verdict(snapshot, self.source.deletes, checked, self.moment())
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.ports.clock.now(), retained: self.retained() }
+    }
+
+    /// What vanished before that, and did not ring, is forgotten.
+    pub(super) fn retained(&self) -> Timestamp {
+        *self.ports.retained.borrow()
     }
 
     /// Asks for items by themselves, as many as one poll may.
@@ -279,7 +289,8 @@ impl Turn<'_> {
             json::read(item.data.as_str()).is_ok_and(|item| since.is_out_of_scope(&item))
         };
         let (outside, inside): (Vec<_>, Vec<_>) = items.into_iter().partition(is_outside);
-        delta.marks.extend(outside.into_iter().map(|item| (item.key, Standing::Lost)));
+        let lost = Standing::Lost { since: Some(self.ports.clock.now()) };
+        delta.marks.extend(outside.into_iter().map(|item| (item.key, lost)));
         inside
     }
 }

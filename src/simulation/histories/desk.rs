@@ -20,6 +20,7 @@ use crate::config::lookup::Surroundings;
 use crate::core::http::{Request, Response, TransportFault};
 use crate::core::ids::SourceName;
 use crate::core::report::{Mode, PollReport};
+use crate::core::retention::NOTHING_FORGOTTEN;
 use crate::core::roster::Roster;
 use crate::core::time::Timestamp;
 use crate::http::{Exchange, HttpClient};
@@ -203,6 +204,7 @@ pub(super) struct World {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     telemetry: Arc<Telemetry>,
+    retained: watch::Sender<Timestamp>,
 }
 
 impl World {
@@ -212,7 +214,13 @@ impl World {
             clock: Arc::new(Ticks::default()),
             entropy: Arc::new(Random::seeded(1)),
             telemetry: Arc::new(Telemetry::new()),
+            retained: watch::Sender::new(NOTHING_FORGOTTEN),
         }
+    }
+
+    /// What vanished up to now is forgotten.
+    pub(super) fn forget(&self) {
+        self.retained.send_replace(self.clock.now());
     }
 }
 
@@ -243,6 +251,7 @@ impl Process {
             deliver: Wake::default(),
             gate,
             redactor: Redactor::default(),
+            retained: world.retained.subscribe(),
         };
         Self { store, roster, poller: Poller::new(ports, declared, Wake::default()) }
     }

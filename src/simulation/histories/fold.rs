@@ -86,6 +86,13 @@ impl Fold {
         }
     }
 
+    /// What was last told of an item was so long ago that it is as good as never.
+    pub(super) fn forget(&mut self, items: &[usize]) {
+        for item in items {
+            self.believed.remove(item);
+        }
+    }
+
     /// The store has exactly these events, in order.
     pub(super) fn check_whole(&self, bodies: &[String]) {
         assert_eq!(self.bodies, bodies);

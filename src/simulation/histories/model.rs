@@ -170,6 +170,17 @@ impl Model {
         self.known.remove(&item).map(|_| (item, "deleted"))
     }
 
+    /// So much time passes that what vanished without a word is forgotten; says what that was.
+    pub(super) fn forget(&mut self) -> Vec<usize> {
+        let lost = |known: &Known| known.whereabouts == Whereabouts::Lost;
+        let lost: Vec<_> =
+            self.known.iter().filter(|(_, known)| lost(known)).map(|(item, _)| *item).collect();
+        for item in &lost {
+            self.known.remove(item);
+        }
+        lost
+    }
+
     /// A person decides about what is held.
     pub(super) fn decide(&mut self, release: bool) -> BTreeSet<Rung> {
         let held = |known: &Known| known.whereabouts == Whereabouts::Held;

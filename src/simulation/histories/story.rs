@@ -129,6 +129,8 @@ pub(super) enum Step {
     /// A person lets held changes ring, or drops them.
     Release,
     Discard,
+    /// So much time passes that nobody remembers what vanished without a word.
+    Forget,
 }
 
 fn content() -> impl Strategy<Value = Content> {
@@ -168,6 +170,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Redefine),
         1 => Just(Step::Release),
         1 => Just(Step::Discard),
+        3 => Just(Step::Forget),
     ]
 }
 

@@ -84,7 +84,7 @@ fn standing() -> impl Strategy<Value = Standing> {
         4 => (0_u32..3).prop_map(|missing| Standing::Present { missing }),
         1 => (0_i64..9).prop_map(|since| Standing::Held { since: at(since) }),
         1 => (0_i64..9).prop_map(|since| Standing::HeldNew { since: at(since) }),
-        1 => Just(Standing::Lost),
+        1 => proptest::option::of((0_i64..9).prop_map(at)).prop_map(|since| Standing::Lost { since }),
         1 => Just(Standing::Deleted),
         1 => Just(Standing::Quarantined),
     ]

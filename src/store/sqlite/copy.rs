@@ -16,7 +16,7 @@ use super::made::{CONTENT_COLUMNS, MADE_TABLE};
 use super::mark::Mark;
 use super::open::{DATABASE_NAME, Meta};
 use super::row;
-use super::row::{EVENT_COLUMNS, ITEM_COLUMNS, ItemRow};
+use super::row::{EVENT_COLUMNS, ITEM_COLUMNS, ITEM_COLUMNS_COUNT, ItemRow};
 use super::{failure, hash, mark, migrate, open};
 
 /// Where a copy is made ready before it takes the database's place.
@@ -264,7 +264,7 @@ fn verify_items(conn: &Connection, seed: u64) -> rusqlite::Result<Inspected> {
     );
     inspect(conn, &sql, |columns, inspected| {
         let item = ItemRow::read(columns, seed)?;
-        let content = columns.get_ref(10)?.as_str().unwrap_or_default();
+        let content = columns.get_ref(ITEM_COLUMNS_COUNT)?.as_str().unwrap_or_default();
         let is_whole = item.is_whole && hash::of_text(content, seed) == item.content_hash;
         inspected.add(is_whole, || format!("item {}", item.key));
         Ok(())

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use super::failure;
 
 /// In order, each with the schema it leads to.
-const STEPS: [(i64, &str); 11] = [
+const STEPS: [(i64, &str); 12] = [
     (1, include_str!("migrations/0001_first.sql")),
     (2, include_str!("migrations/0002_parts.sql")),
     (3, include_str!("migrations/0003_changes.sql")),
@@ -21,6 +21,7 @@ const STEPS: [(i64, &str); 11] = [
     (9, include_str!("migrations/0009_budgets.sql")),
     (10, include_str!("migrations/0010_health.sql")),
     (11, include_str!("migrations/0011_seen.sql")),
+    (12, include_str!("migrations/0012_lost.sql")),
 ];
 
 /// The schema this program writes.

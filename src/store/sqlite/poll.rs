@@ -12,7 +12,7 @@ use crate::store::{DeliveryRecord, DueDelivery, NewEvent, PollCommit, Refusal, W
 use super::delivery::Fresh;
 use super::hash;
 use super::row;
-use super::row::{ITEM_COLUMNS, ItemRow};
+use super::row::{ITEM_COLUMNS, ItemRow, StandingColumns};
 use super::write::{Answer, Group};
 
 impl Group<'_> {
@@ -50,20 +50,22 @@ impl Group<'_> {
         let content = item.data.as_str();
         let content_hash = hash::of_text(content, self.seed);
         let row_hash = row::item_hash(source, &item.key, &item.entry, content_hash, self.seed);
-        let (standing, missing, held_since) = row::standing_columns(item.entry.standing);
-        let sql = "INSERT OR REPLACE INTO items (source, key, fingerprint, raw, changes, standing, missing, \
-            held_since, content_hash, row_hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        let StandingColumns { word, missing, held_since, lost_since } =
+            StandingColumns::of(item.entry.standing);
+        let sql = "INSERT OR REPLACE INTO items (source, key, fingerprint, raw, changes, standing, missing, held_since, \
+            content_hash, row_hash, lost_since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         self.conn.prepare_cached(sql)?.execute(params![
             source,
             item.key.as_str(),
             item.entry.fingerprint.0,
             item.entry.raw.0.cast_signed(),
             row::count(item.entry.changes),
-            standing,
+            word,
             missing,
             held_since,
             content_hash,
             row_hash,
+            lost_since,
         ])?;
         let key = item.key.as_str();
         if content.is_empty() {
@@ -97,16 +99,18 @@ impl Group<'_> {
         }
         item.entry.standing = standing;
         let row_hash = row::item_hash(source, key, &item.entry, item.content_hash, self.seed);
-        let (word, missing, held_since) = row::standing_columns(standing);
-        let sql = "UPDATE items SET standing = ?3, missing = ?4, held_since = ?5, row_hash = ?6 \
-            WHERE source = ?1 AND key = ?2";
+        let StandingColumns { word, missing, held_since, lost_since } =
+            StandingColumns::of(standing);
+        let sql = "UPDATE items SET standing = ?3, missing = ?4, held_since = ?5, row_hash = ?6, \
+            lost_since = ?7 WHERE source = ?1 AND key = ?2";
         self.conn.prepare_cached(sql)?.execute(params![
             source,
             key.as_str(),
             word,
             missing,
             held_since,
-            row_hash
+            row_hash,
+            lost_since,
         ])?;
         Ok(())
     }

@@ -31,7 +31,7 @@ use super::retention;
 use super::row;
 use super::row::{
     ATTEMPT_COLUMNS, DELIVERY_COLUMN_COUNT, DELIVERY_COLUMNS, EVENT_COLUMN_COUNT, EVENT_COLUMNS,
-    HEALTH_COLUMNS, ITEM_COLUMNS, ItemRow, SOURCE_COLUMNS,
+    HEALTH_COLUMNS, ITEM_COLUMNS, ITEM_COLUMNS_COUNT, ItemRow, SOURCE_COLUMNS,
 };
 use super::settling;
 
@@ -301,7 +301,8 @@ fn item_query(condition: &str) -> String {
 /// A whole item, or `None` when its row or its content fails its hash.
 fn stored_item(columns: &Row<'_>, seed: u64) -> rusqlite::Result<Option<StoredItem>> {
     let item = ItemRow::read(columns, seed)?;
-    let content = columns.get::<_, Option<String>>(10).unwrap_or(None).unwrap_or_default();
+    let content =
+        columns.get::<_, Option<String>>(ITEM_COLUMNS_COUNT).unwrap_or(None).unwrap_or_default();
     let is_whole = item.is_whole && hash::of_text(&content, seed) == item.content_hash;
     if !is_whole {
         tracing::error!(key = %item.key, "a stored item fails its hash: left out");

@@ -30,8 +30,9 @@ pub(super) const SOURCE_COLUMNS: &str = "last_seq, identity, comparison, shape, 
     sweep_due_at, credentials, ended_at, left_at, silent_at, rate, not_before_at";
 
 /// The columns of [`ItemRow::read`].
-pub(super) const ITEM_COLUMNS: &str =
-    "source, key, fingerprint, raw, changes, standing, missing, held_since, content_hash, row_hash";
+pub(super) const ITEM_COLUMNS: &str = "source, key, fingerprint, raw, changes, standing, missing, held_since, content_hash, row_hash, lost_since";
+/// How many they are: where the next column is.
+pub(super) const ITEM_COLUMNS_COUNT: usize = 11;
 
 /// The columns of [`event`], of the tables `e` and `b`.
 pub(super) const EVENT_COLUMNS: &str =
@@ -227,8 +228,14 @@ impl ItemRow {
     pub(super) fn read(row: &Row<'_>, seed: u64) -> rusqlite::Result<Self> {
         let key = ItemKey::new(lossy(row, 1)?);
         let fingerprint = row.get::<_, [u8; 32]>(2).map_or(Fingerprint::NONE, Fingerprint);
-        let (missing, held_since) = (row.get_ref(6)?.as_i64().ok(), row.get_ref(7)?.as_i64().ok());
-        let standing = standing(&lossy(row, 5)?, missing, held_since);
+        let number = |at: usize| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_i64().ok());
+        let times = StandingColumns {
+            word: &lossy(row, 5)?,
+            missing: number(6)?,
+            held_since: number(7)?,
+            lost_since: number(10)?,
+        };
+        let standing = times.read();
         let mut entry = IndexEntry {
             fingerprint,
             raw: RawHash(integer(row, 3)?.cast_unsigned()),
@@ -253,8 +260,9 @@ pub(super) fn item_hash(
     content_hash: i64,
     seed: u64,
 ) -> i64 {
-    let (word, missing, held_since) = standing_columns(entry.standing);
-    RowHash::new(seed)
+    let StandingColumns { word, missing, held_since, lost_since } =
+        StandingColumns::of(entry.standing);
+    let row = RowHash::new(seed)
         .number(source)
         .bytes(key.as_str().as_bytes())
         .bytes(&entry.fingerprint.0)
@@ -263,37 +271,66 @@ pub(super) fn item_hash(
         .bytes(word.as_bytes())
         .optional(missing)
         .optional(held_since)
-        .number(content_hash)
-        .finish()
-}
-
-/// The columns `standing`, `missing` and `held_since`.
-pub(super) fn standing_columns(standing: Standing) -> (&'static str, Option<i64>, Option<i64>) {
-    match standing {
-        Standing::Present { missing } => ("present", Some(i64::from(missing)), None),
-        Standing::Held { since } => ("held", None, Some(since.as_millis())),
-        Standing::HeldNew { since } => ("held_new", None, Some(since.as_millis())),
-        Standing::Lost => ("lost", None, None),
-        Standing::Deleted => ("deleted", None, None),
-        Standing::Quarantined => ("quarantined", None, None),
+        .number(content_hash);
+    // Rows older than the column have none, and their hash stands.
+    match lost_since {
+        Some(since) => row.number(since).finish(),
+        None => row.finish(),
     }
 }
 
-fn standing(word: &str, missing: Option<i64>, held_since: Option<i64>) -> Option<Standing> {
-    match (word, missing, held_since) {
-        ("present", Some(missing), None) => {
-            u32::try_from(missing).ok().map(|missing| Standing::Present { missing })
+/// The columns that say how an item stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StandingColumns<'a> {
+    /// `standing`.
+    pub(super) word: &'a str,
+    pub(super) missing: Option<i64>,
+    pub(super) held_since: Option<i64>,
+    pub(super) lost_since: Option<i64>,
+}
+
+impl StandingColumns<'static> {
+    /// Those of a standing.
+    pub(super) fn of(standing: Standing) -> Self {
+        let word = |word| Self { word, missing: None, held_since: None, lost_since: None };
+        let held =
+            |name, since: Timestamp| Self { held_since: Some(since.as_millis()), ..word(name) };
+        match standing {
+            Standing::Present { missing } => {
+                Self { missing: Some(i64::from(missing)), ..word("present") }
+            }
+            Standing::Held { since } => held("held", since),
+            Standing::HeldNew { since } => held("held_new", since),
+            Standing::Lost { since } => {
+                Self { lost_since: since.map(Timestamp::as_millis), ..word("lost") }
+            }
+            Standing::Deleted => word("deleted"),
+            Standing::Quarantined => word("quarantined"),
         }
-        ("held", None, Some(since)) => {
-            Some(Standing::Held { since: Timestamp::from_millis(since) })
+    }
+}
+
+impl StandingColumns<'_> {
+    /// The standing; `None` if there is none with such columns.
+    fn read(&self) -> Option<Standing> {
+        let Self { word, missing, held_since, lost_since } = *self;
+        match (word, missing, held_since, lost_since) {
+            ("present", Some(missing), None, None) => {
+                u32::try_from(missing).ok().map(|missing| Standing::Present { missing })
+            }
+            ("held", None, Some(since), None) => {
+                Some(Standing::Held { since: Timestamp::from_millis(since) })
+            }
+            ("held_new", None, Some(since), None) => {
+                Some(Standing::HeldNew { since: Timestamp::from_millis(since) })
+            }
+            ("lost", None, None, since) => {
+                Some(Standing::Lost { since: since.map(Timestamp::from_millis) })
+            }
+            ("deleted", None, None, None) => Some(Standing::Deleted),
+            ("quarantined", None, None, None) => Some(Standing::Quarantined),
+            _ => None,
         }
-        ("held_new", None, Some(since)) => {
-            Some(Standing::HeldNew { since: Timestamp::from_millis(since) })
-        }
-        ("lost", None, None) => Some(Standing::Lost),
-        ("deleted", None, None) => Some(Standing::Deleted),
-        ("quarantined", None, None) => Some(Standing::Quarantined),
-        _ => None,
     }
 }
 

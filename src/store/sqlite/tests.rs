@@ -14,7 +14,10 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::core::ids::DeliveryId;
-use crate::store::samples::{ALL, delivered, done, event, news, page, poll, present, unit};
+use crate::core::snapshot::Standing;
+use crate::store::samples::{
+    ALL, at, delivered, done, event, item, key, news, page, poll, present, unit,
+};
 use crate::store::sqlite::copy::restore;
 use crate::store::sqlite::mark::Mark;
 use crate::store::sqlite::{Opening, SqliteReader, SqliteStore, migrate};
@@ -275,6 +278,23 @@ fn a_newer_schema_is_refused_and_left_alone() {
     assert!(matches!(SqliteReader::open(dir.path()), Err(StoreError::NewerSchema { .. })));
     vandal(dir.path()).pragma_update(None, "user_version", migrate::KNOWN).expect("it sets");
     assert_eq!(last_seq(&open(dir.path())), 1);
+}
+
+/// Rows of a state from before a column have none of it, and their hashes hold.
+#[test]
+fn what_vanished_before_that_was_noted_is_still_known() {
+    let (dir, lost) = (directory(), |since| item("a", 2, Standing::Lost { since }));
+    let upserts = vec![lost(None)];
+    done(&mut open(dir.path()), poll(PollCommit { upserts, ..page("t", 0, vec![]) }));
+    let before = "ALTER TABLE items DROP COLUMN lost_since; PRAGMA user_version = 11";
+    vandal(dir.path()).execute_batch(before).expect("it goes back");
+    let mut store = open(dir.path());
+    let known = |store: &SqliteStore| store.items(&unit("t"), &[key("a")]).expect("it reads");
+    assert_eq!(known(&store), [lost(None)]);
+    let marks = vec![(key("a"), Standing::Lost { since: Some(at(7)) })];
+    done(&mut store, poll(PollCommit { marks, ..page("t", 0, vec![]) }));
+    drop(store);
+    assert_eq!(known(&open(dir.path())), [lost(Some(at(7)))]);
 }
 
 #[test]
