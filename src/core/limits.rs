@@ -111,6 +111,10 @@ pub(crate) const OUTAGE_HOSTS_MAX: usize = 1_000;
 pub(crate) const OUTAGE_LOOK_PERIOD: Duration = Duration::from_secs(30);
 /// Polls under way at once, over all sources, that one origin leaves to others: it has at most as many as are free.
 pub(crate) const POLLS_AT_ORIGIN_MIN: usize = 16;
+/// Servers' requests to be left alone that outlast a restart; those that end first give way.
+pub(crate) const HOLDS_KEPT_MAX: usize = 1_000;
+/// Shorter ones are over before anybody asks again.
+pub(crate) const HOLD_KEPT_MIN: Duration = Duration::from_secs(5);
 /// Origins that are remembered with how they fare.
 pub(crate) const ORIGINS_KNOWN_MAX: usize = 10_000;
 /// The most requests a written rate may allow in one period.

@@ -5,7 +5,7 @@
 //! and the loop parks it with the others of its kind. A *request* of a poll under way waits here by itself; polls are
 //! let in so sparingly that few do. Of all this, a crash must not lose what was taken of the written limits: a window that
 //! is full again within seconds begins with nothing at hand, and of a slower one each permit is remembered before it is
-//! used. What was overspent is remembered from time to time.
+//! used. What was overspent is remembered from time to time, and at once who is asked to leave a server alone.
 
 mod book;
 mod parked;
@@ -110,19 +110,33 @@ impl Gate {
         let Some(store) = &self.store else { return };
         let recalled = self.recalled.get_or_init(|| async {
             match store.read(|store| store.budgets()).await {
-                Ok(kept) => self.book().resume(kept),
+                Ok(kept) => self.book().resume(kept, self.clock.now()),
                 Err(fault) => warn!(%fault, "what was spent of the limits could not be read"),
             }
         });
         recalled.await;
     }
 
-    /// Remembers the budgets that were spent from.
+    /// Remembers the budgets that were spent from, and whom servers asked to leave them alone.
     pub(super) async fn remember(&self) {
         let Some(store) = &self.store else { return };
         let _turn = self.remembering.lock().await;
-        let kept = self.book().take_spent(self.clock.now());
+        let kept = {
+            let (mut book, now) = (self.book(), self.clock.now());
+            let spent = book.take_spent(now);
+            spent.into_iter().chain(book.take_holds(now)).collect()
+        };
         keep(store, kept).await;
+    }
+
+    /// Remembers what a server just asked for: who is killed now would ask again at once.
+    async fn remember_holds(&self) {
+        let Some(store) = self.store.as_ref().filter(|_| self.book().has_new_holds()) else {
+            return;
+        };
+        let _turn = self.remembering.lock().await;
+        let kept = self.book().take_holds(self.clock.now());
+        keep(store, kept.into_iter().collect()).await;
     }
 
     /// Remembers that a slow budget is spent from, before it is.
@@ -298,6 +312,7 @@ impl Gate {
                 } else {
                     place.breaker.succeed().then_some(false)
                 };
+                book.note_holds(account, origin, now);
                 drop(book);
                 self.tell(origin, is_open);
                 Ok(response)
@@ -359,7 +374,9 @@ impl HttpClient for Gate {
         Box::pin(async move {
             let flight = self.pay(account, origin).await?;
             let result = self.http.exchange(request).await;
-            self.learn(flight, &host, result)
+            let learned = self.learn(flight, &host, result);
+            self.remember_holds().await;
+            learned
         })
     }
 
@@ -373,7 +390,9 @@ impl HttpClient for Gate {
                 Ok((response, spool)) => (Ok(response), spool),
                 Err(fault) => (Err(fault), None),
             };
-            Ok((self.learn(flight, &host, result)?, spool))
+            let learned = self.learn(flight, &host, result);
+            self.remember_holds().await;
+            Ok((learned?, spool))
         })
     }
 }

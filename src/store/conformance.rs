@@ -14,7 +14,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::core::auth::oauth2::TokenKey;
-use crate::core::budget::{Holder, Kept, KeptWindow, Rate};
+use crate::core::budget::{Hold, Holder, Kept, KeptWindow, Rate, Spent};
 use crate::core::delivery::{Breaker, DeliveryState, EndpointHealth, Started, Trigger, Verdict};
 use crate::core::extract::Shape;
 use crate::core::fault::Fault;
@@ -175,7 +175,7 @@ fn budgets(store: &mut dyn Store) {
         let (count, period) = (NonZeroU32::MIN, Duration::from_mins(1));
         let rate = Rate { count, period, burst: NonZeroU32::new(left) };
         let windows = vec![KeptWindow { rate, taken: (at(millis), left) }; 2];
-        Kept { at: at(millis), overdraft_s: -0.5, windows }
+        Kept::Spent(Spent { at: at(millis), overdraft_s: -0.5, windows })
     };
     let (api, source) =
         (Holder::Api(String::from("a b")), Holder::Source(SourceName::new("tickets")));
@@ -183,7 +183,12 @@ fn budgets(store: &mut dyn Store) {
     let write = Write::Budgets(vec![(source.clone(), kept(1, 0)), (api.clone(), kept(2, 3))]);
     assert_eq!(done(store, write), Written::Done);
     assert_eq!(done(store, Write::Budgets(vec![(source.clone(), kept(7, 1))])), Written::Done);
-    let expected = vec![(api, kept(2, 3)), (source, kept(7, 1))];
+    let hold = Hold { origin: String::from("https://a"), credential: Some(7), until: at(9) };
+    for holds in [vec![hold.clone(), hold.clone()], vec![hold.clone()]] {
+        done(store, Write::Budgets(vec![(Holder::Servers, Kept::Holds(holds))]));
+    }
+    let holds = Kept::Holds(vec![hold]);
+    let expected = vec![(api, kept(2, 3)), (Holder::Servers, holds), (source, kept(7, 1))];
     assert_eq!(store.budgets().expect("it reads"), expected);
 }
 

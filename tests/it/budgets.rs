@@ -113,3 +113,31 @@ fn what_a_server_says_is_left_is_kept_to() {
     assert!(api.requests().len() >= 20);
     assert!(daemon.term().success());
 }
+
+/// What a server says of a credential, the next process knows: whoever asks with it is asked to wait, and nobody else.
+#[test]
+fn a_credential_that_was_told_to_wait_waits_in_the_next_process() {
+    let api = Script::start(|request| match request.header("authorization") {
+        Some("Bearer one") => Reply::retry_after(429, "60"),
+        _ => Reply::json(&json!([{ "id": 1 }])),
+    });
+    let source = |name: &str, token: &str| {
+        let url = api.url_of(&format!("/{name}"));
+        format!(
+            "  {name}: {{ url: '{url}', key: .id, every: 100ms, auth: {{ bearer: {token} }} }}\n"
+        )
+    };
+    let asked = |path: &str| api.requests().iter().filter(|it| it.path() == path).count();
+    let first = format!("sources:\n{}", source("a", "one"));
+    let mut daemon = Daemon::run(&first);
+    daemon.wait_until("the answer being known", |daemon| {
+        daemon.control_json("/v1/sources/a")["fault"].is_object()
+    });
+    daemon.kill9();
+    daemon.write_config(&format!("{first}{}{}", source("b", "one"), source("c", "two")));
+    daemon.start();
+    daemon.wait_until_polled("c");
+    let before = asked("/c");
+    wait_until("twenty polls of others", || asked("/c") >= before + 20);
+    assert_eq!((asked("/a"), asked("/b")), (1, 0), "who was told to wait for a minute asked again");
+}

@@ -33,6 +33,7 @@ fn told(source: &Source) -> Vec<String> {
         let kind = match allowance.holder {
             Holder::Api(_) => "api",
             Holder::Source(_) => "source",
+            Holder::Servers => "nobody",
         };
         let rate = |rate: &Rate| {
             let burst = rate.burst.map_or_else(String::new, |burst| format!("+{burst}"));

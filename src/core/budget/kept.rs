@@ -1,5 +1,6 @@
-//! What is remembered of a written budget, so that a restart neither crosses a window nor forgets what was overspent. As
-//! bytes: a version, then numbers in little endian.
+//! What is remembered of budgets: of a written one, so that a restart neither crosses a window nor forgets what was
+//! overspent, and of those that servers keep, whom they asked to leave them alone. As bytes: a version, which is another one
+//! for each kind, then numbers in little endian.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -7,12 +8,32 @@ use std::time::Duration;
 use super::Rate;
 use crate::core::time::Timestamp;
 
-/// Another layout gets another number; one that is not known is as if nothing had been kept.
-const VERSION: u8 = 1;
+/// Of [`Spent`]. Another layout gets another number; one that is not known is as if nothing had been kept.
+const SPENT: u8 = 1;
+/// Of [`Hold`]s.
+const HOLDS: u8 = 2;
+
+/// What is remembered under a [`Holder`](super::Holder).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Kept {
+    /// Of a written budget.
+    Spent(Spent),
+    /// Of all servers.
+    Holds(Vec<Hold>),
+}
+
+/// A server that asked to be left alone, or says that nothing is left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hold {
+    pub(crate) origin: String,
+    /// A digest of who asks; `None` is whoever does.
+    pub(crate) credential: Option<u32>,
+    pub(crate) until: Timestamp,
+}
 
 /// A budget as it was.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Kept {
+pub(crate) struct Spent {
     /// When that was.
     pub(crate) at: Timestamp,
     /// How long the whole budget would have to rest to make up for what was spent beyond it, in seconds.
@@ -31,7 +52,59 @@ pub(crate) struct KeptWindow {
 impl Kept {
     /// Its bytes.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        match self {
+            Self::Spent(spent) => spent.to_bytes(),
+            Self::Holds(holds) => {
+                std::iter::once(HOLDS).chain(holds.iter().flat_map(Hold::to_bytes)).collect()
+            }
+        }
+    }
+
+    /// What [`Kept::to_bytes`] gave; `None` for anything else.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (version, mut bytes) = bytes.split_first()?;
+        match *version {
+            SPENT => Spent::from_bytes(bytes).map(Self::Spent),
+            HOLDS => {
+                let mut holds = Vec::new();
+                while !bytes.is_empty() {
+                    holds.push(Hold::read(&mut bytes)?);
+                }
+                Some(Self::Holds(holds))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Hold {
+    fn to_bytes(&self) -> Vec<u8> {
+        // No origin is that long: a host's name is not.
+        let length = u16::try_from(self.origin.len()).unwrap_or(u16::MAX);
+        let origin = self.origin.as_bytes().iter().take(usize::from(length)).copied();
+        let mut bytes = self.until.as_millis().to_le_bytes().to_vec();
+        bytes.push(u8::from(self.credential.is_some()));
+        bytes.extend(self.credential.unwrap_or_default().to_le_bytes());
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(origin);
+        bytes
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let until = time(bytes)?;
+        let [is_of_one] = taken(bytes)?;
+        let credential = u32::from_le_bytes(taken(bytes)?);
+        let length = usize::from(u16::from_le_bytes(taken(bytes)?));
+        let (origin, rest) = bytes.split_at_checked(length)?;
+        *bytes = rest;
+        let origin = std::str::from_utf8(origin).ok()?.to_owned();
+        Some(Self { origin, credential: (is_of_one == 1).then_some(credential), until })
+    }
+}
+
+impl Spent {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![SPENT];
         bytes.extend(self.at.as_millis().to_le_bytes());
         bytes.extend(self.overdraft_s.to_le_bytes());
         for KeptWindow { rate, taken: (at, left) } in &self.windows {
@@ -45,9 +118,7 @@ impl Kept {
         bytes
     }
 
-    /// What [`Kept::to_bytes`] gave; `None` for anything else.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (&VERSION, mut bytes) = bytes.split_first()? else { return None };
+    fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
         let at = time(&mut bytes)?;
         let overdraft_s = f64::from_le_bytes(taken(&mut bytes)?);
         let mut windows = Vec::new();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Allowance, Free, Gauge, Kept, Rate};
+use super::{Allowance, Free, Gauge, Rate, Spent};
 use crate::core::ids::SourceName;
 use crate::core::schedule::Terms;
 use crate::core::schedule::price::{Price, Sharers};
@@ -57,7 +57,7 @@ impl Ledger {
     }
 
     /// A budget that goes on after a restart. Windows that are declared otherwise begin with nothing at hand.
-    pub(crate) fn resumed(allowance: &Allowance, kept: &Kept, now: Timestamp) -> Self {
+    pub(crate) fn resumed(allowance: &Allowance, kept: &Spent, now: Timestamp) -> Self {
         let gauges = allowance.limit.iter().map(|rate| {
             let known = kept.windows.iter().find(|window| window.rate == *rate);
             known.map_or_else(|| Gauge::drained(*rate, now), |known| Gauge::resumed(known, now))
@@ -67,12 +67,12 @@ impl Ledger {
     }
 
     /// What to remember of it; `None` without a limit.
-    pub(crate) fn kept(&self, now: Timestamp) -> Option<Kept> {
+    pub(crate) fn kept(&self, now: Timestamp) -> Option<Spent> {
         let windows: Vec<_> = self.gauges.iter().map(Gauge::kept).collect();
         let overdraft_s = self.price.map(|price| price.overdraft_s(now));
         let carried = self.carried.map(|(overdraft_s, _)| overdraft_s);
         let overdraft_s = overdraft_s.or(carried).unwrap_or(0.0);
-        (!windows.is_empty()).then_some(Kept { at: now, overdraft_s, windows })
+        (!windows.is_empty()).then_some(Spent { at: now, overdraft_s, windows })
     }
 
     /// Whether each request has to be remembered before it is made: a window would not be full again soon after a restart.

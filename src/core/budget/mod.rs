@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`Ledger`] | a written limit: never crossed in any window of its length, planned at 80 % |
 //! | [`Tally`] | what a server says about one credential: how much is left, how long to wait, whether a 304 is free |
+//! | [`Holds`] | whom servers asked to leave them alone, for the next process |
 //! | [`Cost`] | what a poll costs, in requests |
 //! | [`Breaker`] | whether an origin fails for several sources in a row |
 //! | [`Outage`] | whether everything that used to answer stopped at once |
@@ -12,6 +13,7 @@
 
 mod breaker;
 mod cost;
+mod holds;
 mod kept;
 mod ledger;
 mod outage;
@@ -27,7 +29,8 @@ use std::time::Duration;
 
 pub(crate) use self::breaker::{Breaker, Passage};
 pub(crate) use self::cost::Cost;
-pub(crate) use self::kept::{Kept, KeptWindow};
+pub(crate) use self::holds::Holds;
+pub(crate) use self::kept::{Hold, Kept, KeptWindow, Spent};
 pub(crate) use self::ledger::Ledger;
 pub(crate) use self::outage::{Outage, is_out_of_reach};
 pub(crate) use self::tally::{Free, Tally};
@@ -61,6 +64,8 @@ pub(crate) struct Allowance {
 pub(crate) enum Holder {
     /// A block of `apis`: its sources share it.
     Api(String),
+    /// None: what servers said of budgets of theirs is remembered under this name, all together.
+    Servers,
     Source(SourceName),
 }
 
@@ -69,6 +74,7 @@ impl Holder {
     pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Api(name) => name,
+            Self::Servers => "servers",
             Self::Source(name) => name.as_str(),
         }
     }
@@ -77,12 +83,16 @@ impl Holder {
     pub(crate) fn to_text(&self) -> String {
         match self {
             Self::Api(name) => format!("api {name}"),
+            Self::Servers => String::from("servers"),
             Self::Source(name) => format!("source {name}"),
         }
     }
 
     /// What [`Holder::to_text`] gave.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
+        if text == "servers" {
+            return Some(Self::Servers);
+        }
         match text.split_once(' ')? {
             ("api", name) => Some(Self::Api(name.to_owned())),
             ("source", name) => Some(Self::Source(SourceName::new(name))),

@@ -214,6 +214,18 @@ impl Tally {
         self.held_until
     }
 
+    /// Until when the server allows nothing: it asked for that, or nothing is left.
+    pub(crate) fn shut_until(&self) -> Timestamp {
+        let used_up = self.left.filter(|(left, _)| *left == 0);
+        self.held_until.max(used_up.map_or(self.held_until, |(_, until)| until))
+    }
+
+    /// The server asked for that before a restart. What comes after it begins gently.
+    pub(crate) fn resume(&mut self, until: Timestamp) {
+        self.held_until = self.held_until.max(until);
+        self.credit = Some(1);
+    }
+
     /// How many requests are said to be left, and until when.
     pub(crate) fn left(&self, now: Timestamp) -> Option<(u64, Timestamp)> {
         self.left.filter(|(_, until)| *until > now)

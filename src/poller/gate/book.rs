@@ -1,5 +1,7 @@
 //! What the gate knows: budgets, origins, and who was let in.
 
+mod holds;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -10,8 +12,8 @@ use tokio::sync::Semaphore;
 
 use super::Applicant;
 use crate::core::budget::{
-    Account, Allowance, Breaker, Cost, Free, Gauge, Holder, Kept, Ledger, Outage, Passage, Rate,
-    Tally,
+    Account, Allowance, Breaker, Cost, Free, Gauge, Holder, Holds, Kept, Ledger, Outage, Passage,
+    Rate, Spent, Tally,
 };
 use crate::core::fault::Whose;
 use crate::core::http::TransportFault;
@@ -83,7 +85,9 @@ pub(super) struct Book {
     /// What polls cost, of the units for which that is not one request.
     costs: HashMap<UnitName, Cost>,
     /// Budgets as they were before a restart, until somebody asks for them.
-    kept: HashMap<Holder, Kept>,
+    kept: HashMap<Holder, Spent>,
+    /// Whom servers asked to leave them alone.
+    holds: Holds,
     pub(super) outage: Outage,
 }
 
@@ -503,17 +507,12 @@ impl Book {
         self.tally(account, origin, now).stretch(&account.unit, planned, now)
     }
 
-    /// Goes on with budgets as they were before a restart.
-    pub(super) fn resume(&mut self, kept: impl IntoIterator<Item = (Holder, Kept)>) {
-        self.kept.extend(kept);
-    }
-
     /// What to remember of the budgets that changed since they were last remembered.
     pub(super) fn take_spent(&mut self, now: Timestamp) -> Vec<(Holder, Kept)> {
         let spent = self.budgets.iter_mut().filter(|(_, budget)| budget.is_spent);
         let kept = spent.filter_map(|(holder, budget)| {
             budget.is_spent = false;
-            Some((holder.clone(), budget.ledger.kept(now)?))
+            Some((holder.clone(), Kept::Spent(budget.ledger.kept(now)?)))
         });
         kept.collect()
     }
@@ -524,7 +523,7 @@ impl Book {
         let budgets = account.budgets.iter().filter_map(|allowance| {
             let ledger = &self.budgets.get(&allowance.holder)?.ledger;
             let kept = ledger.is_slow().then(|| ledger.kept(now))??;
-            Some((allowance.holder.clone(), kept))
+            Some((allowance.holder.clone(), Kept::Spent(kept)))
         });
         budgets.collect()
     }

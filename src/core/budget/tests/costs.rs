@@ -5,8 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{allowance, answer, at, backoff, most_in, rate};
-use crate::core::budget::{Cost, Free, Gauge, Holder, Kept, Ledger, Tally};
+use crate::core::budget::{Cost, Free, Gauge, Hold, Holder, Holds, Kept, Ledger, Spent, Tally};
 use crate::core::ids::{SourceName, UnitName};
+use crate::core::limits::HOLDS_KEPT_MAX;
 use crate::core::pacing::Pacing;
 use crate::core::schedule::price::Sharers;
 use crate::core::schedule::{Every, Stretch};
@@ -200,8 +201,9 @@ fn a_slow_window_goes_on_after_a_restart_and_a_fast_one_begins_empty() {
     assert!(ledger.is_slow());
     let first = ledger.opens(at(0));
     assert!(ledger.take(&source, first));
-    let kept = Kept::from_bytes(&ledger.kept(first).unwrap().to_bytes()).unwrap();
-    assert_eq!(Some(kept.clone()), ledger.kept(first));
+    let kept = ledger.kept(first).unwrap();
+    let again = Kept::from_bytes(&Kept::Spent(kept.clone()).to_bytes());
+    assert_eq!(again, Some(Kept::Spent(kept.clone())));
     // 8 an hour are 450 s apart.
     let next = first.after(Duration::from_secs(450));
     for minutes in [0, 1, 5, 7] {
@@ -230,7 +232,7 @@ fn what_was_overspent_is_made_up_for_after_a_restart_and_what_was_saved_is_not_s
     let theta =
         |ledger: &Ledger, millis: i64| ledger.terms(1.0, 1.0, at(millis)).unwrap().theta().unwrap();
     let check = |overdraft_s: f64, hours: i64, expected_s: f64| {
-        let kept = Kept { at: at(0), overdraft_s, windows: Vec::new() };
+        let kept = Spent { at: at(0), overdraft_s, windows: Vec::new() };
         let now = at(hours * 3_600_000);
         let mut ledger = Ledger::resumed(&limit, &kept, now);
         let mut fresh = Ledger::new(&limit, now);
@@ -250,17 +252,74 @@ fn what_was_overspent_is_made_up_for_after_a_restart_and_what_was_saved_is_not_s
 
 #[test]
 fn nothing_else_is_taken_for_what_was_kept() {
-    let kept = Ledger::new(&allowance(vec![rate(3, 60, 9)]), at(0)).kept(at(5)).unwrap();
+    let spent = Ledger::new(&allowance(vec![rate(3, 60, 9)]), at(0)).kept(at(5)).unwrap();
+    let kept = Kept::Spent(spent);
     let bytes = kept.to_bytes();
     assert_eq!(Kept::from_bytes(&bytes), Some(kept));
     for cut in 0..bytes.len() {
         assert!(Kept::from_bytes(&bytes[..cut]).is_none() || cut == 17, "{cut}");
     }
     assert_eq!(Kept::from_bytes(&[&[9], &bytes[1..]].concat()), None);
-    for holder in [Holder::Api(String::from("a b")), Holder::Source(SourceName::new("c"))] {
+    let hold = |origin: &str, credential, millis| Hold {
+        origin: origin.to_owned(),
+        credential,
+        until: at(millis),
+    };
+    let holds = vec![hold("https://é.example:8443", Some(u32::MAX), -1), hold("", None, 9)];
+    let kept = Kept::Holds(holds);
+    let bytes = kept.to_bytes();
+    assert_eq!(Kept::from_bytes(&bytes), Some(kept));
+    for cut in 0..bytes.len() {
+        // Behind the first, nothing is missing.
+        let is_whole = cut == 1 || cut == bytes.len() - 15;
+        assert_eq!(Kept::from_bytes(&bytes[..cut]).is_some(), is_whole, "{cut}");
+    }
+    assert_eq!(
+        Kept::from_bytes(&Kept::Holds(Vec::new()).to_bytes()),
+        Some(Kept::Holds(Vec::new()))
+    );
+    let holders =
+        [Holder::Api(String::from("a b")), Holder::Source(SourceName::new("c")), Holder::Servers];
+    for holder in holders {
         assert_eq!(Holder::from_text(&holder.to_text()), Some(holder));
     }
     assert_eq!((Holder::from_text("api"), Holder::from_text("x y")), (None, None));
+}
+
+#[test]
+fn whom_servers_asked_for_peace_is_known_within_bounds_and_until_it_is_over() {
+    let until = |holds: &mut Holds, now: i64| match holds.take(at(now)) {
+        Some(Kept::Holds(kept)) => {
+            Some(kept.iter().map(|hold| hold.until.as_millis() - at(0).as_millis()).collect())
+        }
+        other => other.map(|_| Vec::new()),
+    };
+    let (a, all) = (("https://a", Some(1)), ("https://a", None));
+    let mut holds = Holds::default();
+    assert!(!holds.is_changed());
+    // Too short.
+    holds.note(a, at(4_999), at(0));
+    assert_eq!(until(&mut holds, 0), None);
+    holds.note(a, at(60_000), at(0));
+    holds.note(all, at(30_000), at(0));
+    assert!(holds.is_changed());
+    assert_eq!(until(&mut holds, 0), Some(vec![30_000, 60_000]));
+    // The same once more, told a little later.
+    holds.note(a, at(60_900), at(900));
+    assert_eq!(until(&mut holds, 900), None);
+    // There is more after all.
+    holds.note(a, at(1_000), at(1_000));
+    assert_eq!(until(&mut holds, 1_000), Some(vec![30_000]));
+    // What is past is forgotten with the next.
+    holds.note(a, at(90_000), at(31_000));
+    assert_eq!(until(&mut holds, 31_000), Some(vec![90_000]));
+    for number in 0..2_000 {
+        let credential = u32::try_from(number % 1_500).unwrap();
+        holds.note(("https://b", Some(credential)), at(100_000 + number * 3_000), at(32_000));
+    }
+    let kept: Vec<i64> = until(&mut holds, 32_000).unwrap();
+    assert_eq!(kept.len(), HOLDS_KEPT_MAX);
+    assert!(kept.iter().min() >= Some(&1_000_000), "{:?}", kept.iter().min());
 }
 
 proptest! {

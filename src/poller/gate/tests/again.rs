@@ -1,6 +1,7 @@
 //! What goes on after a restart, after the machine slept, and when the clock is set.
 
 use super::*;
+use crate::core::budget::{Holder, Kept};
 use crate::core::limits::OVERDUE_SPREAD_MIN;
 
 /// One process after the other over the same state, each for so long; every other one is killed. When requests came, since
@@ -117,4 +118,62 @@ async fn a_clock_that_is_set_moves_calendars_alone() {
     sleep(Duration::from_mins(20)).await;
     assert_eq!(asked(), (2, 9));
     world.end().await;
+}
+
+/// What a server says to one source with a credential holds for the others with it, also in the next process, and for
+/// nobody else.
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_a_credential_holds_after_a_restart() {
+    let first = "sources:\n  \
+        a: { url: 'https://a.example/a', key: .id, every: 5s, auth: { bearer: one } }\n";
+    let more = "  b: { url: 'https://a.example/b', key: .id, every: 5s, auth: { bearer: one } }\n  \
+        c: { url: 'https://a.example/c', key: .id, every: 5s, auth: { bearer: two } }\n  \
+        d: { url: 'https://d.example/d', key: .id, every: 5s, auth: { bearer: one } }\n";
+    let all = format!("{first}{more}");
+    let left = |name, value: &str| (name, value.to_owned());
+    let used_up = || {
+        vec![
+            left("ratelimit-limit", "100"),
+            left("ratelimit-remaining", "0"),
+            left("ratelimit-reset", "60"),
+        ]
+    };
+    let asked = || vec![left("retry-after", "60")];
+    for (status, headers, holds_all) in [
+        (429, asked(), false),
+        (403, asked(), false),
+        (503, asked(), true),
+        (200, used_up(), false),
+        (429, used_up(), false),
+    ] {
+        let (store, began) =
+            (StoreHandle::inline(Box::new(MemoryStore::default())), Instant::now());
+        let said = answer(status, &headers, r#"[{"id":1}]"#);
+        let world =
+            World::over((store.clone(), began), first, Box::new(move |_, _, _| Ok(said.clone())));
+        sleep(Duration::from_secs(8)).await;
+        assert_eq!(world.counts().of("/a"), 1, "{status} {headers:?}");
+        // Killed.
+        drop(world);
+        let world = World::over((store.clone(), began), &all, Box::new(|_, _, _| Ok(listing())));
+        sleep(Duration::from_secs(40)).await;
+        let counts = world.counts();
+        let case = format!("{status} {headers:?}: {:?}", counts.asked);
+        assert_eq!((counts.of("/a"), counts.of("/b")), (0, 0), "{case}");
+        assert_eq!(counts.of("/c") == 0, holds_all, "{case}");
+        assert!(counts.of("/d") > 5, "{case}");
+        sleep(Duration::from_secs(60)).await;
+        let counts = world.counts();
+        assert!(
+            ["/a", "/b", "/c"].into_iter().all(|path| counts.of(path) > 5),
+            "{:?}",
+            counts.asked
+        );
+        world.end().await;
+        // What is past is forgotten.
+        let kept = store.read(|store| store.budgets()).await.unwrap();
+        let is_short =
+            |(_, kept): &(Holder, Kept)| !matches!(kept, Kept::Holds(holds) if !holds.is_empty());
+        assert!(kept.iter().all(is_short), "{kept:?}");
+    }
 }

@@ -1,0 +1,56 @@
+//! What outlasts the process: budgets as they were, and whom servers asked to leave them alone.
+
+use super::Book;
+use crate::core::budget::{Account, Hold, Holder, Kept};
+use crate::core::limits::SOURCE_RETRY_AFTER_MAX;
+use crate::core::time::Timestamp;
+
+impl Book {
+    /// Goes on as it was before a restart.
+    pub(in super::super) fn resume(
+        &mut self,
+        kept: impl IntoIterator<Item = (Holder, Kept)>,
+        now: Timestamp,
+    ) {
+        for (holder, kept) in kept {
+            match kept {
+                Kept::Spent(spent) => drop(self.kept.insert(holder, spent)),
+                Kept::Holds(holds) => holds.into_iter().for_each(|hold| self.hold(hold, now)),
+            }
+        }
+    }
+
+    fn hold(&mut self, hold: Hold, now: Timestamp) {
+        // The clock may have been set back since.
+        let until = hold.until.min(now.after(SOURCE_RETRY_AFTER_MAX));
+        if until <= now {
+            return;
+        }
+        let hold = Hold { until, ..hold };
+        self.holds.resume(&hold);
+        let origin = self.origin(&hold.origin, now);
+        match hold.credential {
+            Some(credential) => origin.tallies.entry(credential).or_default().resume(until),
+            None => origin.hold_until(until),
+        }
+    }
+
+    /// Notes what the last answer came to: whom the server asks to leave it alone.
+    pub(in super::super) fn note_holds(&mut self, account: &Account, origin: &str, now: Timestamp) {
+        let place = self.origin(origin, now);
+        let of_all = place.held_until;
+        let own = place.tallies.get(&account.credential).map_or(now, |tally| tally.shut_until());
+        self.holds.note((origin, None), of_all, now);
+        self.holds.note((origin, Some(account.credential)), own, now);
+    }
+
+    /// Whether there is to remember what servers asked for.
+    pub(in super::super) fn has_new_holds(&self) -> bool {
+        self.holds.is_changed()
+    }
+
+    /// What to remember of it, if that is another than before.
+    pub(in super::super) fn take_holds(&mut self, now: Timestamp) -> Option<(Holder, Kept)> {
+        self.holds.take(now).map(|holds| (Holder::Servers, holds))
+    }
+}
