@@ -265,7 +265,8 @@ impl Gate {
             let now = self.clock.now();
             let entered = self.book().enter(&account, &origin, now);
             let Err(shut) = entered else {
-                let flight = Flight { gate: self, account, origin, _seats: held, ended: false };
+                let flight =
+                    Flight { gate: self, account, origin, paid: now, _seats: held, ended: false };
                 self.remember_first(&flight.account).await;
                 return Ok(flight);
             };
@@ -299,7 +300,7 @@ impl Gate {
                 let tally = book.tally(account, origin, now);
                 let free = tally.hear(&response, &pacing, &account.backoff, (now, unit));
                 if let Some(free) = free {
-                    book.give_back(account, &free, now);
+                    book.give_back(account, &free, (flight.paid, now));
                 }
                 book.outage.answered(host);
                 let held = pacing.hold.filter(|(scope, _)| *scope == Scope::Host);
@@ -435,6 +436,8 @@ struct Flight<'g> {
     gate: &'g Gate,
     account: Arc<Account>,
     origin: String,
+    /// When it was paid for.
+    paid: Timestamp,
     _seats: Vec<OwnedSemaphorePermit>,
     ended: bool,
 }

@@ -139,11 +139,16 @@ impl Ledger {
         is_paid
     }
 
-    /// Gives a request back that cost nothing, to the windows that the server's figures are of. Says whether the plan is
-    /// one of these windows, so that it is no more charged either.
-    pub(crate) fn give_back(&mut self, source: &SourceName, free: &Free, now: Timestamp) -> bool {
+    /// Gives a request back that was paid for at `paid` and cost nothing, to the windows that the server's figures are of.
+    /// Says whether the plan is one of these windows, so that it is no more charged either.
+    pub(crate) fn give_back(
+        &mut self,
+        source: &SourceName,
+        free: &Free,
+        (paid, now): (Timestamp, Timestamp),
+    ) -> bool {
         for gauge in self.gauges.iter_mut().filter(|gauge| gauge.is_meant_by(free)) {
-            gauge.give_back(now);
+            gauge.give_back(paid, now);
         }
         let narrowest =
             self.gauges.iter().min_by(|one, two| one.planned().total_cmp(&two.planned()));

@@ -195,7 +195,7 @@ impl Gauge {
     }
 
     /// Of those that were given back, the ones that are still worth something. Governor's next one is as good as there: a
-    /// window without room for both gives none back.
+    /// window without room for both keeps none beside.
     fn returned(&self, now: Timestamp) -> u32 {
         let come = self.come(now).saturating_add(1);
         self.returned.min(self.burst.saturating_sub(come))
@@ -238,9 +238,19 @@ impl Gauge {
         true
     }
 
-    /// Takes a permit back, of a request that cost nothing.
-    pub(crate) fn give_back(&mut self, now: Timestamp) {
-        self.returned = self.returned(now).saturating_add(1);
+    /// Takes a permit back that was taken at `paid`, of a request that cost nothing.
+    ///
+    /// Where one permit is all that is ever at hand, it was there before, whole: unless another was taken since, all is as
+    /// if this one had never been, and those that cost something stay as far apart. If another was taken, that one waited
+    /// for as long as it would have had to anyway, and nothing is left to give back.
+    pub(crate) fn give_back(&mut self, paid: Timestamp, now: Timestamp) {
+        if self.burst > 1 {
+            self.returned = self.returned(now).saturating_add(1);
+        } else if self.taken == (paid, 0) {
+            let Self { limiter, hands, began, taken, .. } =
+                Self::new(self.rate, self.spacing, self.burst, now);
+            (self.limiter, self.hands, self.began, self.taken) = (limiter, hands, began, taken);
+        }
         self.count(now, -1.0);
     }
 

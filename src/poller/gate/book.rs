@@ -440,11 +440,17 @@ impl Book {
         Ok(())
     }
 
-    /// A request of this account cost nothing.
-    pub(super) fn give_back(&mut self, account: &Account, free: &Free, now: Timestamp) {
+    /// A request of this account that was paid for at the first of these times cost nothing.
+    pub(super) fn give_back(
+        &mut self,
+        account: &Account,
+        free: &Free,
+        times: (Timestamp, Timestamp),
+    ) {
         let mut is_free = true;
         for allowance in account.budgets.iter() {
-            is_free &= self.budget(allowance, now).ledger.give_back(&account.source, free, now);
+            is_free &=
+                self.budget(allowance, times.1).ledger.give_back(&account.source, free, times);
         }
         // Planned as if it cost nothing only if that holds for all that it is planned by.
         if let Some(admitted) = self.admitted.get_mut(&account.unit).filter(|_| is_free) {

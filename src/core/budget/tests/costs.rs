@@ -115,7 +115,7 @@ fn what_is_free_is_given_back_to_the_price_and_the_windows_it_is_of() {
             let now = at(second * 10_000);
             assert!(ledger.take(&source, now));
             if let Some(free) = &free {
-                ledger.give_back(&source, free, now);
+                ledger.give_back(&source, free, (now, now));
             }
         }
         let now = at(1_000_000);
@@ -334,9 +334,9 @@ proptest! {
         let (mut now, mut charged, mut under_way) = (at(0), Vec::new(), Vec::new());
         for (wait, took, is_free) in steps {
             now = now.after(Duration::from_millis(u64::try_from(wait % 60).unwrap()));
-            under_way.retain(|(ends, is_free)| {
+            under_way.retain(|(paid, ends, is_free)| {
                 if *ends <= now && *is_free {
-                    gauge.give_back(now);
+                    gauge.give_back(*paid, now);
                 }
                 *ends > now
             });
@@ -345,7 +345,7 @@ proptest! {
             if opens <= now {
                 // Few are on their way for as long as a window lasts.
                 let ends = now.after(Duration::from_millis(u64::try_from(took % 100).unwrap()));
-                under_way.push((ends, is_free));
+                under_way.push((now, ends, is_free));
                 if !is_free {
                     charged.push(now.as_millis());
                 }
@@ -354,4 +354,66 @@ proptest! {
         let most = most_in(&charged, i64::try_from(period).unwrap() * 1000);
         prop_assert!(most <= count as usize, "{most}");
     }
+
+    /// The same where one permit is all that is ever at hand, with answers that take longer than it takes for the next one:
+    /// those that cost something stay as far apart as without the others.
+    #[test]
+    fn what_is_given_back_to_a_window_of_one_brings_none_closer(
+        (count, burst) in prop_oneof![(1_u32..20, Just(0)), (20_u32..200, Just(1))],
+        period in 1_u64..90,
+        steps in prop::collection::vec((0.0..1.5, 0.0..2.5, any::<bool>()), 1..200),
+    ) {
+        let mut gauge = Gauge::written(rate(count, period, burst), at(0));
+        let spacing = Duration::from_secs_f64(1.0 / gauge.planned());
+        let (mut now, mut charged, mut under_way) = (at(0), Vec::new(), Vec::new());
+        for (wait, took, is_free) in steps {
+            now = now.after(spacing.mul_f64(wait));
+            under_way.retain(|(paid, ends, is_free)| {
+                if *ends <= now && *is_free {
+                    gauge.give_back(*paid, now);
+                }
+                *ends > now
+            });
+            let opens = gauge.opens(0, now);
+            prop_assert!(opens > now || gauge.take(now), "what is open can be taken");
+            if opens <= now {
+                under_way.push((now, now.after(spacing.mul_f64(took)), is_free));
+                if !is_free {
+                    charged.push(now.as_millis());
+                }
+            }
+        }
+        for pair in charged.windows(2) {
+            let apart = Duration::from_millis(u64::try_from(pair[1] - pair[0]).unwrap());
+            prop_assert!(apart + Duration::from_micros(1) >= spacing, "{apart:?} are less than {spacing:?}");
+        }
+        let most = most_in(&charged, i64::try_from(period).unwrap() * 1000);
+        prop_assert!(most <= count as usize, "{most}");
+    }
+}
+
+#[test]
+fn a_window_of_one_gets_it_back_unless_it_was_used_since() {
+    // One in two and a half seconds.
+    let mut gauge = Gauge::drained(rate(1, 2, 0), at(0));
+    let opens = |gauge: &Gauge, millis: i64| {
+        let opens = gauge.opens(0, at(millis)).as_millis() - at(0).as_millis();
+        opens.max(millis)
+    };
+    assert_eq!(opens(&gauge, 0), 2_501);
+    // As often as it costs nothing, and as if it had never been.
+    for millis in [2_501, 2_600, 2_700] {
+        assert!(gauge.take(at(millis)));
+        assert_eq!(opens(&gauge, millis), millis + 2_501);
+        gauge.give_back(at(millis), at(millis + 50));
+        assert_eq!(opens(&gauge, millis + 50), millis + 50);
+        assert!(gauge.used_ratio(at(millis + 50)) < 0.1);
+    }
+    // The next one was taken before the answer came.
+    assert!(gauge.take(at(3_000)) && gauge.take(at(5_501)));
+    gauge.give_back(at(3_000), at(6_000));
+    assert_eq!(opens(&gauge, 6_000), 5_501 + 2_501);
+    gauge.give_back(at(5_501), at(6_100));
+    assert_eq!(opens(&gauge, 6_100), 6_100);
+    assert!(gauge.take(at(6_100)) && !gauge.take(at(6_100)));
 }
