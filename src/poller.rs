@@ -243,6 +243,7 @@ impl Poller {
         let mut memory = slot.0.lock().await;
         let mut declared = self.declared(unit).await?;
         if http.is_none() {
+            self.carry_spent(&declared.source);
             declared = self.declared_when_open(unit, declared).await?;
         }
         let order = Order { mode, http, shows_events: true };

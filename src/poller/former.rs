@@ -3,6 +3,7 @@
 use tracing::info;
 
 use super::{Memory, Poller};
+use crate::core::budget::Holder;
 use crate::core::ids::{SourceName, UnitName};
 use crate::core::source::{Source, SourceState};
 use crate::store::{StoreError, Write, Written};
@@ -30,6 +31,16 @@ impl Poller {
             info!(source = %source.name, %was, "renamed: what is known goes on under the new name");
         }
         Ok(())
+    }
+
+    /// Goes on with what was spent of a source's own limit under its former name. Before anybody pays, and that is before
+    /// the rest is taken over: a poll is let in first.
+    pub(super) fn carry_spent(&self, source: &Source) {
+        let Some(was) = &source.was else { return };
+        let own = Holder::Source(source.name.clone());
+        if let Some(allowance) = source.budgets.iter().find(|allowance| allowance.holder == own) {
+            self.ports.gate.carry(was, allowance);
+        }
     }
 
     /// The former name of a source, if something is known under that one and nothing under its own.

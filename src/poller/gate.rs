@@ -25,7 +25,7 @@ use crate::core::budget::{Account, Allowance, Holder, Kept, is_out_of_reach};
 use crate::core::fault::Fault;
 use crate::core::http;
 use crate::core::http::{Request, Response, TransportFault};
-use crate::core::ids::UnitName;
+use crate::core::ids::{SourceName, UnitName};
 use crate::core::limits::{HELD_REQUEST_WAIT_MAX, SWEEP_PERIOD};
 use crate::core::pacing::{Pacing, Scope};
 use crate::core::schedule::explain::Standing;
@@ -196,6 +196,11 @@ impl Gate {
     /// Whether a source had more than its share of what it shares with others.
     pub(super) fn is_greedy(&self, source: &Source) -> bool {
         self.book().is_greedy(source)
+    }
+
+    /// Goes on with what was spent of a source's own budget under its former name, unless there is something under its own.
+    pub(super) fn carry(&self, was: &SourceName, allowance: &Allowance) {
+        self.book().carry(was, allowance, self.clock.now());
     }
 
     /// Says who shares the written budgets.

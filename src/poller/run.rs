@@ -251,6 +251,7 @@ impl Poller {
                 self.let_go(own, &UnitName::from(name)).await;
             }
         }
+        roster.sources.values().for_each(|source| self.carry_spent(source));
         own.is_shared_anew = true;
         let now = self.ports.clock.now();
         let is_as_before =

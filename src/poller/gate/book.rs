@@ -1,6 +1,6 @@
 //! What the gate knows: budgets, origins, and who was let in.
 
-mod holds;
+mod outlast;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

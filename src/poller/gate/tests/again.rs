@@ -162,7 +162,7 @@ async fn what_is_known_of_a_credential_holds_after_a_restart() {
         assert_eq!((counts.of("/a"), counts.of("/b")), (0, 0), "{case}");
         assert_eq!(counts.of("/c") == 0, holds_all, "{case}");
         assert!(counts.of("/d") > 5, "{case}");
-        sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_mins(1)).await;
         let counts = world.counts();
         assert!(
             ["/a", "/b", "/c"].into_iter().all(|path| counts.of(path) > 5),
@@ -175,5 +175,52 @@ async fn what_is_known_of_a_credential_holds_after_a_restart() {
         let is_short =
             |(_, kept): &(Holder, Kept)| !matches!(kept, Kept::Holds(holds) if !holds.is_empty());
         assert!(kept.iter().all(is_short), "{kept:?}");
+    }
+}
+
+/// A source that gets another name goes on with what is left of its own limit, in this process and in the next, and in the
+/// one after that, which does not hear of the former name any more.
+#[tokio::test(start_paused = true)]
+async fn a_renamed_source_goes_on_with_its_own_limit() {
+    let named = |name: &str, keys: &str| {
+        format!(
+            "sources: {{ {name}: {{ url: 'https://a.example/rare', key: .id, every: 1m, limit: 6/h{keys} }} }}"
+        )
+    };
+    let (old, new, later) = (named("old", ""), named("new", ", was: old"), named("new", ""));
+    for is_restarted in [false, true] {
+        let (store, began) =
+            (StoreHandle::inline(Box::new(MemoryStore::default())), Instant::now());
+        let start = |text: &str| {
+            World::over((store.clone(), began), text, Box::new(|_, _, _| Ok(listing())))
+        };
+        let mut asked = Vec::new();
+        let mut note = |world: &World| {
+            let offset = world.server.began.saturating_duration_since(began);
+            asked.extend(world.counts().asked.values().flatten().map(|at| offset + *at));
+        };
+        let mut world = start(&old);
+        sleep(Duration::from_mins(20)).await;
+        if is_restarted {
+            note(&world);
+            drop(world);
+            world = start(&new);
+        } else {
+            world.declare(&new);
+        }
+        // Nothing is asked for before it ends.
+        sleep(Duration::from_mins(2)).await;
+        note(&world);
+        world.end().await;
+        let world = start(&later);
+        sleep(Duration::from_hours(2)).await;
+        note(&world);
+        world.end().await;
+        // Four fifths of six an hour are twelve and a half minutes apart.
+        assert!(asked.len() > 9, "{asked:?}");
+        for pair in asked.windows(2) {
+            let apart = pair[1].saturating_sub(pair[0]);
+            assert!(apart > Duration::from_secs(749), "{is_restarted}: {asked:?}");
+        }
     }
 }

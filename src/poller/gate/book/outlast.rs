@@ -1,7 +1,8 @@
-//! What outlasts the process: budgets as they were, and whom servers asked to leave them alone.
+//! What outlasts the process, or a name: budgets as they were, and whom servers asked to leave them alone.
 
 use super::Book;
-use crate::core::budget::{Account, Hold, Holder, Kept};
+use crate::core::budget::{Account, Allowance, Hold, Holder, Kept, Tally};
+use crate::core::ids::SourceName;
 use crate::core::limits::SOURCE_RETRY_AFTER_MAX;
 use crate::core::time::Timestamp;
 
@@ -17,6 +18,27 @@ impl Book {
                 Kept::Spent(spent) => drop(self.kept.insert(holder, spent)),
                 Kept::Holds(holds) => holds.into_iter().for_each(|hold| self.hold(hold, now)),
             }
+        }
+    }
+
+    /// See [`Gate::carry`](super::super::Gate::carry). A poll that is still under way under the former name goes on with
+    /// that one's.
+    pub(in super::super) fn carry(
+        &mut self,
+        was: &SourceName,
+        allowance: &Allowance,
+        now: Timestamp,
+    ) {
+        let own = &allowance.holder;
+        if self.budgets.contains_key(own) || self.kept.contains_key(own) {
+            return;
+        }
+        let was = Holder::Source(was.clone());
+        let spent = self.budgets.get(&was).and_then(|budget| budget.ledger.kept(now));
+        if let Some(spent) = spent.or_else(|| self.kept.get(&was).cloned()) {
+            self.kept.insert(own.clone(), spent);
+            // To be remembered under this name, too.
+            self.budget(allowance, now).is_spent = true;
         }
     }
 
@@ -39,7 +61,7 @@ impl Book {
     pub(in super::super) fn note_holds(&mut self, account: &Account, origin: &str, now: Timestamp) {
         let place = self.origin(origin, now);
         let of_all = place.held_until;
-        let own = place.tallies.get(&account.credential).map_or(now, |tally| tally.shut_until());
+        let own = place.tallies.get(&account.credential).map_or(now, Tally::shut_until);
         self.holds.note((origin, None), of_all, now);
         self.holds.note((origin, Some(account.credential)), own, now);
     }
