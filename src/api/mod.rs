@@ -11,10 +11,10 @@ mod events;
 mod explain;
 mod health;
 mod plan;
-mod polled;
+pub(crate) mod polled;
 mod problem;
 mod sources;
-mod trial;
+pub(crate) mod trial;
 mod view;
 
 use std::path::PathBuf;

@@ -1,40 +1,43 @@
-//! A poll by hand, as it is shown.
+//! A poll by hand, as it is shown: written here, and read by the command line.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::view::{FaultView, raw};
+use super::view::{FaultView, millis, raw};
 use crate::core::recording::Recording;
 use crate::core::report::{PollReport, RequestNote, Sample};
 
-#[derive(Debug, Serialize)]
-pub(super) struct PollView {
+/// What a poll came to. Events stay as they came: the order of their keys and their numbers are part of them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PollView {
     source: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     entry: String,
-    outcome: &'static str,
-    committed: bool,
+    pub(crate) outcome: Cow<'static, str>,
+    pub(crate) committed: bool,
     /// `first` or `again` if it took a baseline, in which new items do not ring.
-    baseline: Option<&'static str>,
-    pages: usize,
-    items: usize,
-    unchanged: u64,
+    pub(crate) baseline: Option<Cow<'static, str>>,
+    pub(crate) pages: usize,
+    pub(crate) items: usize,
+    pub(crate) unchanged: u64,
     changed: u64,
-    created: u64,
-    updated: u64,
-    deleted: u64,
-    held: usize,
-    took_ms: u128,
-    interval_ms: u128,
-    next_poll: String,
-    fault: Option<FaultView>,
-    requests: Vec<RequestView>,
+    pub(crate) created: u64,
+    pub(crate) updated: u64,
+    pub(crate) deleted: u64,
+    pub(crate) held: u64,
+    pub(crate) took_ms: u64,
+    pub(crate) interval_ms: u64,
+    pub(crate) next_poll: String,
+    pub(crate) fault: Option<FaultView>,
+    pub(crate) requests: Vec<RequestView>,
     /// The first item that was listed, with its key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sample: Option<SampleView>,
-    events: Vec<Option<Box<RawValue>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recording: Option<Recording>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sample: Option<SampleView>,
+    pub(crate) events: Vec<Option<Box<RawValue>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) recording: Option<Recording>,
 }
 
 impl PollView {
@@ -52,9 +55,9 @@ impl PollView {
         Self {
             source: report.source.to_string(),
             entry: report.unit.entry().to_string(),
-            outcome: report.outcome,
+            outcome: Cow::Borrowed(report.outcome),
             committed: report.committed,
-            baseline: report.baseline,
+            baseline: report.baseline.map(Cow::Borrowed),
             pages: report.pages,
             items: report.items,
             unchanged,
@@ -62,9 +65,9 @@ impl PollView {
             created,
             updated,
             deleted,
-            held: report.held,
-            took_ms: report.took.as_millis(),
-            interval_ms: report.interval.as_millis(),
+            held: report.held as u64,
+            took_ms: millis(report.took),
+            interval_ms: millis(report.interval),
             next_poll: report.next_due.to_rfc3339(),
             fault: report.fault.as_ref().map(FaultView::of),
             requests: report.requests.iter().map(RequestView::of).collect(),
@@ -75,11 +78,12 @@ impl PollView {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct SampleView {
-    key: String,
+/// An item, so that whoever wrote `items` and `key` sees what they find.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SampleView {
+    pub(crate) key: String,
     /// Absent if it is long.
-    item: Option<Box<RawValue>>,
+    pub(crate) item: Option<Box<RawValue>>,
 }
 
 impl SampleView {
@@ -89,16 +93,17 @@ impl SampleView {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct RequestView {
-    method: String,
-    url: String,
+/// A request that the poll made.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RequestView {
+    pub(crate) method: String,
+    pub(crate) url: String,
     /// Name and value; the values of credentials are hidden.
-    headers: Vec<(String, String)>,
-    conditional: bool,
-    status: Option<u16>,
-    body_bytes: usize,
-    took_ms: u128,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) conditional: bool,
+    pub(crate) status: Option<u16>,
+    pub(crate) body_bytes: usize,
+    pub(crate) took_ms: u64,
 }
 
 impl RequestView {
@@ -110,7 +115,7 @@ impl RequestView {
             conditional: note.conditional,
             status: note.status,
             body_bytes: note.body_bytes,
-            took_ms: note.took.as_millis(),
+            took_ms: millis(note.took),
         }
     }
 }

@@ -1,30 +1,31 @@
-//! A test event, as it is shown.
+//! A test event, as it is shown: written here, and read by the command line.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::view::FaultView;
+use super::view::{FaultView, millis};
 use crate::core::report::TrialReport;
 
 /// What came of a test event.
-#[derive(Debug, Serialize)]
-pub(super) struct TrialView {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TrialView {
     id: String,
     /// Whether the receiver took it.
-    accepted: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<ShownRequestView>,
-    body: String,
-    status: Option<u16>,
-    answer: String,
-    fault: Option<FaultView>,
-    took_ms: u128,
+    pub(crate) accepted: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request: Option<ShownRequestView>,
+    pub(crate) body: String,
+    pub(crate) status: Option<u16>,
+    pub(crate) answer: String,
+    pub(crate) fault: Option<FaultView>,
+    pub(crate) took_ms: u64,
 }
 
-#[derive(Debug, Serialize)]
-struct ShownRequestView {
-    method: String,
-    url: String,
-    headers: Vec<(String, String)>,
+/// The request that it was sent with.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ShownRequestView {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl TrialView {
@@ -42,7 +43,7 @@ impl TrialView {
             status: report.status,
             answer: report.answer.clone(),
             fault: report.fault.as_ref().map(FaultView::of),
-            took_ms: report.took.as_millis(),
+            took_ms: millis(report.took),
         }
     }
 }

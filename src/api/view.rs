@@ -1,9 +1,10 @@
 //! What leaves as JSON. A field here is a promise; nothing secret is in any of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::entries::{Entries, EntriesView};
@@ -53,17 +54,23 @@ impl EventView {
     }
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct FaultView {
-    whose: &'static str,
-    code: String,
-    sentence: String,
+/// Whole milliseconds.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FaultView {
+    whose: Cow<'static, str>,
+    pub(crate) code: String,
+    pub(crate) sentence: String,
 }
 
 impl FaultView {
     pub(super) fn of(fault: &Fault) -> Self {
         Self {
-            whose: fault.whose.as_str(),
+            whose: Cow::Borrowed(fault.whose.as_str()),
             code: fault.code.clone(),
             sentence: fault.sentence.clone(),
         }

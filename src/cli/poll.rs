@@ -7,14 +7,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde::Deserialize;
 use serde_json::json;
-use serde_json::value::RawValue;
 
 use super::control::{Control, load, path_with, segment};
 use super::pretty::indented;
 use super::print::{self, BAD, FAINT, GOOD, NAME, STRONG, count, printable, styled};
 use super::{Common, Usage};
+use crate::api::polled::{PollView, RequestView, SampleView};
 use crate::core::recording::Recording;
 use crate::core::source::Source;
 use crate::core::time::humane;
@@ -49,54 +48,6 @@ pub(crate) struct Args {
     /// Take the answers from a file – a recording, or one saved answer – and ask nobody. Nothing is kept.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["commit", "record"])]
     replay: Option<PathBuf>,
-}
-
-/// What a poll came to. Events stay as they came: the order of their keys and their numbers are part of them.
-#[derive(Debug, Deserialize)]
-struct Report {
-    outcome: String,
-    committed: bool,
-    baseline: Option<String>,
-    pages: usize,
-    items: usize,
-    unchanged: usize,
-    created: usize,
-    updated: usize,
-    deleted: usize,
-    held: usize,
-    took_ms: u64,
-    interval_ms: u64,
-    next_poll: String,
-    fault: Option<Fault>,
-    requests: Vec<Request>,
-    events: Vec<Box<RawValue>>,
-    #[serde(default)]
-    sample: Option<Sample>,
-    #[serde(default)]
-    recording: Option<Recording>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Sample {
-    key: String,
-    item: Option<Box<RawValue>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Fault {
-    code: String,
-    sentence: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Request {
-    method: String,
-    url: String,
-    headers: Vec<(String, String)>,
-    conditional: bool,
-    status: Option<u16>,
-    body_bytes: usize,
-    took_ms: u64,
 }
 
 pub(crate) async fn run(
@@ -135,7 +86,7 @@ pub(crate) async fn run(
     let path = path_with(&format!("/v1/sources/{}/poll", segment(&args.source)), &query);
     let text = control.post_text(&path, &order).await?;
     control.close().await?;
-    let mut report: Report = serde_json::from_str(&text).context("reading the report")?;
+    let mut report: PollView = serde_json::from_str(&text).context("reading the report")?;
     if let (Some(file), Some(recording)) = (&args.record, report.recording.take()) {
         std::fs::write(file, recording.text())
             .with_context(|| format!("writing {}", file.display()))?;
@@ -163,13 +114,13 @@ fn tell_recorded(file: &Path, recording: &Recording) -> std::io::Result<()> {
     }
 }
 
-fn show(report: &Report, args: &Args) -> std::io::Result<()> {
+fn show(report: &PollView, args: &Args) -> std::io::Result<()> {
     report.requests.iter().try_for_each(show_request)?;
     if let Some(fault) = &report.fault {
         print::failure(&format!("{} ({})", printable(&fault.sentence, 1_000), fault.code));
     }
     print::line(&summary(report))?;
-    for event in &report.events {
+    for event in report.events.iter().flatten() {
         print::line(&indented(event.get()))?;
     }
     if let Some(sample) = report.sample.as_ref().filter(|_| report.events.is_empty()) {
@@ -188,7 +139,7 @@ fn show(report: &Report, args: &Args) -> std::io::Result<()> {
 }
 
 /// One item, so that whoever wrote `items` and `key` sees what they find.
-fn show_sample(sample: &Sample) -> std::io::Result<()> {
+fn show_sample(sample: &SampleView) -> std::io::Result<()> {
     let key = printable(&sample.key, HEADER_CHARS_MAX);
     let Some(item) = &sample.item else {
         return print::line(&format!(
@@ -209,7 +160,7 @@ fn show_sample(sample: &Sample) -> std::io::Result<()> {
     }
 }
 
-fn show_request(request: &Request) -> std::io::Result<()> {
+fn show_request(request: &RequestView) -> std::io::Result<()> {
     let status = request.status.map_or_else(
         || styled(BAD, "no answer"),
         |status| styled(if status < 400 { GOOD } else { BAD }, &status.to_string()),
@@ -230,7 +181,7 @@ fn show_request(request: &Request) -> std::io::Result<()> {
 }
 
 /// One line: what was found, and what it means.
-fn summary(report: &Report) -> String {
+fn summary(report: &PollView) -> String {
     let outcome = styled(STRONG, &report.outcome);
     let items = count(report.items, "item");
     let found = match report.baseline.as_deref() {

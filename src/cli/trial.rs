@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -10,6 +9,7 @@ use super::Common;
 use super::control::{Control, read, segment};
 use super::pretty::indented;
 use super::print::{self, BAD, FAINT, GOOD, NAME, STRONG, printable, styled};
+use crate::api::trial::TrialView;
 
 /// The longest header that is shown whole: a signature by several keys.
 const HEADER_CHARS_MAX: usize = 1_000;
@@ -35,31 +35,6 @@ pub(crate) struct Args {
     data: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Report {
-    accepted: bool,
-    #[serde(default)]
-    request: Option<Request>,
-    body: String,
-    status: Option<u16>,
-    answer: String,
-    fault: Option<Fault>,
-    took_ms: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Request {
-    method: String,
-    url: String,
-    headers: Vec<(String, String)>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Fault {
-    code: String,
-    sentence: String,
-}
-
 /// Sends it; exit code 1 if it was not taken.
 pub(super) async fn run(
     control: &Control,
@@ -70,7 +45,7 @@ pub(super) async fn run(
     let order = json!({ "type": args.event_type, "data": args.data });
     let path = format!("/v1/endpoints/{}/test", segment(&args.endpoint));
     let text = control.post_text(&path, &order).await?;
-    let report: Report = read(&text)?;
+    let report: TrialView = read(&text)?;
     if common.json {
         print::line(&text)?;
     } else {
@@ -79,7 +54,7 @@ pub(super) async fn run(
     Ok(if report.accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn show(report: &Report) -> std::io::Result<()> {
+fn show(report: &TrialView) -> std::io::Result<()> {
     if let Some(request) = &report.request {
         let method = styled(STRONG, &request.method);
         print::line(&format!("{method} {}", printable(&request.url, HEADER_CHARS_MAX)))?;
