@@ -209,7 +209,8 @@ fn the_state_stays_within_its_size_and_what_waits_goes_last() {
         "{shown}"
     );
     ill.always(Reply::status(204));
-    ill.wait_for("the rest", |ledger| ledger.accepted().len() == kept);
+    // What was on its way when it was given up may arrive, too.
+    ill.wait_for("the rest", |ledger| ledger.accepted().len() >= kept);
     // Room that was made is used again: the file has not grown by all that ever was in it, 13 MB.
     assert!(daemon.term().success());
     let bytes = fs::metadata(daemon.state_path().join("doorbell.db")).unwrap().len();
