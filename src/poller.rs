@@ -104,12 +104,19 @@ struct Memory {
     kept: Option<Arc<SourceState>>,
     /// Whether the store has an older one than `kept`, of which the next poll would find out all the rest again.
     lags: bool,
-    /// The pages of the last complete listing, with their validators. A restart costs one listing that is read whole.
-    pages: Option<Box<KnownPages>>,
-    /// The snapshot, if it is long and there is room.
-    index: Option<Arc<Kept>>,
+    /// Of a long listing; most are short.
+    long: Option<Box<Long>>,
     /// The plan to go on with when the store is asked again: that a poll could not be kept does not undo its failures.
     planned: Option<Box<Schedule>>,
+}
+
+/// What is remembered of a long listing.
+#[derive(Default)]
+struct Long {
+    /// The pages of the last complete one, with their validators. A restart costs one listing that is read whole.
+    pages: Option<Box<KnownPages>>,
+    /// The snapshot, if there is room.
+    index: Option<Arc<Kept>>,
 }
 
 impl Memory {
@@ -119,22 +126,58 @@ impl Memory {
     }
 
     /// The store has this state.
-    fn keep(&mut self, state: Arc<SourceState>) {
+    fn keep(&mut self, state: SourceState) {
+        self.kept = None;
+        let state = put(self.state.take(), state);
+        self.kept_now(state);
+    }
+
+    /// The store has just this state now.
+    fn kept_now(&mut self, state: Arc<SourceState>) {
         (self.kept, self.state, self.lags) = (Some(Arc::clone(&state)), Some(state), false);
     }
 
     /// The store has not got this state, which comes after the last one.
-    fn learn(&mut self, state: Arc<SourceState>) {
-        if self.kept.as_ref().is_some_and(|kept| !kept.must_be_kept(&state)) {
+    fn learn(&mut self, state: SourceState) {
+        let mut place = self.state.take();
+        let is_as_good = self.kept.as_ref().is_some_and(|kept| !kept.must_be_kept(&state));
+        if is_as_good {
+            place = self.kept.take();
+        }
+        let state = put(place, state);
+        if is_as_good {
             self.kept = Some(Arc::clone(&state));
         }
         (self.state, self.lags) = (Some(state), true);
+    }
+
+    /// Remembers what is left of a long listing.
+    fn remember(&mut self, long: Long) {
+        let is_empty = long.pages.is_none() && long.index.is_none();
+        self.long = (!is_empty).then(|| Box::new(long));
+    }
+
+    /// The snapshot of a long listing.
+    fn index(&self) -> Option<Arc<Kept>> {
+        self.long.as_ref().and_then(|long| long.index.clone())
     }
 
     /// The state, if the store has another one.
     fn unkept(&self) -> Option<&Arc<SourceState>> {
         self.state.as_ref().filter(|state| self.lags || self.kept.as_ref() != Some(state))
     }
+}
+
+/// Puts a state in the place of another one, and into the very memory if nobody else looks at it: where very many units
+/// are polled all the time, new places leave holes that nothing fits into.
+fn put(place: Option<Arc<SourceState>>, mut state: SourceState) -> Arc<SourceState> {
+    let Some(mut place) = place else { return Arc::new(state) };
+    let Some(old) = Arc::get_mut(&mut place) else { return Arc::new(state) };
+    if old.validator == state.validator {
+        std::mem::swap(&mut old.validator, &mut state.validator);
+    }
+    *old = state;
+    place
 }
 
 /// Why a poll did not come to an outcome. Nothing was lost: the next one meets the same changes.
@@ -292,7 +335,7 @@ impl Poller {
         let now = self.ports.clock.now();
         if state.ended.is_some() {
             // An entry is what it was wherever it is asked for; a source that asks for something else is not.
-            if !declared.entry.is_none() || state.identity == identity {
+            if !declared.entry.is_none() || state.identity() == identity {
                 return Ok(Planned { due: None, failed: None });
             }
             Arc::make_mut(state).ended = None;
@@ -348,10 +391,10 @@ impl Poller {
         let ports = ports.as_ref().unwrap_or(&self.ports);
         let mut turn = turn::Turn::new(ports, subject, roster, state, (mode, shows_events));
         let pages = match mode {
-            Mode::Commit => memory.pages.take(),
-            Mode::DryRun => memory.pages.clone(),
+            Mode::Commit => memory.long.as_mut().and_then(|long| long.pages.take()),
+            Mode::DryRun => memory.long.as_ref().and_then(|long| long.pages.clone()),
         };
-        turn.know(pages, memory.index.clone().filter(|_| mode == Mode::Commit));
+        turn.know(pages, memory.index().filter(|_| mode == Mode::Commit));
         let before = turn.before();
         let made = turn.make(memory.kept.as_deref()).await;
         let made = made.map(|written| (turn.ended(), written));
@@ -382,7 +425,7 @@ impl Poller {
         before: &turn::Before,
         (ended, written): (turn::Ended, Written),
     ) -> PollReport {
-        let state = Arc::new(ended.state);
+        let state = ended.state;
         if written == Written::Overtaken {
             *memory = Memory::planning(state.schedule);
         } else {
@@ -390,10 +433,11 @@ impl Poller {
                 Written::Whole => memory.keep(state),
                 _ => memory.learn(state),
             }
-            memory.pages = ended.pages;
-            if let Some(snapshot) = ended.snapshot {
-                memory.index = self.shelf.keep(snapshot);
-            }
+            let index = match ended.snapshot {
+                Some(snapshot) => self.shelf.keep(snapshot),
+                None => memory.index(),
+            };
+            memory.remember(Long { pages: ended.pages, index });
         }
         tell(&ended.report, before.is_failing);
         self.ports.telemetry.polled(&ended.report);
@@ -476,48 +520,41 @@ impl Poller {
     ) -> &'m mut Arc<SourceState> {
         let planned = memory.planned.take().map(|plan| *plan);
         let count = self.beginning.load(Ordering::Relaxed);
-        let new = || {
-            if let Some(kept) = &memory.kept {
-                let plan = planned.unwrap_or(kept.schedule);
-                let clocks = (now, self.ports.clock.wall());
-                let plan = match (&source.cron, kept.last_poll, planned) {
-                    // One that was missed runs now.
-                    (Some(cron), Some(last), None) if plan.failures == 0 => {
-                        Schedule { due: by_calendar(cron, last, clocks), ..plan }
-                    }
-                    _ => plan,
-                };
-                let resumed =
-                    || kept.left_alone(plan.resumed(source.every, count, now, chance), now);
-                let schedule = if planned.is_some() { plan } else { resumed() };
-                if schedule == kept.schedule {
-                    return Arc::clone(kept);
+        let clocks = (now, self.ports.clock.wall());
+        if let (None, Some(kept)) = (&memory.state, &memory.kept) {
+            let plan = planned.unwrap_or(kept.schedule);
+            let plan = match (&source.cron, kept.last_poll, planned) {
+                // One that was missed runs now.
+                (Some(cron), Some(last), None) if plan.failures == 0 => {
+                    Schedule { due: by_calendar(cron, last, clocks), ..plan }
                 }
-                Arc::new(SourceState { schedule, ..SourceState::clone(kept) })
+                _ => plan,
+            };
+            let resumed = || kept.left_alone(plan.resumed(source.every, count, now, chance), now);
+            let schedule = if planned.is_some() { plan } else { resumed() };
+            if schedule == kept.schedule {
+                memory.state = Some(Arc::clone(kept));
             } else {
-                let first = || {
-                    let first = Schedule::first(source.every, count, now, chance);
-                    let Some(cron) = &source.cron else { return first };
-                    Schedule {
-                        due: by_calendar(cron, now, (now, self.ports.clock.wall())),
-                        ..first
-                    }
-                };
-                let state = SourceState::new(source, planned.unwrap_or_else(first));
-                Arc::new(SourceState { last_seq, ..state })
+                let state = SourceState { schedule, ..SourceState::clone(kept) };
+                memory.learn(state);
             }
-        };
-        memory.state.get_or_insert_with(new)
+        }
+        memory.state.get_or_insert_with(|| {
+            let first = || {
+                let first = Schedule::first(source.every, count, now, chance);
+                let Some(cron) = &source.cron else { return first };
+                Schedule { due: by_calendar(cron, now, clocks), ..first }
+            };
+            let state = SourceState::new(source, planned.unwrap_or_else(first));
+            Arc::new(SourceState { last_seq, ..state })
+        })
     }
 }
 
 /// The state with which a poll begins. Of one that is `looked_at` the answer is read even if it is the last one again.
 fn beginning(state: SourceState, source: &Source, looked_at: bool) -> SourceState {
     let mut state = if looked_at { state.unrecognised() } else { state };
-    if state.identity == source.identity() && state.comparison == source.comparison() {
-        // Not kept by earlier versions.
-        state.parts = source.parts().clone();
-    }
+    state.share_digests(source);
     // Whoever is polled is one of its source's entries.
     state.left = None;
     state

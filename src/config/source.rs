@@ -187,6 +187,7 @@ fn read_fields<'a>(
         events: events?,
         was: was?,
         askers: WorkedOut::default(),
+        digests: WorkedOut::default(),
     });
     Some(Source::new(name.clone(), url, common))
 }

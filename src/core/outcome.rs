@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -150,13 +151,13 @@ pub(crate) fn validator(headers: &HeaderMap) -> Option<Validator> {
         opaque.len() >= 2 && opaque.starts_with('"') && opaque.ends_with('"')
     });
     if let Some(tag) = tag {
-        return Some(Validator::ETag(tag.to_owned()));
+        return Some(Validator::ETag(tag.into()));
     }
     let modified = text(LAST_MODIFIED)?;
     let at = httpdate::parse_http_date(modified).ok()?;
     let answered = httpdate::parse_http_date(text(DATE)?).ok()?;
     let age = answered.duration_since(at).ok()?;
-    (age >= Duration::from_secs(1)).then(|| Validator::LastModified(modified.to_owned()))
+    (age >= Duration::from_secs(1)).then(|| Validator::LastModified(modified.into()))
 }
 
 /// The validator to send after a 304 to `sent`; `None` when it names another version than that one: what it confirms is
@@ -326,11 +327,7 @@ impl SourceState {
                 if *coverage != Coverage::Partial {
                     next.shape = Some(*shape);
                 }
-                let (identity, comparison) = (source.identity(), source.comparison());
-                if (identity, comparison) != (next.identity, next.comparison) {
-                    next.parts = source.parts().clone();
-                }
-                (next.identity, next.comparison) = (identity, comparison);
+                next.digests = Arc::clone(source.digests());
                 if *coverage != Coverage::Partial && matches!(next.baseline, Baseline::Due { .. }) {
                     next.baseline = Baseline::Taken { at: now };
                 }

@@ -1,6 +1,10 @@
 //! Which keys of a declaration are others than before: by name where both declarations are at hand, and by short digests
 //! kept with the state where the old one is long gone.
 
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::sync::Arc;
 
 use crate::core::endpoint::Endpoint;
@@ -11,25 +15,31 @@ use crate::core::json;
 use crate::core::pages::Pages;
 use crate::core::since::Since;
 use crate::core::source::{Common, Definition, Source};
+use crate::core::template::Address;
 
 /// The keys whose change has an item compared anew; all other parts belong to the identity.
 const COMPARED: &[&str] = &["ignore", "compare", "until"];
 
 /// Digests of the keys that decide which items there are and when one counts as changed. A key that is not set has
-/// none, so that keys of later versions do not look like a change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Parts(Arc<str>);
-
-impl Default for Parts {
-    /// Of a declaration of which nothing was kept.
-    fn default() -> Self {
-        Self(Arc::from(""))
-    }
+/// none, so that keys of later versions do not look like a change. Without any, it is that of a declaration of which
+/// nothing was kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Parts {
+    url: Option<Short>,
+    query: Option<Short>,
+    /// Of all other keys, which very many sources have in common: as they are kept.
+    common: Arc<str>,
 }
 
 impl Parts {
-    /// Of a declaration.
-    pub(crate) fn of(source: &Source) -> Self {
+    /// Of a declaration with this URL and these [`Parts::of_common`].
+    pub(crate) fn of(url: &Address, common: Arc<str>) -> Self {
+        let (url, query) = url.halves();
+        Self { url: Short::of(url.as_bytes()), query: Short::of(query.as_bytes()), common }
+    }
+
+    /// Of all keys but `url` and `query`, as they are kept.
+    pub(crate) fn of_common(source: &Common) -> Arc<str> {
         let expressions = |list: &[Expression]| {
             let texts: Vec<_> = list.iter().map(Expression::text).collect();
             texts.join("\n")
@@ -38,14 +48,11 @@ impl Parts {
             Pages::One => String::new(),
             pages => pages.identity(),
         };
-        let (url, query) = source.url.halves();
         let format = Format::identity(source.format.as_ref()).unwrap_or_default();
         let expression =
             |one: &Option<Expression>| one.as_ref().map_or("", Expression::text).into();
         let start = source.since.as_ref().and_then(|since| since.start.as_ref());
-        let rows: [(&str, Vec<u8>); 14] = [
-            ("url", url.into()),
-            ("query", query.into()),
+        let rows: [(&str, Vec<u8>); 12] = [
             ("method", source.method.as_str().into()),
             ("body", source.body.definition().to_vec()),
             ("format", format.into()),
@@ -59,19 +66,24 @@ impl Parts {
             ("compare", expression(&source.compare)),
             ("until", expression(&source.until)),
         ];
-        let words = rows.iter().filter(|(_, value)| !value.is_empty());
-        let words: Vec<_> = words.map(|(name, value)| format!("{name}={}", short(value))).collect();
-        Self(words.join(" ").into())
+        let words = rows.iter().filter_map(|(name, value)| Some((name, Short::of(value)?)));
+        let words: Vec<_> = words.map(|(name, short)| format!("{name}={short}")).collect();
+        words.join(" ").into()
     }
 
     /// As they were kept.
     pub(crate) fn kept(text: &str) -> Self {
-        Self(text.into())
+        let (url, rest) = Short::kept("url=", text);
+        let (query, rest) = Short::kept("query=", rest);
+        Self { url, query, common: rest.into() }
     }
 
     /// As they are kept.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
+    pub(crate) fn text(&self) -> String {
+        let url = self.url.map(|short| format!("url={short}"));
+        let query = self.query.map(|short| format!("query={short}"));
+        let common = Some(String::from(&*self.common)).filter(|common| !common.is_empty());
+        [url, query, common].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
     /// The keys that made it another identity; empty when that is not known any more.
@@ -85,25 +97,49 @@ impl Parts {
     }
 
     fn differing(&self, now: &Self, counts: impl Fn(&str) -> bool) -> Vec<String> {
-        if self.0.is_empty() {
+        let (old, new) = (self.text(), now.text());
+        if old.is_empty() {
             return Vec::new();
         }
-        let (old, new) = (self.pairs(), now.pairs());
+        let (old, new) = (pairs(&old), pairs(&new));
         let gone = old.iter().filter(|(name, _)| !new.iter().any(|(known, _)| known == name));
         let other = new.iter().filter(|pair| !old.contains(pair)).chain(gone);
         other.filter(|(name, _)| counts(name)).map(|(name, _)| (*name).to_owned()).collect()
     }
+}
 
-    fn pairs(&self) -> Vec<(&str, &str)> {
-        self.0.split_whitespace().filter_map(|word| word.split_once('=')).collect()
-    }
+fn pairs(text: &str) -> Vec<(&str, &str)> {
+    text.split_whitespace().filter_map(|word| word.split_once('=')).collect()
 }
 
 /// Enough to tell two values of one key apart, too little to find a value by trying.
-fn short(value: &[u8]) -> String {
-    let Definition(digest) = Definition::of([value]);
-    let [a, b, c, d, ..] = digest;
-    format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Short(u32);
+
+impl Short {
+    /// Of a value, if there is one.
+    fn of(value: &[u8]) -> Option<Self> {
+        let Definition([a, b, c, d, ..]) = Definition::of([value]);
+        (!value.is_empty()).then_some(Self(u32::from_be_bytes([a, b, c, d])))
+    }
+
+    /// The one that a text begins with under this label, and what follows it.
+    fn kept<'text>(label: &str, text: &'text str) -> (Option<Self>, &'text str) {
+        let word = text.split(' ').next().unwrap_or_default();
+        let digits = word.strip_prefix(label).filter(|digits| digits.len() == 8);
+        match digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
+            Some(short) => {
+                (Some(Self(short)), text.get(word.len()..).unwrap_or_default().trim_start())
+            }
+            None => (None, text),
+        }
+    }
+}
+
+impl fmt::Display for Short {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:08x}", self.0)
+    }
 }
 
 /// Rows of key and whether it differs. The declaration is taken apart, so that a key that is added later cannot be
@@ -134,7 +170,7 @@ pub(crate) fn source_keys(old: &Source, new: &Source) -> Vec<String> {
         ("sweep", other_sweep),
     ];
     let rows = rows! {
-        old, new, besides: [headers, rendered_headers, route, since, budgets, askers],
+        old, new, besides: [headers, rendered_headers, route, since, budgets, askers, digests],
         "method": method,
         "body": body,
         "auth": auth,

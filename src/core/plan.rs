@@ -160,17 +160,17 @@ fn source_plan(source: &Source, old: Option<&Roster>, known: &Known) -> SourcePl
         return SourcePlan { fate: changed(&keys), keys, ..plan };
     };
     let now = source.parts();
-    if state.identity != source.identity() {
+    if state.identity() != source.identity() {
         return SourcePlan {
             fate: Fate::Rebaselined,
-            keys: state.parts.identity_keys(now),
+            keys: state.digests.parts.identity_keys(now),
             ..plan
         };
     }
-    if state.comparison != source.comparison() {
+    if state.comparison() != source.comparison() {
         return SourcePlan {
             fate: Fate::ComparedAnew,
-            keys: state.parts.comparison_keys(now),
+            keys: state.digests.parts.comparison_keys(now),
             ..plan
         };
     }

@@ -35,12 +35,12 @@ impl RawHash {
 
 /// The same for a whole body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BodyHash(pub(crate) u128);
+pub(crate) struct BodyHash(pub(crate) [u8; 16]);
 
 impl BodyHash {
     /// Of a decompressed body.
     pub(crate) fn of(bytes: &[u8], seed: u64) -> Self {
-        Self(xxh3_128_with_seed(bytes, seed))
+        Self(xxh3_128_with_seed(bytes, seed).to_le_bytes())
     }
 }
 
@@ -60,7 +60,7 @@ impl BodyHasher {
 
     /// Of all parts.
     pub(crate) fn hash(&self) -> BodyHash {
-        BodyHash(self.0.digest128())
+        BodyHash(self.0.digest128().to_le_bytes())
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod common;
 
-use std::borrow::Cow;
 use std::cell::LazyCell;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -37,8 +36,8 @@ use crate::core::snapshot::BodyHash;
 use crate::core::template::{self, Address, Context, Words};
 use crate::core::time::Timestamp;
 
-use self::common::Askers;
 pub(crate) use self::common::{Alike, Common, WorkedOut};
+use self::common::{Askers, CommonDigests};
 
 /// A polled API. Comparable, so that a reload can tell which sources changed.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +47,7 @@ pub(crate) struct Source {
     pub(crate) url: Address,
     /// All else. Very many sources are declared alike, and those share it.
     pub(crate) common: Arc<Common>,
-    digests: WorkedOut<Digests>,
+    digests: WorkedOut<Arc<Digests>>,
 }
 
 impl Deref for Source {
@@ -114,10 +113,14 @@ impl Definition {
 }
 
 /// The digests of a declaration. Hashing it at every poll would cost as much as judging the answer.
-struct Digests {
-    identity: Definition,
-    comparison: Definition,
-    parts: Parts,
+#[derive(Debug, PartialEq, Eq, Default)]
+pub(crate) struct Digests {
+    /// See [`Source::identity`].
+    pub(crate) identity: Definition,
+    /// See [`Source::comparison`].
+    pub(crate) comparison: Definition,
+    /// What these two were made of, so that a change can be put down to a key.
+    pub(crate) parts: Parts,
 }
 
 impl Source {
@@ -161,17 +164,14 @@ impl Source {
         &self.digests().parts
     }
 
-    fn digests(&self) -> &Digests {
+    /// All of them, for a state to share.
+    pub(crate) fn digests(&self) -> &Arc<Digests> {
         self.digests.get(|| {
-            let (identity, comparison) = (self.make_identity(), self.make_comparison());
-            Digests { identity, comparison, parts: Parts::of(self) }
+            let identity = self.make_identity();
+            let of_common = self.common.digests.get(|| self.common.make_digests());
+            let parts = Parts::of(&self.url, Arc::clone(&of_common.parts));
+            Arc::new(Digests { identity, comparison: of_common.comparison, parts })
         })
-    }
-
-    fn make_comparison(&self) -> Definition {
-        let ignored = self.ignore.iter().map(|path| path.text().as_bytes());
-        let compared = labelled("compare", self.compare.as_ref());
-        Definition::of(ignored.chain(compared).chain(labelled("until", self.until.as_ref())))
     }
 
     /// A digest of what the source says who asks. Short, because it is kept: it tells that they are others, and is of
@@ -217,6 +217,16 @@ fn nowhere() -> Url {
     Url::parse("http://nowhere.invalid/").expect("this is a URL")
 }
 
+impl Common {
+    fn make_digests(&self) -> CommonDigests {
+        let ignored = self.ignore.iter().map(|path| path.text().as_bytes());
+        let compared = labelled("compare", self.compare.as_ref());
+        let until = labelled("until", self.until.as_ref());
+        let comparison = Definition::of(ignored.chain(compared).chain(until));
+        CommonDigests { comparison, parts: Parts::of_common(self) }
+    }
+}
+
 /// A key and its expression, as parts of a digest; nothing where it is not declared, so that no digest changes by a key
 /// that is not used. No expression looks like the label.
 fn labelled<'a>(
@@ -231,9 +241,9 @@ fn labelled<'a>(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Validator {
     /// An entity tag, as given.
-    ETag(String),
+    ETag(Box<str>),
     /// An HTTP date, as given.
-    LastModified(String),
+    LastModified(Box<str>),
 }
 
 /// Whether a first complete listing was seen.
@@ -253,11 +263,8 @@ pub(crate) enum Baseline {
 pub(crate) struct SourceState {
     /// The number of its last event, which the entries of a source share; for an entry, of the last one of its own.
     pub(crate) last_seq: u64,
-    /// What it was declared as when this state was made.
-    pub(crate) identity: Definition,
-    pub(crate) comparison: Definition,
-    /// What these two were made of, so that a change can be put down to a key.
-    pub(crate) parts: Parts,
+    /// What it was declared as when this state was made; the source's own while it is still declared so.
+    pub(crate) digests: Arc<Digests>,
     /// List or object; unknown before the first answer.
     pub(crate) shape: Option<Shape>,
     pub(crate) baseline: Baseline,
@@ -296,9 +303,7 @@ impl SourceState {
     pub(crate) fn blank(baseline: Baseline, schedule: Schedule) -> Self {
         Self {
             last_seq: 0,
-            identity: Definition::default(),
-            comparison: Definition::default(),
-            parts: Parts::default(),
+            digests: Arc::default(),
             shape: None,
             baseline,
             validator: None,
@@ -322,10 +327,27 @@ impl SourceState {
 
     /// A source never polled before.
     pub(crate) fn new(source: &Source, schedule: Schedule) -> Self {
-        let (identity, comparison) = (source.identity(), source.comparison());
         let baseline = Baseline::Due { silent: source.first_poll == FirstPoll::Baseline };
-        let parts = source.parts().clone();
-        Self { identity, comparison, parts, ..Self::blank(baseline, schedule) }
+        Self { digests: Arc::clone(source.digests()), ..Self::blank(baseline, schedule) }
+    }
+
+    /// What decides which items there are, as it was when this state was made.
+    pub(crate) fn identity(&self) -> Definition {
+        self.digests.identity
+    }
+
+    /// What decides whether an item counts as changed, as it was when this state was made.
+    pub(crate) fn comparison(&self) -> Definition {
+        self.digests.comparison
+    }
+
+    /// Shares the digests of a declaration, if they say the same. Earlier versions kept no parts.
+    pub(crate) fn share_digests(&mut self, source: &Source) {
+        let own = source.digests();
+        let is_same = self.identity() == own.identity && self.comparison() == own.comparison;
+        if is_same && !Arc::ptr_eq(&self.digests, own) {
+            self.digests = Arc::clone(own);
+        }
     }
 
     /// The same source declared with another identity: its event numbers and schedule go on, a new baseline is taken
@@ -368,9 +390,7 @@ impl SourceState {
     fn essence(&self) -> impl PartialEq {
         let Self {
             last_seq,
-            identity,
-            comparison,
-            parts,
+            digests,
             shape,
             baseline,
             validator: _,
@@ -394,7 +414,7 @@ impl SourceState {
             left,
         } = self;
         (
-            (last_seq, identity, comparison, parts, shape, baseline),
+            (last_seq, digests, shape, baseline),
             (has_missing, failures, last_change, fault, ended, left),
             (watermark, sweep_due, credentials, silent),
         )
@@ -445,14 +465,14 @@ impl Source {
     ///
     /// # Errors
     /// A fault when a template gives nothing that can stand in a URL.
-    pub(crate) fn address(&self, context: &Context<'_>) -> Result<Cow<'_, Url>, Fault> {
+    pub(crate) fn address(&self, context: &Context<'_>) -> Result<Url, Fault> {
         let url = self.url.url(&LazyCell::new(|| Words::new(context, &self.auth)))?;
         let param = self.since.as_ref().and_then(|since| since.param.as_deref());
         match (param, context.since) {
             (Some(param), Some(value)) => {
                 let text = json::number_text(value);
                 let text = text.as_deref().or_else(|| json::as_text(value)).unwrap_or_default();
-                Ok(Cow::Owned(with_params(&url, &[(param, text)])))
+                Ok(with_params(&url, &[(param, text)]))
             }
             _ => Ok(url),
         }

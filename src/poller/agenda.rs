@@ -1,6 +1,6 @@
 //! What is due when, and what has to wait although it is due.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::core::ids::{SourceName, UnitName};
@@ -16,7 +16,7 @@ mod tests;
 #[derive(Default)]
 pub(crate) struct Agenda {
     by_time: BTreeSet<(Timestamp, UnitName)>,
-    by_name: BTreeMap<UnitName, Timestamp>,
+    by_name: HashMap<UnitName, Timestamp>,
     /// Of the sources whose entries are under way or wait.
     strains: BTreeMap<SourceName, Strain>,
     /// Waited long enough: the next to be polled. Each has its place among those under way already.

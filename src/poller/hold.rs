@@ -1,7 +1,5 @@
 //! Held changes: a person lets them ring, or drops them.
 
-use std::sync::Arc;
-
 use super::crew::Number;
 use super::{Declared, Memory, PollError, Poller, locked};
 use crate::core::ids::{SourceName, UnitName};
@@ -120,11 +118,13 @@ impl Poller {
             events: delta.events,
             at: self.ports.clock.now(),
         };
-        memory.index = None;
+        if let Some(long) = &mut memory.long {
+            long.index = None;
+        }
         match self.ports.store.write(Write::Poll(Box::new(commit))).await? {
             Ok(_) => {
                 let last_seq = next.last_seq;
-                memory.keep(Arc::new(next));
+                memory.keep(next);
                 self.ports.deliver.ring();
                 Ok(last_seq)
             }

@@ -62,7 +62,13 @@ impl Poller {
         };
         let plain = roster.sources.values().filter(|source| is_plain(source));
         let found: Vec<_> = plain
-            .map(|source| Found { source, known: known.remove(&source.name).map(Arc::new) })
+            .map(|source| {
+                let mut known = known.remove(&source.name);
+                if let Some(state) = &mut known {
+                    state.share_digests(source);
+                }
+                Found { source, known: known.map(Arc::new) }
+            })
             .collect();
         self.plan_found(own, found)
     }

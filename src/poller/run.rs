@@ -348,7 +348,7 @@ impl Poller {
         let write =
             Write::State { unit: unit.clone(), state: Box::new(SourceState::clone(&state)) };
         match self.ports.store.write(write).await {
-            Ok(_) => memory.keep(state),
+            Ok(_) => memory.kept_now(state),
             Err(fault) => {
                 warn!(source = %unit, %fault, "what was learned of the source could not be kept");
             }

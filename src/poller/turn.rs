@@ -162,7 +162,7 @@ impl<'a> Turn<'a> {
             unit: unit.clone(),
             outcome: "failed",
             baseline: match state.baseline {
-                _ if state.identity != source.identity() => Some("again"),
+                _ if state.identity() != source.identity() => Some("again"),
                 Baseline::Due { silent: true } => Some("first"),
                 _ => None,
             },
@@ -347,7 +347,7 @@ impl<'a> Turn<'a> {
     fn place(&self, token: Value, first: Option<&Url>) -> Result<Place, Fault> {
         let source = self.source;
         let context = self.context(&token);
-        let address = source.pages.address(source.address(&context)?, &token, first)?.into_owned();
+        let address = source.pages.address(source.address(&context)?, &token, first)?;
         Ok(Place { token, address })
     }
 
@@ -369,7 +369,7 @@ impl<'a> Turn<'a> {
 
     fn is_comparable(&self) -> bool {
         self.is_baselined()
-            && self.state.comparison == self.source.comparison()
+            && self.state.comparison() == self.source.comparison()
             && self.are_credentials_known()
             // What a sweep answers is never what the poll before it did.
             && (self.source.since.is_none() || self.ask.is_partial)
@@ -377,7 +377,7 @@ impl<'a> Turn<'a> {
 
     /// Whether the snapshot is of what is asked now.
     fn is_baselined(&self) -> bool {
-        self.state.identity == self.source.identity()
+        self.state.identity() == self.source.identity()
             && matches!(self.state.baseline, Baseline::Taken { .. })
     }
 
@@ -564,7 +564,7 @@ impl<'a> Turn<'a> {
     /// The snapshot to compare with, brought in line with the declaration if that changed since.
     async fn open(&mut self) -> Result<Snapshot, PollError> {
         let mut snapshot = self.snapshot().await?;
-        if self.state.identity != self.source.identity() {
+        if self.state.identity() != self.source.identity() {
             // The old items cannot be compared with what is asked now. Their change counts stay, so that ids never repeat.
             let known = snapshot.iter().filter(|(_, _, entry)| entry.standing != Standing::Deleted);
             let upserts: Vec<_> =
@@ -575,15 +575,15 @@ impl<'a> Turn<'a> {
             self.commit(state, Delta { upserts, settling, ..Delta::default() }).await?;
             return Ok(snapshot);
         }
-        if self.state.comparison != self.source.comparison() {
+        if self.state.comparison() != self.source.comparison() {
             let unit = self.known_as.clone();
             let keys: Vec<_> = snapshot.iter().map(|(_, key, _)| ItemKey::new(key)).collect();
             let items = self.ports.store.read(move |store| store.items(&unit, &keys)).await?;
             let known = items.into_iter().filter(|item| item.entry.standing.is_known()).collect();
             if let Ok(upserts) = listing::refingerprint(self.source, known) {
                 snapshot.renew(&upserts);
-                let (comparison, parts) = (self.source.comparison(), self.source.parts().clone());
-                let state = SourceState { comparison, parts, ..self.state.unrecognised() };
+                let digests = Arc::clone(self.source.digests());
+                let state = SourceState { digests, ..self.state.unrecognised() };
                 self.commit(state, Delta { upserts, ..Delta::default() }).await?;
             }
         }

@@ -197,12 +197,12 @@ impl Books {
             is_silent: source.kind != super::plan::Kind::Emitting,
             ..Book::default()
         });
-        let identity = Some(commit.state.identity);
+        let identity = Some(commit.state.identity());
         let rebaselined = book.identity.is_some() && book.identity != identity;
         if rebaselined {
             notes.sometimes("rebaselined");
         }
-        let comparison = Some(commit.state.comparison);
+        let comparison = Some(commit.state.comparison());
         if !rebaselined && book.comparison.is_some() && book.comparison != comparison {
             notes.sometimes("fingerprinted anew");
         }

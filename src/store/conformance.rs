@@ -226,8 +226,8 @@ fn state_comes_back(store: &mut dyn Store) {
     let full = SourceState {
         shape: Some(Shape::List),
         baseline: Baseline::Taken { at: at(1) },
-        validator: Some(Validator::ETag(String::from("W/\"x\""))),
-        body_hash: Some(BodyHash(u128::MAX - 5)),
+        validator: Some(Validator::ETag("W/\"x\"".into())),
+        body_hash: Some(BodyHash([251; 16])),
         has_missing: true,
         last_poll: Some(at(2)),
         last_success: Some(at(3)),
@@ -240,7 +240,7 @@ fn state_comes_back(store: &mut dyn Store) {
     let mut object = SourceState {
         shape: Some(Shape::Object),
         baseline: Baseline::Due { silent: false },
-        validator: Some(Validator::LastModified(date)),
+        validator: Some(Validator::LastModified(date.into())),
         ..state(0)
     };
     object.schedule.interval = Duration::new(7, 123_456_789);

@@ -1,5 +1,6 @@
 //! Small values for the store's tests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::delivery::{NewDelivery, NewEvent, Verdict};
@@ -13,7 +14,7 @@ use crate::core::schedule::Schedule;
 use crate::core::schedule::rate::Rate;
 use crate::core::sink::content::Content;
 use crate::core::snapshot::{Fingerprint, IndexEntry, RawHash, Settling, Standing, StoredItem};
-use crate::core::source::{Baseline, Definition, SourceState};
+use crate::core::source::{Baseline, Definition, Digests, SourceState};
 use crate::core::time::Timestamp;
 use crate::store::{Attempt, AttemptCommit, DueDelivery, PollCommit, Slice, Store, Write, Written};
 
@@ -44,9 +45,11 @@ pub(crate) fn key(name: &str) -> ItemKey {
 pub(crate) fn state(last_seq: u64) -> SourceState {
     SourceState {
         last_seq,
-        identity: Definition([1; 16]),
-        comparison: Definition([2; 16]),
-        parts: Parts::kept("url=00112233 ignore=44556677"),
+        digests: Arc::new(Digests {
+            identity: Definition([1; 16]),
+            comparison: Definition([2; 16]),
+            parts: Parts::kept("url=00112233 ignore=44556677"),
+        }),
         shape: None,
         baseline: Baseline::Due { silent: true },
         validator: None,

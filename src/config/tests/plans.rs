@@ -1,11 +1,13 @@
 //! What becomes of what: files read, states as they would be kept, and what a plan says of them.
 
+use std::sync::Arc;
+
 use crate::config::tests::valid;
 use crate::core::ids::{EndpointName, SourceName};
 use crate::core::plan::{Holding, Known, plan};
 use crate::core::roster::Roster;
 use crate::core::schedule::Schedule;
-use crate::core::source::SourceState;
+use crate::core::source::{Digests, SourceState};
 use crate::core::time::Timestamp;
 
 fn roster(sources: &str) -> Roster {
@@ -113,7 +115,9 @@ fn a_state_of_an_earlier_version_names_no_keys() {
     let (old, new) = (roster("a: {url: http://a/}"), roster("a: {url: http://b/}"));
     let mut known = polled(&old);
     for state in known.sources.values_mut() {
-        state.parts = crate::core::parts::Parts::default();
+        let (identity, comparison) = (state.identity(), state.comparison());
+        let parts = crate::core::parts::Parts::default();
+        state.digests = Arc::new(Digests { identity, comparison, parts });
     }
     assert_eq!(told(None, &new, &known, "a"), "re-baselined");
     let lines = plan(None, &new, &known).lines();

@@ -30,8 +30,8 @@ type Headers = &'static [(&'static str, &'static str)];
 
 #[test]
 fn only_validators_that_can_be_relied_on_are_kept() {
-    let tag = |text: &str| Some(Validator::ETag(text.to_owned()));
-    let date = Some(Validator::LastModified(MODIFIED.to_owned()));
+    let tag = |text: &str| Some(Validator::ETag(text.into()));
+    let date = Some(Validator::LastModified(MODIFIED.into()));
     let cases: [(Headers, Option<Validator>); 10] = [
         (&[("etag", "\"a\"")], tag("\"a\"")),
         (&[("etag", "W/\"a\"")], tag("W/\"a\"")),

@@ -74,7 +74,7 @@ impl KnownPages {
     pub(crate) fn hash(&self, seed: u64) -> BodyHash {
         let mut whole = Vec::new();
         for page in &self.pages {
-            whole.extend_from_slice(&page.body.0.to_le_bytes());
+            whole.extend_from_slice(&page.body.0);
             whole.extend_from_slice(&json::canonical(&page.token));
         }
         BodyHash::of(&whole, seed)

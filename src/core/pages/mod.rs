@@ -16,8 +16,6 @@ mod trail;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-
 use url::Url;
 
 use crate::core::extract::Shape;
@@ -125,27 +123,27 @@ impl Pages {
     ///
     /// # Errors
     /// `page_off_origin` when that is not where the first page was: credentials are not carried there.
-    pub(crate) fn address<'a>(
+    pub(crate) fn address(
         &self,
-        base: Cow<'a, Url>,
+        base: Url,
         token: &Value,
         first: Option<&Url>,
-    ) -> Result<Cow<'a, Url>, Fault> {
+    ) -> Result<Url, Fault> {
         let address = match self {
             Self::One | Self::General { .. } => base,
             Self::Link { .. } | Self::NextUrl { .. } => match json::as_text(token) {
-                Some(text) => Cow::Owned(Url::parse(text).map_err(|_| unusable("it is no URL"))?),
+                Some(text) => Url::parse(text).map_err(|_| unusable("it is no URL"))?,
                 None => base,
             },
             Self::Cursor { cursor, .. } => match json::as_text(token) {
-                Some(text) => Cow::Owned(with_params(&base, &[(&cursor.param, text)])),
+                Some(text) => with_params(&base, &[(&cursor.param, text)]),
                 None => base,
             },
             Self::Number { number, .. } => {
-                Cow::Owned(counted(&base, &number.param, token, number.size.as_ref()))
+                counted(&base, &number.param, token, number.size.as_ref())
             }
             Self::Offset { offset, .. } => {
-                Cow::Owned(counted(&base, &offset.param, token, offset.limit.as_ref()))
+                counted(&base, &offset.param, token, offset.limit.as_ref())
             }
         };
         if let Some(first) = first {

@@ -20,7 +20,7 @@ fn answer(headers: &[(&str, &str)], body: &str) -> Response {
 fn told(pages: &Pages, token: &str, received: u64, response: &Response) -> String {
     let token = json::read(token).unwrap();
     let base = Url::parse("https://api.example/v1/items?state=open").unwrap();
-    let address = pages.address(Cow::Owned(base), &token, None).unwrap();
+    let address = pages.address(base, &token, None).unwrap();
     let page = Answered { token: &token, address: &address, response, received };
     match pages.next(&page).map(|step| step.next) {
         Ok(Next::Page(token)) => json::compact(&token).unwrap().as_str().to_owned(),
@@ -226,7 +226,7 @@ fn items_are_counted_as_they_come() {
 fn what_leads_to_a_page_goes_into_its_address() {
     let check = |pages: &Pages, base: &str, token: &str, expected: &str| {
         let (base, token) = (Url::parse(base).unwrap(), json::read(token).unwrap());
-        let address = pages.address(Cow::Borrowed(&base), &token, Some(&base)).unwrap();
+        let address = pages.address(base.clone(), &token, Some(&base)).unwrap();
         assert_eq!(address.as_str(), expected, "{pages:?}");
     };
     let bare = "https://api.example/v1/items";
@@ -255,7 +255,7 @@ fn what_leads_to_a_page_goes_into_its_address() {
     check(&next_url(".n"), bare, r#""https://api.example/x?y""#, "https://api.example/x?y");
     let base = Url::parse("https://evil.example/").unwrap();
     let first = Url::parse(bare).unwrap();
-    let gone = general(".n").address(Cow::Owned(base), &json::null(), Some(&first));
+    let gone = general(".n").address(base, &json::null(), Some(&first));
     assert_eq!(gone.unwrap_err().code, "page_off_origin");
 }
 
@@ -292,7 +292,7 @@ mod trail {
         let key = [jq(".id")];
         let mut take = |body, items: &str| {
             let page = extract::page(items.as_bytes(), None, &key).unwrap();
-            trail.take(&page, BodyHash(body), 0)
+            trail.take(&page, BodyHash([body; 16]), 0)
         };
         let fine = |result| assert_eq!(code(result), "fine");
         fine(take(1, r#"[{"id":1}]"#));
@@ -366,7 +366,7 @@ mod known {
                 Pages::Number { .. } => whole(at as u64 + 1),
                 _ => json::text(&format!("https://api.example/?{at}")),
             };
-            let validator = Some(Validator::ETag(format!("\"{at}\"")));
+            let validator = Some(Validator::ETag(format!("\"{at}\"").into()));
             let body = BodyHash::of(format!("[{at}]").as_bytes(), SEED);
             known.add(KnownPage { token, validator, body, received: *received });
         }
@@ -429,7 +429,7 @@ mod known {
         assert!(pages.are_useful(&link()));
         let whole = answer(&[("link", "<?1>; rel=next"), ("etag", "\"new\"")], "[0]");
         assert!(pages.confirm(&link(), (0, &address), &whole, SEED));
-        assert_eq!(pages.validator(&link(), 0), Some(&Validator::ETag(String::from("\"new\""))));
+        assert_eq!(pages.validator(&link(), 0), Some(&Validator::ETag("\"new\"".into())));
         assert!(pages.are_useful(&link()));
         assert_eq!(pages.hash(SEED), hash);
         // A server that confirms another version than the one it was asked about, or that stops giving validators, is

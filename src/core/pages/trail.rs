@@ -16,9 +16,9 @@ use crate::core::snapshot::BodyHash;
 pub(crate) struct Trail {
     /// What led to the pages, in comparable form.
     ways: HashSet<Vec<u8>>,
-    bodies: HashSet<u128>,
+    bodies: HashSet<[u8; 16]>,
     /// The pages' item keys.
-    contents: HashSet<u128>,
+    contents: HashSet<[u8; 16]>,
     announced: Option<u64>,
     known: KnownPages,
 }

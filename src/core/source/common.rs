@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method};
 
-use super::{Deletes, FirstPoll};
+use super::{Definition, Deletes, FirstPoll};
 use crate::core::auth::Auth;
 use crate::core::backoff::BackoffPolicy;
 use crate::core::budget::Allowance;
@@ -93,6 +93,14 @@ pub(crate) struct Common {
     pub(crate) was: Option<SourceName>,
     /// Not declared, but worked out of it.
     pub(crate) askers: WorkedOut<Askers>,
+    /// Nor is this.
+    pub(crate) digests: WorkedOut<CommonDigests>,
+}
+
+/// What all sources that are declared alike have of [`Digests`](super::Digests).
+pub(crate) struct CommonDigests {
+    pub(super) comparison: Definition,
+    pub(super) parts: Arc<str>,
 }
 
 /// Digests of who asks.

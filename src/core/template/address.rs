@@ -16,8 +16,36 @@ use crate::core::limits::URL_BYTES_MAX;
 /// A URL with its query, or what makes one.
 #[derive(Clone, PartialEq)]
 pub(crate) enum Address {
-    Fixed(Url),
+    Fixed(Plain),
     Rendered(Box<Rendered>),
+}
+
+/// A URL without templates, as its text: taken apart it is three times as long, and there may be very many.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Plain(Box<str>);
+
+impl Plain {
+    fn url(&self) -> Url {
+        Url::parse(&self.0).expect("it is the text of a URL")
+    }
+
+    /// Scheme, host and port; `None` for a file.
+    fn origin(&self) -> Option<Cow<'_, str>> {
+        let rest = self.0.strip_prefix("https://").or_else(|| self.0.strip_prefix("http://"));
+        let authority = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
+        if let (Some(rest), Some(authority)) = (rest, authority.filter(|it| !it.contains('@'))) {
+            let length = self.0.len() - rest.len() + authority.len();
+            return self.0.get(..length).map(Cow::Borrowed);
+        }
+        let url = self.url();
+        url.has_host().then(|| Cow::Owned(origin(&url).into_owned()))
+    }
+}
+
+impl From<Url> for Plain {
+    fn from(url: Url) -> Self {
+        Self(String::from(url).into())
+    }
 }
 
 /// A URL with templates in it, or in its parameters.
@@ -60,7 +88,7 @@ impl Address {
                 }
             }
         }
-        Self::Fixed(url)
+        Self::Fixed(Plain::from(url))
     }
 
     /// A URL with templates, and what is added to its query.
@@ -105,7 +133,7 @@ impl Address {
     /// Where its requests go: scheme, host and port; `None` for a file, or where a template decides that.
     pub(crate) fn origin(&self) -> Option<Cow<'_, str>> {
         let base = match self {
-            Self::Fixed(url) => return url.has_host().then(|| origin(url)),
+            Self::Fixed(plain) => return plain.origin(),
             Self::Rendered(rendered) => match &rendered.base {
                 Base::Url(url) => return url.has_host().then(|| origin(url)),
                 Base::Template(template) => template.text(),
@@ -120,7 +148,7 @@ impl Address {
     /// The text that was typed, for digests; of a URL without templates the URL with its query.
     pub(crate) fn as_str(&self) -> &str {
         match self {
-            Self::Fixed(url) => url.as_str(),
+            Self::Fixed(plain) => &plain.0,
             Self::Rendered(rendered) => &rendered.text,
         }
     }
@@ -133,7 +161,11 @@ impl Address {
             (String::from(base), url.query().unwrap_or_default().to_owned())
         };
         match self {
-            Self::Fixed(url) => of_url(url),
+            Self::Fixed(plain) => {
+                let text = plain.0.split('#').next().unwrap_or_default();
+                let (base, query) = text.split_once('?').unwrap_or((text, ""));
+                (base.to_owned(), query.to_owned())
+            }
             Self::Rendered(rendered) => {
                 let (base, mut query) = match &rendered.base {
                     Base::Url(url) => of_url(url),
@@ -150,7 +182,7 @@ impl Address {
     /// As it may be shown: tokens stand in users, passwords and the values of queries.
     pub(crate) fn shown(&self) -> String {
         match self {
-            Self::Fixed(url) => shown_url(url),
+            Self::Fixed(plain) => shown_url(&plain.url()),
             Self::Rendered(rendered) => rendered.shown.clone(),
         }
     }
@@ -205,10 +237,10 @@ impl Address {
     ///
     /// # Errors
     /// A fault when a template fails, or when what comes of it is no URL.
-    pub(crate) fn url(&self, words: &impl Deref<Target = Words>) -> Result<Cow<'_, Url>, Fault> {
+    pub(crate) fn url(&self, words: &impl Deref<Target = Words>) -> Result<Url, Fault> {
         match self {
-            Self::Fixed(url) => Ok(Cow::Borrowed(url)),
-            Self::Rendered(rendered) => rendered.url(words).map(Cow::Owned),
+            Self::Fixed(plain) => Ok(plain.url()),
+            Self::Rendered(rendered) => rendered.url(words),
         }
     }
 }

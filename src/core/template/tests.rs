@@ -189,6 +189,28 @@ fn url(address: &Address) -> String {
     })
 }
 
+/// What is kept of a URL is its text: taken apart again, it says the same.
+#[test]
+fn a_url_without_templates_is_kept_whole() {
+    let check = |text: &str, origin: Option<&str>, halves: (&str, &str)| {
+        let address = Address::fixed(Url::parse(text).unwrap(), Vec::new());
+        assert_eq!(url(&address), Url::parse(text).unwrap().as_str(), "{text}");
+        assert_eq!(address.origin().as_deref(), origin, "{text}");
+        assert_eq!(address.halves(), (halves.0.to_owned(), halves.1.to_owned()), "{text}");
+    };
+    check("http://a.example", Some("http://a.example"), ("http://a.example/", ""));
+    check("HTTPS://A.example:443/p", Some("https://a.example"), ("https://a.example/p", ""));
+    check(
+        "http://a.example:81?x=a/b?c",
+        Some("http://a.example:81"),
+        ("http://a.example:81/", "x=a/b?c"),
+    );
+    check("https://[::1]:8443/p?", Some("https://[::1]:8443"), ("https://[::1]:8443/p", ""));
+    check("https://a.example/@b?c=@", Some("https://a.example"), ("https://a.example/@b", "c=@"));
+    check("https://u:p@a.example/", Some("https://a.example"), ("https://u:p@a.example/", ""));
+    check("file:///var/parcels.json", None, ("file:///var/parcels.json", ""));
+}
+
 #[test]
 fn values_in_urls_are_percent_encoded() {
     let check = |text: &str, expected: &str| {

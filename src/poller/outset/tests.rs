@@ -185,9 +185,9 @@ fn a_start_is_flat() {
 #[test]
 fn what_is_remembered_of_a_source_is_small() {
     for (what, bytes, bytes_max) in [
-        ("the declaration", size_of::<Source>(), 176),
-        ("the state", size_of::<SourceState>(), 304),
-        ("the place in memory", size_of::<Memory>(), 64),
+        ("the declaration", size_of::<Source>(), 56),
+        ("the state", size_of::<SourceState>(), 240),
+        ("the place in memory", size_of::<Memory>(), 40),
     ] {
         assert!(bytes <= bytes_max, "{what}: {bytes} bytes");
     }

@@ -1,5 +1,6 @@
 //! Rows to types and back. What the schema can hold and a type cannot is an error here, never a guess.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Row;
@@ -16,7 +17,7 @@ use crate::core::schedule::Schedule;
 use crate::core::schedule::rate::Rate;
 use crate::core::since::Watermark;
 use crate::core::snapshot::{BodyHash, Fingerprint, IndexEntry, RawHash, Standing};
-use crate::core::source::{Baseline, Definition, SourceState, Validator};
+use crate::core::source::{Baseline, Definition, Digests, SourceState, Validator};
 use crate::core::time::Timestamp;
 use crate::store::{Attempt, DeliveryRecord, EventRecord};
 
@@ -164,20 +165,20 @@ pub(super) fn source_state(row: &Row<'_>, first: usize) -> rusqlite::Result<Sour
         Some(at) => Baseline::Taken { at },
         None => Baseline::Due { silent: row.get(first + 20)? },
     };
-    let etag = row.get::<_, Option<String>>(first + 5)?.map(Validator::ETag);
-    let last_modified = row.get::<_, Option<String>>(first + 6)?.map(Validator::LastModified);
+    let etag = row.get::<_, Option<Box<str>>>(first + 5)?.map(Validator::ETag);
+    let last_modified = row.get::<_, Option<Box<str>>>(first + 6)?.map(Validator::LastModified);
     let validator = etag.or(last_modified);
     Ok(SourceState {
         last_seq: unsigned(row, first)?,
-        identity: Definition(row.get(first + 1)?),
-        comparison: Definition(row.get(first + 2)?),
-        parts: Parts::kept(&lossy(row, first + 21)?),
+        digests: Arc::new(Digests {
+            identity: Definition(row.get(first + 1)?),
+            comparison: Definition(row.get(first + 2)?),
+            parts: Parts::kept(&lossy(row, first + 21)?),
+        }),
         shape,
         baseline,
         validator,
-        body_hash: row
-            .get::<_, Option<[u8; 16]>>(first + 7)?
-            .map(|bytes| BodyHash(u128::from_le_bytes(bytes))),
+        body_hash: row.get::<_, Option<[u8; 16]>>(first + 7)?.map(BodyHash),
         has_missing: row.get(first + 8)?,
         watermark: match (row.get(first + 22)?, row.get::<_, Option<[u8; 16]>>(first + 23)?) {
             (Some(text), Some(of)) => Some(Box::new(Watermark { text, of: Definition(of) })),
