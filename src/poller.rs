@@ -50,6 +50,7 @@ use crate::wake::Wake;
 pub(crate) use self::agenda::Agenda;
 use self::crew::{Crew, Origin};
 use self::gate::Gate;
+pub(crate) use self::outset::Seen;
 use self::shelf::{Kept, Shelf};
 pub(crate) use self::turn::LongPage;
 use self::turn::Written;
@@ -88,6 +89,8 @@ pub(crate) struct Poller {
     shelf: Shelf,
     /// How many sources began together last, at a start or a reload.
     beginning: AtomicUsize,
+    /// What was seen of the state before the loop began.
+    seen: Mutex<Option<Seen>>,
 }
 
 /// A unit's place in memory. Whoever holds the lock may poll it.
@@ -245,11 +248,18 @@ struct Planned {
 impl Poller {
     /// A poller over these ports; `wake` is the signal its loop listens to.
     pub(crate) fn new(ports: Ports, roster: watch::Receiver<Arc<Roster>>, wake: Wake) -> Arc<Self> {
-        let (slots, replanned, crews, polled) =
-            (Mutex::default(), Mutex::default(), Mutex::default(), Mutex::default());
-        let shelf = Shelf::default();
-        let beginning = AtomicUsize::new(1);
-        Arc::new(Self { ports, roster, wake, slots, replanned, crews, polled, shelf, beginning })
+        Arc::new(Self {
+            ports,
+            roster,
+            wake,
+            slots: Mutex::default(),
+            replanned: Mutex::default(),
+            crews: Mutex::default(),
+            polled: Mutex::default(),
+            shelf: Shelf::default(),
+            beginning: AtomicUsize::new(1),
+            seen: Mutex::default(),
+        })
     }
 
     /// Makes one poll of a unit now, whether it is due or not, after any that is under way.

@@ -224,8 +224,9 @@ impl Works {
     async fn take_on(&self, config: Config) -> Vec<String> {
         self.redactor.learn(&config.secrets);
         // Before it is in force: the first poll under it may change the state.
-        let plan = self.compare(&config, false).await;
-        self.roster.send_replace(Arc::new(roster_of(&config)));
+        let roster = Arc::new(roster_of(&config));
+        let plan = self.compare(&config, Arc::clone(&roster), false).await;
+        self.roster.send_replace(roster);
         let retention = config.retention;
         self.retention.send_if_modified(|old| std::mem::replace(old, retention) != retention);
         *self.config() = config;
@@ -245,9 +246,12 @@ impl Works {
     /// Says what the configuration that the works were made with does to the state they found. From now on it is in
     /// force.
     pub(super) async fn begin(&self) {
-        let config = self.config().clone();
-        match self.compare(&config, false).await {
-            Ok(plan) => tell(&plan, &plan.lines()),
+        let roster = self.roster.borrow().clone();
+        match planning::plan(&self.store, None, roster, false).await {
+            Ok((plan, seen)) => {
+                tell(&plan, &plan.lines());
+                self.poller.foresee(seen);
+            }
             Err(fault) => error!(%fault, "what the configuration changes could not be told"),
         }
         if let Ok(Some(seen)) = self.store.read(|store| store.seen()).await {
@@ -257,16 +261,16 @@ impl Works {
         self.runs.store(true, Ordering::Relaxed);
     }
 
-    async fn compare(&self, config: &Config, all_holdings: bool) -> Result<Plan, StoreError> {
-        let (in_force, server_changed) = {
-            let current = self.config();
-            let runs = self.runs.load(Ordering::Relaxed);
-            (
-                runs.then(|| roster_of(&current)),
-                runs && current.server.listens_otherwise(&config.server),
-            )
-        };
-        let plan = planning::plan(&self.store, in_force, config, all_holdings).await?;
+    async fn compare(
+        &self,
+        config: &Config,
+        roster: Arc<Roster>,
+        all_holdings: bool,
+    ) -> Result<Plan, StoreError> {
+        let runs = self.runs.load(Ordering::Relaxed);
+        let server_changed = runs && self.config().server.listens_otherwise(&config.server);
+        let in_force = runs.then(|| self.roster.borrow().clone());
+        let (plan, _) = planning::plan(&self.store, in_force, roster, all_holdings).await?;
         Ok(Plan { server_changed, ..plan })
     }
 
@@ -389,7 +393,9 @@ impl Operations for Works {
                 Some(file) => load(&file).map_err(Refused::Invalid)?,
                 None => self.config().clone(),
             };
-            self.compare(&config, true).await.map_err(|fault| Refused::Failed(fault.to_string()))
+            let roster = Arc::new(roster_of(&config));
+            let plan = self.compare(&config, roster, true).await;
+            plan.map_err(|fault| Refused::Failed(fault.to_string()))
         })
     }
 

@@ -4,15 +4,15 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tracing::warn;
 
-use super::Poller;
 use super::run::Loop;
+use super::{Poller, locked};
 use crate::core::ids::{SourceName, UnitName};
 use crate::core::limits::OVERDUE_SPREAD_MAX;
 use crate::core::roster::Roster;
@@ -33,7 +33,21 @@ pub(super) fn turns(first: f64) -> impl Iterator<Item = f64> {
     std::iter::successors(Some(first), |turn| Some((turn + GOLDEN).fract()))
 }
 
+/// What is known of all sources.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// Of a source with entries, that of one of them.
+    pub(crate) states: BTreeMap<SourceName, SourceState>,
+    pub(crate) with_entries: BTreeSet<SourceName>,
+}
+
 impl Poller {
+    /// Takes what somebody else saw of the state, before the loop begins and anything can have changed: reading it
+    /// again takes long.
+    pub(crate) fn foresee(&self, seen: Seen) {
+        *locked(&self.seen) = Some(seen);
+    }
+
     /// Plans the sources of a first roster, and says which. The others are to be looked at: those that go on from
     /// another name or have entries, and all of them if they are few or the store cannot be read.
     pub(super) async fn plan_together(
@@ -41,21 +55,25 @@ impl Poller {
         own: &mut Loop,
         roster: &Roster,
     ) -> BTreeSet<SourceName> {
+        let seen = locked(&self.seen).take();
         if roster.sources.len() < TOGETHER_MIN {
             return BTreeSet::new();
         }
         let read = |store: &dyn Read| {
-            let known: HashMap<_, _> = store.sources()?.into_iter().collect();
-            Ok((known, store.sources_with_entries()?))
+            let states = store.sources()?.into_iter().collect();
+            Ok(Seen { states, with_entries: store.sources_with_entries()?.into_iter().collect() })
         };
-        let (mut known, with_entries) = match self.ports.store.read(read).await {
-            Ok(found) => found,
+        let seen = match seen {
+            Some(seen) => Ok(seen),
+            None => self.ports.store.read(read).await,
+        };
+        let Seen { states: mut known, with_entries } = match seen {
+            Ok(seen) => seen,
             Err(fault) => {
                 warn!(%fault, "what is known of the sources could not be read at once");
                 return BTreeSet::new();
             }
         };
-        let with_entries: BTreeSet<_> = with_entries.into_iter().collect();
         let is_plain = |source: &Source| {
             let is_known_otherwise = source.for_each.is_some() || source.was.is_some();
             !is_known_otherwise && !source.paused && !with_entries.contains(&source.name)
