@@ -25,9 +25,9 @@ const LEAST_SQLITE: (i32, &str) = (3_051_003, "3.51.3");
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// More statements than there are, so that none is compiled twice.
 const STATEMENTS_MAX: usize = 128;
-/// Memory for pages, in KiB.
-const WRITER_CACHE_KIB: i32 = 16 * 1024;
-const READER_CACHE_KIB: i32 = 4 * 1024;
+/// Memory for pages, in KiB. The system keeps the file's pages at hand as well, and what is full once stays so.
+const WRITER_CACHE_KIB: i32 = 4 * 1024;
+const READER_CACHE_KIB: i32 = 2 * 1024;
 
 /// What a database says about itself.
 #[derive(Debug, Clone, Copy)]
@@ -174,6 +174,8 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
         conn.busy_timeout(BUSY_TIMEOUT)?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        // Else some statements are compiled anew for each value that is bound to them.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
         conn.pragma_update(None, "foreign_keys", true)?;
         conn.pragma_update(None, "cell_size_check", true)?;
