@@ -333,7 +333,12 @@ pub(super) fn backoff<'a>(
 ) -> Option<BackoffPolicy> {
     let first = fields.or("first", defaults.0, |node| walk.span(node));
     let max = fields.or("max", defaults.1, |node| walk.span(node));
-    let (first, max) = (first?, max?);
+    // What is not written gives way to what is.
+    let (first, max) = match (first?, max?) {
+        (first, max) if !fields.has("first") => (first.min(max), max),
+        (first, max) if !fields.has("max") => (first, max.max(first)),
+        written => written,
+    };
     BackoffPolicy::try_new(first, max).or_else(|| {
         let given = fields.get("first").or(fields.get("max")).unwrap_or(node);
         let sentence = format!("`first`, {}, is longer than `max`, {}", humane(first), humane(max));

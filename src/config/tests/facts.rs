@@ -582,3 +582,15 @@ fn entries_are_read() {
     let file = valid("sources: {list: {url: 'file:/srv/list.json', key: .}}");
     assert_eq!(file.sources[0].url.as_str(), "file:///srv/list.json");
 }
+
+#[test]
+fn half_a_backoff_moves_the_other_half() {
+    let check = |written: &str, first: Duration, max: Duration| {
+        let backoff = source(&format!("backoff: {{ {written} }}")).backoff;
+        assert_eq!((backoff.first(), backoff.max()), (first, max), "{written}");
+    };
+    check("max: 500ms", Duration::from_millis(500), Duration::from_millis(500));
+    check("max: 1h", Duration::from_secs(1), Duration::from_hours(1));
+    check("first: 20m", Duration::from_mins(20), Duration::from_mins(20));
+    check("first: 2s", Duration::from_secs(2), Duration::from_mins(15));
+}
