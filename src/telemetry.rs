@@ -3,7 +3,7 @@
 mod meters;
 mod sources;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -232,8 +232,34 @@ impl Telemetry {
         beats.iter().filter(|(_, at)| now.since(**at) > most).map(|(part, _)| *part).collect()
     }
 
-    /// All metrics in the text format of Prometheus.
+    /// All metrics in the text format of Prometheus: as OpenMetrics but for the names of counters in what describes them,
+    /// units, and the end.
     pub(crate) fn text(&self) -> String {
+        let openmetrics = self.openmetrics();
+        let mut counters = HashSet::new();
+        for line in openmetrics.lines() {
+            if let Some(name) =
+                line.strip_prefix("# TYPE ").and_then(|it| it.strip_suffix(" counter"))
+            {
+                counters.insert(name);
+            }
+        }
+        let mut text = String::with_capacity(openmetrics.len());
+        for line in openmetrics.lines() {
+            let mut words = line.splitn(4, ' ');
+            match (words.next(), words.next(), words.next(), words.next()) {
+                (Some("#"), Some("EOF" | "UNIT"), _, _) => {}
+                (Some("#"), Some(what), Some(name), Some(rest)) if counters.contains(name) => {
+                    text.extend(["# ", what, " ", name, "_total ", rest, "\n"]);
+                }
+                _ => text.extend([line, "\n"]),
+            }
+        }
+        text
+    }
+
+    /// All metrics in the text format of OpenMetrics 1.0.
+    pub(crate) fn openmetrics(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
         encode(&mut text, &self.registry).expect("metrics encode into a string");

@@ -59,8 +59,20 @@ async fn metrics(State(context): State<Shared>, headers: HeaderMap) -> Result<Re
         context.telemetry.set_paused(name, source.paused);
         context.telemetry.set_held(name, held.get(name).copied().unwrap_or(0));
     }
-    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, media_type)], context.telemetry.text()).into_response())
+    let (text, media_type) = if accepts_openmetrics(&headers) {
+        let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        (context.telemetry.openmetrics(), media_type)
+    } else {
+        (context.telemetry.text(), "text/plain; version=0.0.4; charset=utf-8")
+    };
+    Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
+}
+
+/// Whether a scraper asks for the newer of the two formats. Prometheus does; people and other tools read the older one.
+fn accepts_openmetrics(headers: &HeaderMap) -> bool {
+    let mut accepted =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.contains("application/openmetrics-text"))
 }
 
 /// Compares the bearer token without telling by its duration how much of it was right.
@@ -68,7 +80,8 @@ fn authorize(context: &Shared, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(token) = &context.token else { return Ok(()) };
     let given =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let given = given.strip_prefix("Bearer ").unwrap_or("");
+    let (scheme, given) = given.split_once(' ').unwrap_or_default();
+    let given = if scheme.eq_ignore_ascii_case("bearer") { given } else { "" };
     if same_bytes(given.as_bytes(), token.expose().as_bytes()) {
         Ok(())
     } else {

@@ -140,10 +140,15 @@ pub(crate) fn control(context: Arc<Context>) -> Router {
         .route("/v1/backup", get(backup::download))
         .merge(health::routes())
         .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::not_allowed)
         .with_state(context)
 }
 
 /// What stands on `server.listen`.
 pub(crate) fn public(context: Arc<Context>) -> Router {
-    Router::new().merge(health::routes()).fallback(problem::not_found).with_state(context)
+    Router::new()
+        .merge(health::routes())
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::not_allowed)
+        .with_state(context)
 }

@@ -1,7 +1,7 @@
 //! Refusals as RFC 9457 problem documents.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tracing::error;
@@ -79,6 +79,10 @@ impl IntoResponse for Problem {
         let mut response = (self.status, Json(self.document)).into_response();
         let media_type = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
         response
     }
 }
@@ -86,4 +90,10 @@ impl IntoResponse for Problem {
 /// Any other path.
 pub(super) async fn not_found(uri: Uri) -> Problem {
     Problem::not_found(format!("there is nothing at {}", uri.path()))
+}
+
+/// A path that is there, asked in another way.
+pub(super) async fn not_allowed(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

@@ -199,6 +199,18 @@ fn health_is_told_without_a_token_and_numbers_with_one() {
             assert_eq!(answer.content_type, "application/problem+json", "{path}");
         }
     }
+    let answer = daemon.ask("POST", "/healthz", None).expect("an answer");
+    assert_eq!((answer.status, answer.content_type.as_str()), (405, "application/problem+json"));
+    let metrics = daemon.control("GET", "/metrics", None).expect("an answer");
+    assert_eq!(metrics.content_type, "text/plain; version=0.0.4; charset=utf-8");
+    let described: Vec<_> =
+        metrics.text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    assert!(described.contains(&"doorbell_polls_total counter"), "{described:?}");
+    for line in described {
+        let (name, kind) = line.split_once(' ').unwrap();
+        assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");
+    }
+    assert!(!metrics.text.contains("# EOF") && !metrics.text.contains("# UNIT"));
     assert!(daemon.term().success());
 }
 
