@@ -25,7 +25,7 @@ pub(crate) use crate::cli::receiver::body::{Difference, News};
 use crate::clock::Clock;
 use crate::core::limits::BODY_BYTES_DEFAULT;
 use crate::core::secret::Secret;
-use crate::core::signature::{ID_HEADER, Received, Scheme, detect, detect_in};
+use crate::core::signature::{ID_HEADER, Received, Scheme, detect, detect_in, verify_detected};
 use crate::core::time::Timestamp;
 
 /// Requests told of and not yet read by the owner; beyond these, senders wait.
@@ -253,7 +253,7 @@ fn prove(rules: &Rules, received: Received<'_>) -> Proof {
         };
         return Proof::Refused { scheme, reason };
     };
-    match found.verify(&rules.secrets, received) {
+    match verify_detected(&found, &rules.secrets, received) {
         Ok(()) => Proof::Verified { scheme: found.name().to_owned() },
         Err(mismatch) => Proof::Refused { scheme, reason: mismatch.to_string() },
     }

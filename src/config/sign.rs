@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::HeaderName;
+use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 
 use crate::config::keys::{self, Table};
 use crate::config::report::{Finding, Flaw};
@@ -13,9 +14,10 @@ use crate::config::tree::{Node, Value};
 use crate::config::walk::Walk;
 use crate::core::secret::Secret;
 use crate::core::signature::{
-    API_VERSION_HEADER, EVENT_HEADER, Encoding, Labels, Naming, SHOP_DOMAIN_HEADER, Scheme,
-    SigningSecret, TOPIC_HEADER, is_label, is_private, private_key_flaw,
+    API_VERSION_HEADER, EVENT_HEADER, Encoding, ID_HEADER, Labels, Naming, SHOP_DOMAIN_HEADER,
+    Scheme, SigningSecret, TIMESTAMP_HEADER, TOPIC_HEADER, is_label, is_private, private_key_flaw,
 };
+use crate::core::sink::REPLAY_HEADER;
 use crate::core::time::Timestamp;
 
 /// The schemes that name something, each as the one key of a map.
@@ -57,7 +59,7 @@ pub(super) fn scheme<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Scheme> 
             _ => naming(walk, node).map(Scheme::HttpMessage),
         });
     }
-    let header = fields.need("header", |node| walk.header_name_text(node));
+    let header = fields.need("header", |node| free_header(walk, node, &[TIMESTAMP_HEADER]));
     let prefix = fields.or("prefix", String::new(), |node| prefix(walk, node));
     let encoding =
         fields.or("encoding", Encoding::Hex, |node| match walk.word(node, keys::ENCODINGS)? {
@@ -65,17 +67,34 @@ pub(super) fn scheme<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Option<Scheme> 
             _ => Some(Encoding::Hex),
         });
     let timestamp_header =
-        fields.or("timestamp_header", None, |node| walk.header_name_text(node).map(Some));
+        fields.or("timestamp_header", None, |node| free_header(walk, node, &[]).map(Some));
     if !fields.has("header") {
         let sentence = "the key `header` is missing: which header carries the signature?";
         return walk.report.wrong(node, sentence, "such as `header: X-Signature`");
     }
-    Some(Scheme::Custom {
-        header: header?,
-        prefix: prefix?,
-        encoding: encoding?,
-        timestamp_header: timestamp_header?,
-    })
+    let (header, timestamp_header) = (header?, timestamp_header?);
+    if timestamp_header.as_ref() == Some(&header)
+        && let Some(node) = fields.get("timestamp_header")
+    {
+        let sentence = format!("`{header}` carries the signature already");
+        return walk.report.wrong(node, sentence, "such as `timestamp_header: X-Timestamp`");
+    }
+    Some(Scheme::Custom { header, prefix: prefix?, encoding: encoding?, timestamp_header })
+}
+
+/// A header that says nothing else yet: others read an event's id or the body's type from theirs.
+fn free_header<'a>(
+    walk: &mut Walk<'a>,
+    node: &'a Node,
+    taken: &[HeaderName],
+) -> Option<HeaderName> {
+    const TAKEN: [HeaderName; 5] = [ID_HEADER, REPLAY_HEADER, CONTENT_TYPE, USER_AGENT, HOST];
+    let name = walk.header_name_text(node)?;
+    if TAKEN.contains(&name) || taken.contains(&name) {
+        let sentence = format!("the header `{name}` is set by doorbell itself");
+        return walk.report.wrong(node, sentence, "another one, such as `X-Signature`");
+    }
+    Some(name)
 }
 
 /// What a profile names, each by a text or by templates over the envelope.

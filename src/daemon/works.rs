@@ -256,7 +256,8 @@ impl Works {
         }
         if let Ok(Some(seen)) = self.store.read(|store| store.seen()).await {
             // As far as is known before the clock is looked at: the first polls do not wait for that.
-            self.retained.send_replace(seen.before(config.retention.age_max));
+            let age_max = self.config().retention.age_max;
+            self.retained.send_replace(seen.before(age_max));
         }
         self.runs.store(true, Ordering::Relaxed);
     }

@@ -2,12 +2,15 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::core::secret::Secret;
 use crate::core::signature::{
     Encoding, Mismatch, Received, Scheme, Signed, TIMESTAMP_HEADER, held, mac, malformed, put,
 };
+
+/// Until the year 2286.
+const UNIX_SECONDS_DIGITS: usize = 10;
 
 /// How such a header is written.
 pub(super) struct Shape<'a> {
@@ -89,6 +92,23 @@ pub(super) fn detect(headers: &HeaderMap, header: &HeaderName) -> Option<Scheme>
         encoding,
         timestamp_header: timestamp_header.cloned(),
     })
+}
+
+/// The same header with the time in another one, or none: not every name tells which time is signed.
+pub(super) fn timed_otherwise(scheme: &Scheme, headers: &HeaderMap) -> Vec<Scheme> {
+    let Scheme::Custom { header, prefix, encoding, .. } = scheme else { return Vec::new() };
+    let is_time = |value: &HeaderValue| {
+        let digits = value.as_bytes();
+        digits.len() == UNIX_SECONDS_DIGITS && digits.iter().all(u8::is_ascii_digit)
+    };
+    let times = headers.iter().filter(|(_, value)| is_time(value)).map(|(name, _)| name.clone());
+    let with = |timestamp_header| Scheme::Custom {
+        header: header.clone(),
+        prefix: prefix.clone(),
+        encoding: *encoding,
+        timestamp_header,
+    };
+    std::iter::once(None).chain(times.map(Some)).map(with).collect()
 }
 
 /// What stands before 64 hexadecimal digits.

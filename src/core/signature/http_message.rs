@@ -80,9 +80,11 @@ struct Message<'a> {
 impl<'a> Message<'a> {
     fn sent(signed: &Signed<'a>, headers: &'a HeaderMap) -> Self {
         let host = signed.url.host_str().unwrap_or_default();
-        let authority = match signed.url.port() {
-            Some(port) => Cow::Owned(format!("{host}:{port}")),
-            None => Cow::Borrowed(host),
+        let named = headers.get(HOST).and_then(|host| host.to_str().ok());
+        let authority = match (named, signed.url.port()) {
+            (Some(named), _) => Cow::Owned(named.to_ascii_lowercase()),
+            (None, Some(port)) => Cow::Owned(format!("{host}:{port}")),
+            (None, None) => Cow::Borrowed(host),
         };
         let (path, query) = (signed.url.path(), signed.url.query());
         Self { method: signed.method, authority, path, query, headers }

@@ -379,6 +379,22 @@ pub(crate) fn detect_in(headers: &HeaderMap, header: &HeaderName) -> Option<Sche
     custom::detect(headers, header)
 }
 
+/// Checks the signature of a scheme that was read off a request's headers, which may hold more than one time.
+///
+/// # Errors
+/// What does not hold, of the likeliest reading.
+pub(crate) fn verify_detected(
+    found: &Scheme,
+    secrets: &[Secret],
+    received: Received<'_>,
+) -> Result<(), Mismatch> {
+    found.verify(secrets, received).or_else(|mismatch| {
+        let others = custom::timed_otherwise(found, received.headers);
+        let holds = others.iter().any(|other| other.verify(secrets, received).is_ok());
+        if holds { Ok(()) } else { Err(mismatch) }
+    })
+}
+
 /// A new secret in the spelling of Standard Webhooks, from bytes that nobody can guess.
 pub(crate) fn secret_from(random: &[u8; 32]) -> Secret {
     Secret::new(format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(random)))

@@ -10,7 +10,7 @@ use url::Url;
 use crate::core::secret::Secret;
 use crate::core::signature::{
     Encoding, ID_HEADER, Labels, Naming, Received, Scheme, Signed, SigningSecret, TIMESTAMP_HEADER,
-    detect, detect_in, pair_from, private_key_flaw, public_key, secret_from,
+    detect, detect_in, pair_from, private_key_flaw, public_key, secret_from, verify_detected,
 };
 use crate::core::time::Timestamp;
 
@@ -465,6 +465,29 @@ fn a_scheme_is_known_by_its_headers() {
     let named = detect_in(&headers, &HeaderName::from_static("x-seal"));
     assert_eq!(named, Some(custom("x-seal", "", Encoding::Hex, None)));
     assert_eq!(detect(&headers), None);
+}
+
+/// Whatever the header is called, and whatever other numbers stand beside it.
+#[test]
+fn the_time_that_is_signed_may_stand_anywhere() {
+    let key = Secret::new("s3");
+    for time in [None, Some("x-t"), Some("x-sent-timestamp"), Some("webhook-timestamp")] {
+        let scheme = custom("x-seal", "v1=", Encoding::Hex, time);
+        let mut headers = arriving(&scheme, std::slice::from_ref(&key), signed("evt_1", AT, "{}"));
+        headers.insert("x-account", HeaderValue::from_static("1234567890"));
+        headers.insert("x-other-timestamp", HeaderValue::from_static("1234567890"));
+        let found = detect_in(&headers, &HeaderName::from_static("x-seal")).expect("a digest");
+        let check = |key: &Secret, body: &[u8]| {
+            let uri = Uri::from_static("/hook");
+            let now = Timestamp::from_millis(AT * 1000);
+            let headers = &headers;
+            let received = Received { method: &Method::POST, uri: &uri, headers, body, now };
+            verify_detected(&found, std::slice::from_ref(key), received).is_ok()
+        };
+        assert!(check(&key, b"{}"), "{time:?}");
+        assert!(!check(&Secret::new("s4"), b"{}"), "{time:?}");
+        assert!(!check(&key, b"{ }"), "{time:?}");
+    }
 }
 
 #[test]

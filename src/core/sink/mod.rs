@@ -57,7 +57,7 @@ pub(crate) struct Parcel<'a> {
 }
 
 /// Marks what is sent again by a person's word.
-const REPLAY_HEADER: HeaderName = HeaderName::from_static("webhook-replay");
+pub(crate) const REPLAY_HEADER: HeaderName = HeaderName::from_static("webhook-replay");
 
 impl Parcel<'_> {
     /// The bytes that are signed and sent.

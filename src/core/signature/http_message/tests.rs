@@ -92,6 +92,32 @@ fn signed(url: &str, naming: &Naming, secrets: &[&Secret], body: &[u8]) -> Heade
     headers
 }
 
+#[test]
+fn the_host_that_is_sent_is_signed() {
+    for (url, host, expected) in [
+        ("https://agent.example/", None, "agent.example"),
+        ("https://agent.example:8443/", None, "agent.example:8443"),
+        ("https://127.0.0.1:8443/", Some("Other.example"), "other.example"),
+    ] {
+        let url = Url::parse(url).unwrap();
+        let host = host.map(|host| (HOST, HeaderValue::from_static(host)));
+        let headers = HeaderMap::from_iter(host);
+        let signed = Signed {
+            id: "evt_0001",
+            at: NOW,
+            body: b"",
+            event_type: "a.b",
+            source: "a",
+            detected: NOW,
+            method: &Method::POST,
+            url: &url,
+            headers: &headers,
+        };
+        let message = Message::sent(&signed, &headers);
+        assert_eq!(message.component("@authority").as_deref(), Some(expected), "{url}");
+    }
+}
+
 const COVERED: &str = r#"("@method" "@authority" "@path" "@query" "content-type" "content-digest" "webhook-id" "webhook-timestamp");created=1767225600"#;
 
 #[test]
