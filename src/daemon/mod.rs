@@ -32,6 +32,8 @@ use works::{Origin, Works};
 /// Connections for reading beside the writer.
 const STORE_READERS: usize = 4;
 
+/// How long requests of the API that are under way at a stop may take, when all else has ended.
+const ANSWERS_GRACE: Duration = Duration::from_secs(5);
 /// How often systemd's status line is renewed.
 const STATUS_PERIOD: Duration = Duration::from_secs(10);
 
@@ -257,12 +259,16 @@ impl Daemon {
         format!("{}, {}", words::count(sources, "source"), words::count(endpoints, "endpoint"))
     }
 
-    /// Stops polling and claiming, lets attempts under way end, closes the API last.
+    /// Stops polling and claiming, lets attempts under way end, closes the API last. A poll that somebody asked for may
+    /// have very many pages: what it did not commit is met again.
     pub(crate) async fn stop(&mut self) {
         self.stop.cancel();
         while self.loops.join_next().await.is_some() {}
         self.close.cancel();
-        while self.servers.join_next().await.is_some() {}
+        let answered = async { while self.servers.join_next().await.is_some() {} };
+        if tokio::time::timeout(ANSWERS_GRACE, answered).await.is_err() {
+            info!("what was asked for over the API is not waited for any longer");
+        }
         self.works.close().await;
     }
 }

@@ -34,6 +34,8 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 pub(super) struct Process {
     stage: Arc<Stage>,
     tasks: JoinSet<()>,
+    /// What people asked for, which the end does not wait for.
+    by_hand: JoinSet<()>,
     stop: CancellationToken,
     store: StoreHandle,
     poller: Arc<Poller>,
@@ -99,6 +101,7 @@ impl Process {
         Self {
             stage: Arc::clone(stage),
             tasks,
+            by_hand: JoinSet::new(),
             stop,
             store,
             poller,
@@ -114,6 +117,7 @@ impl Process {
     pub(super) async fn kill(mut self) {
         self.stage.world().is_dead = true;
         self.tasks.shutdown().await;
+        self.by_hand.shutdown().await;
     }
 
     /// Ends in order, as on SIGTERM.
@@ -121,6 +125,7 @@ impl Process {
         self.stop.cancel();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         let in_time = tokio::time::timeout(STOP_MAX, ended).await.is_ok();
+        self.by_hand.shutdown().await;
         let world = &mut *self.stage.world();
         world.notes.hold(in_time || world.is_dead, "an orderly stop ends in time", || {
             String::from("it did not")
@@ -138,7 +143,7 @@ impl Process {
     /// Polls a source at once.
     pub(super) fn poll_by_hand(&mut self, name: &'static str, mode: Mode) {
         let (poller, stage) = (Arc::clone(&self.poller), Arc::clone(&self.stage));
-        self.tasks.spawn(async move {
+        self.by_hand.spawn(async move {
             let by_hand = ByHand::begin(stage, name, mode);
             // Its faults are in its report, and the books know better.
             drop(poller.poll(&UnitName::new(name), mode).await);
@@ -149,7 +154,7 @@ impl Process {
     /// Decides what is held.
     pub(super) fn decide(&mut self, name: &'static str, decision: Decision) {
         let poller = Arc::clone(&self.poller);
-        self.tasks
+        self.by_hand
             .spawn(async move { drop(poller.decide(&SourceName::new(name), decision).await) });
     }
 
