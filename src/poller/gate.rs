@@ -117,6 +117,11 @@ impl Gate {
         recalled.await;
     }
 
+    /// Leaves alone whom an earlier process was asked to. A person who has one poll made asks all the same.
+    pub(super) fn heed_holds(&self) {
+        self.book().heed_holds(self.clock.now());
+    }
+
     /// Remembers the budgets that were spent from, and whom servers asked to leave them alone.
     pub(super) async fn remember(&self) {
         let Some(store) = &self.store else { return };

@@ -85,6 +85,7 @@ impl Poller {
     /// is written.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         self.ports.gate.recall().await;
+        self.ports.gate.heed_holds();
         let mut own = self.begin_loop();
         loop {
             self.tick(&mut own).await;

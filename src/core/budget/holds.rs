@@ -62,16 +62,21 @@ impl Holds {
             return None;
         }
         self.known.retain(|_, until| *until > now);
+        Some(Kept::Holds(self.all()))
+    }
+
+    /// All that are known.
+    pub(crate) fn all(&self) -> Vec<Hold> {
         let hold = |((origin, credential), until): (&(String, Option<u32>), &Timestamp)| Hold {
             origin: origin.clone(),
             credential: *credential,
             until: *until,
         };
-        Some(Kept::Holds(self.known.iter().map(hold).collect()))
+        self.known.iter().map(hold).collect()
     }
 
     /// Goes on from what was remembered.
-    pub(crate) fn resume(&mut self, hold: &Hold) {
-        self.known.insert((hold.origin.clone(), hold.credential), hold.until);
+    pub(crate) fn resume(&mut self, hold: Hold) {
+        self.known.insert((hold.origin, hold.credential), hold.until);
     }
 }

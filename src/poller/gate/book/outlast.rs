@@ -16,7 +16,14 @@ impl Book {
         for (holder, kept) in kept {
             match kept {
                 Kept::Spent(spent) => drop(self.kept.insert(holder, spent)),
-                Kept::Holds(holds) => holds.into_iter().for_each(|hold| self.hold(hold, now)),
+                Kept::Holds(holds) => {
+                    // The clock may have been set back since.
+                    let latest = now.after(SOURCE_RETRY_AFTER_MAX);
+                    let holds = holds.into_iter().filter(|hold| hold.until > now);
+                    holds.for_each(|hold| {
+                        self.holds.resume(Hold { until: hold.until.min(latest), ..hold });
+                    });
+                }
             }
         }
     }
@@ -42,18 +49,14 @@ impl Book {
         }
     }
 
-    fn hold(&mut self, hold: Hold, now: Timestamp) {
-        // The clock may have been set back since.
-        let until = hold.until.min(now.after(SOURCE_RETRY_AFTER_MAX));
-        if until <= now {
-            return;
-        }
-        let hold = Hold { until, ..hold };
-        self.holds.resume(&hold);
-        let origin = self.origin(&hold.origin, now);
-        match hold.credential {
-            Some(credential) => origin.tallies.entry(credential).or_default().resume(until),
-            None => origin.hold_until(until),
+    /// Leaves alone whom an earlier process was asked to.
+    pub(in super::super) fn heed_holds(&mut self, now: Timestamp) {
+        for Hold { origin, credential, until } in self.holds.all() {
+            let origin = self.origin(&origin, now);
+            match credential {
+                Some(credential) => origin.tallies.entry(credential).or_default().resume(until),
+                None => origin.hold_until(until),
+            }
         }
     }
 
